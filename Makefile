@@ -1,0 +1,48 @@
+# Every target works in a fresh clone with nothing activated: the first one run makes .venv.
+# Another interpreter: make PYTHON=python3.12 test
+PYTHON = python3
+BIN = .venv/bin
+STAMP = .venv/.installed
+
+# What the caller has activated or set must not leak into .venv.
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV PIP_USER PIP_TARGET PIP_PREFIX
+export PYTHONNOUSERSITE = 1
+
+.DEFAULT_GOAL = help
+.PHONY: help quickstart test test-all lint bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+quickstart: $(STAMP) ## pretrain a tiny model without a download and show what it is worth
+	@$(BIN)/hf-unlab quickstart
+
+test: $(STAMP) ## the fast tests and the doctests
+	@$(BIN)/python -m pytest -m "not slow and not gpu"
+
+test-all: $(STAMP) ## every test, whole runs included
+	@$(BIN)/python -m pytest
+
+lint: $(STAMP) ## ruff and mypy
+	@$(BIN)/ruff check -q .
+	@$(BIN)/ruff format -q --check . || { echo "Mend with: $(BIN)/ruff format ."; exit 1; }
+	@$(BIN)/mypy --no-error-summary
+
+bench: $(STAMP) ## measure the fast paths against their slow twins
+	@$(BIN)/python -m tests.benchmarks
+
+clean: ## remove .venv, caches and build outputs
+	@rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Made anew whenever the dependencies change. pip's output is shown only when it fails.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "'$(PYTHON)' is missing or older than Python 3.11; name another: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; \
+	  exit 1; }
+	@echo "Installing into .venv (about 6 GB; takes a couple of minutes the first time)"
+	@mkdir -p .venv
+	@{ $(PYTHON) -m venv .venv && \
+	   $(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'; } > .venv/install.log 2>&1 || { \
+	  cat .venv/install.log >&2; echo "The installation failed; the log is .venv/install.log" >&2; exit 1; }
+	@touch $@

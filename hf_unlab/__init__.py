@@ -1,0 +1,63 @@
+"""Pretraining on unlabelled data: streams in, ordinary Hugging Face checkpoints out.
+
+The public names are imported when first used, so that `import hf_unlab` stays instant and changes nothing.
+
+Example:
+    >>> import hf_unlab
+    >>> "PretrainingTrainer" in dir(hf_unlab)
+    True
+"""
+
+import importlib
+import importlib.metadata
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # for type checkers and editors, which do not follow __getattr__
+    from hf_unlab.data.loader import EvalLoader, StreamLoader
+    from hf_unlab.data.sources import Source, hold_out, open_stream
+    from hf_unlab.trainers.base import ObjectiveOutput, PretrainingArguments, PretrainingTrainer
+    from hf_unlab.trainers.masked_lm import MaskedLMTrainer, MaskedLMTrainingArguments
+
+__all__ = [
+    "EvalLoader",
+    "MaskedLMTrainer",
+    "MaskedLMTrainingArguments",
+    "ObjectiveOutput",
+    "PretrainingArguments",
+    "PretrainingTrainer",
+    "Source",
+    "StreamLoader",
+    "hold_out",
+    "open_stream",
+]
+
+# Where each public name lives. tests/test_packaging.py holds this table, __all__ and the imports above together.
+_MODULES = {
+    "EvalLoader": "hf_unlab.data.loader",
+    "MaskedLMTrainer": "hf_unlab.trainers.masked_lm",
+    "MaskedLMTrainingArguments": "hf_unlab.trainers.masked_lm",
+    "ObjectiveOutput": "hf_unlab.trainers.base",
+    "PretrainingArguments": "hf_unlab.trainers.base",
+    "PretrainingTrainer": "hf_unlab.trainers.base",
+    "Source": "hf_unlab.data.sources",
+    "StreamLoader": "hf_unlab.data.loader",
+    "hold_out": "hf_unlab.data.sources",
+    "open_stream": "hf_unlab.data.sources",
+}
+
+try:
+    __version__ = importlib.metadata.version("hf-unlab")
+except importlib.metadata.PackageNotFoundError:  # run from a checkout that was never installed
+    __version__ = "0+unknown"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'hf_unlab' has no attribute {name!r}; it offers {', '.join(__all__)}")
+    value = getattr(importlib.import_module(_MODULES[name]), name)
+    globals()[name] = value  # the next access does not come here again
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

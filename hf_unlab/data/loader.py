@@ -1,0 +1,216 @@
+"""Batches for training and evaluation, over any number of ranks and workers.
+
+The rule that everything follows from: global micro-batch k is read wholly by reader k mod C. Rank r of W consumes
+k = j*W + r for j = 0, 1, 2, ...; with s of them consumed so far, worker v of its V workers makes j = s+v, s+v+V, ....
+Where W*V divides C, each reader lives in exactly one worker, and batch k is the same whatever W and V are.
+"""
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from datasets import IterableDataset
+from torch.utils.data import DataLoader, get_worker_info
+
+from hf_unlab.data.readers import Example, ReaderPlan, check_num_readers, iterate
+
+Batch = dict[str, torch.Tensor]
+Collator = Callable[[list[Example], int], Batch]
+
+
+class StreamLoader:
+    """Endless training batches that resume exactly.
+
+    Args:
+        plan: How the run's readers are made.
+        collate: Makes micro-batch k from its examples; random only through k.
+        rank: r, this process.
+        world_size: W, processes.
+        num_workers: V, worker processes of this rank; 0 reads in the process itself.
+        **loader_options: Passed to `torch.utils.data.DataLoader` (`pin_memory`, `prefetch_factor`,
+            `multiprocessing_context`).
+
+    Raises:
+        ValueError: W * V does not divide the number of readers.
+    """
+
+    def __init__(
+        self,
+        plan: ReaderPlan,
+        collate: Collator,
+        *,
+        rank: int = 0,
+        world_size: int = 1,
+        num_workers: int = 0,
+        **loader_options: Any,
+    ) -> None:
+        check_num_readers(plan.num_readers, world_size, num_workers)
+        self.plan, self.collate = plan, collate
+        self.rank, self.world_size, self.num_workers = rank, world_size, num_workers
+        self._loader_options = loader_options
+        self._num_consumed = 0  # s: micro-batches that this rank has handed out
+        self._reader_states: dict[int, dict[str, Any]] = {}
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Go on from the state; the state moves when a batch is handed out, not when it is prefetched."""
+        made = _Made(self.plan, self.collate, self.rank, self.world_size, self._num_consumed, self._reader_states)
+        for batch, reader, state in _in_workers(made, self.num_workers, self._loader_options):
+            self._num_consumed += 1
+            self._reader_states[reader] = state
+            yield batch
+
+    def state_dict(self) -> dict[str, Any]:
+        """This rank's part of the state; `merge_states` makes one of all ranks' parts.
+
+        Returns:
+            JSON: `num_readers`, `batch_size`, `num_batches` (global micro-batches consumed) and `readers` (number to
+            state behind its last consumed batch; a reader not begun is absent).
+        """
+        own = {c: state for c, state in self._reader_states.items() if c % self.world_size == self.rank}
+        return {
+            "num_readers": self.plan.num_readers,
+            "batch_size": self.plan.batch_size,
+            "num_batches": self._num_consumed * self.world_size,
+            "readers": {str(reader): state for reader, state in sorted(own.items())},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go to a merged state, on any number of ranks and workers.
+
+        Raises:
+            ValueError: The state is of a run with other readers or micro-batches, or cannot be cut by these ranks.
+        """
+        for name, ours in (("num_readers", self.plan.num_readers), ("batch_size", self.plan.batch_size)):
+            if state[name] != ours:
+                raise ValueError(f"The checkpoint was made with {name}={state[name]}, this run has {ours}; keep it.")
+        if state["num_batches"] % self.world_size:
+            raise ValueError(
+                f"The checkpoint lies behind {state['num_batches']} micro-batches, which {self.world_size} processes "
+                "cannot share evenly; use a number of processes that divides it."
+            )
+        self._num_consumed = state["num_batches"] // self.world_size
+        self._reader_states = {int(reader): reader_state for reader, reader_state in state["readers"].items()}
+
+
+def merge_states(states: list[dict[str, Any]]) -> dict[str, Any]:
+    """One state from those of all ranks.
+
+    Raises:
+        RuntimeError: The ranks have not consumed the same number of batches.
+
+    Example:
+        >>> part = {"num_readers": 2, "batch_size": 4, "num_batches": 6}
+        >>> merge_states([{**part, "readers": {"0": {}}}, {**part, "readers": {"1": {}}}])["readers"]
+        {'0': {}, '1': {}}
+    """
+    merged = {**states[0], "readers": {}}
+    for state in states:
+        if state["num_batches"] != merged["num_batches"]:
+            raise RuntimeError(f"Ranks are out of step: {[state['num_batches'] for state in states]} micro-batches.")
+        merged["readers"] |= state["readers"]
+    return merged
+
+
+class EvalLoader:
+    """Every batch of a finite stream once, dealt to the ranks in turn; they may get uneven numbers.
+
+    Args:
+        stream: Prepared examples, the same on every rank.
+        collate: Makes batch k from its examples.
+        batch_size: Examples a batch; the last may be smaller.
+        rank: This process.
+        world_size: Processes.
+        num_workers: Worker processes of this rank.
+        **loader_options: Passed to `torch.utils.data.DataLoader`.
+    """
+
+    def __init__(
+        self,
+        stream: IterableDataset,
+        collate: Collator,
+        batch_size: int,
+        *,
+        rank: int = 0,
+        world_size: int = 1,
+        num_workers: int = 0,
+        **loader_options: Any,
+    ) -> None:
+        self._made = _MadeOnce(stream, collate, batch_size, rank, world_size)
+        self._num_workers, self._loader_options = num_workers, loader_options
+
+    def __iter__(self) -> Iterator[Batch]:
+        yield from _in_workers(self._made, self._num_workers, self._loader_options)
+
+
+class _Made(torch.utils.data.IterableDataset):
+    """What one worker makes: (batch, number of its reader, state of that reader behind it)."""
+
+    def __init__(
+        self,
+        plan: ReaderPlan,
+        collate: Collator,
+        rank: int,
+        world_size: int,
+        start: int,
+        states: dict[int, dict[str, Any]],
+    ) -> None:
+        self.plan, self.collate, self.rank, self.world_size = plan, collate, rank, world_size
+        self.start, self.states = start, dict(states)
+
+    def __iter__(self) -> Iterator[tuple[Batch, int, dict[str, Any]]]:
+        worker, num_workers = _worker()
+        readers = {}
+        for j in itertools.count(self.start + worker, num_workers):
+            k = j * self.world_size + self.rank
+            number = k % self.plan.num_readers
+            if number not in readers:
+                readers[number] = self.plan.build(number)
+                if number in self.states:
+                    readers[number].load_state_dict(self.states[number])
+            examples = readers[number].next_batch()
+            yield self.collate(examples, k), number, readers[number].state_dict()
+
+
+class _MadeOnce(torch.utils.data.IterableDataset):
+    def __init__(
+        self, stream: IterableDataset, collate: Collator, batch_size: int, rank: int, world_size: int
+    ) -> None:
+        self.stream, self.collate, self.batch_size = stream, collate, batch_size
+        self.rank, self.world_size = rank, world_size
+
+    def __iter__(self) -> Iterator[Batch]:
+        worker, num_workers = _worker()
+        examples = iterate(self.stream)
+        for k in itertools.count():
+            batch = list(itertools.islice(examples, self.batch_size))
+            if not batch:
+                return
+            if k % self.world_size == self.rank and k // self.world_size % num_workers == worker:
+                yield self.collate(batch, k)
+
+
+def _worker() -> tuple[int, int]:
+    info = get_worker_info()
+    return (info.id, info.num_workers) if info else (0, 1)
+
+
+def _in_workers(made: torch.utils.data.IterableDataset, num_workers: int, options: dict[str, Any]) -> DataLoader:
+    # A generator of its own: a DataLoader draws a seed, and from the global one that would move the model's dropout.
+    generator = torch.Generator()
+    if num_workers == 0:
+        options = {key: value for key, value in options.items() if key == "pin_memory"}
+    return DataLoader(
+        made,
+        batch_size=None,
+        num_workers=num_workers,
+        generator=generator,
+        worker_init_fn=_start_worker if num_workers else None,
+        **options,
+    )
+
+
+def _start_worker(_: int) -> None:
+    # In this process alone: a forked tokenizer must not start threads, and says so on stderr unless told.
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"

@@ -1,0 +1,90 @@
+"""Raw text to sequences of equal length.
+
+Legend: B batch, T tokens in a sequence.
+"""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+from datasets import IterableDataset
+from transformers import PreTrainedTokenizerBase
+
+Columns = dict[str, list[Any]]
+
+
+def tokenise(
+    stream: IterableDataset, tokenizer: PreTrainedTokenizerBase, *, column: str = "text", batch_size: int = 1000
+) -> IterableDataset:
+    """Turn each document into token ids, framed by the tokenizer's own special tokens and never truncated.
+
+    Args:
+        stream: Examples with a text column; all other columns are dropped.
+        tokenizer: Any tokenizer of transformers.
+        column: The column that holds the text. None and blank texts yield nothing.
+        batch_size: Documents tokenised at a time.
+
+    Returns:
+        A stream of `{"input_ids": list of int}`, one example a document.
+    """
+    ids = partial(_token_ids, tokenizer=tokenizer, column=column)
+    return stream.select_columns([column]).map(ids, batched=True, batch_size=batch_size, remove_columns=[column])
+
+
+def _token_ids(documents: Columns, *, tokenizer: PreTrainedTokenizerBase, column: str) -> Columns:
+    texts = [text for text in documents[column] if text is not None]
+    if wrong := next((text for text in texts if not isinstance(text, str)), None):
+        raise ValueError(f"The column {column!r} must hold text, but holds {type(wrong).__name__}: {wrong!r:.80}.")
+    texts = [text for text in texts if text.strip()]
+    if not texts:
+        return {"input_ids": []}
+    # verbose=False: long documents are packed, so the warning that they exceed the model's length is beside the point
+    encoded = tokenizer(texts, return_attention_mask=False, return_token_type_ids=False, verbose=False)
+    return {"input_ids": encoded["input_ids"]}
+
+
+def pack_sequences(stream: IterableDataset, length: int, *, batch_size: int = 1000) -> IterableDataset:
+    """Join documents and cut them into sequences of one length: no padding, no truncation.
+
+    Documents are packed in blocks of `batch_size`. The last sequence of a block reaches back to fill itself, so every
+    token is seen and a few are seen twice; only a block shorter than one sequence is dropped.
+
+    Args:
+        stream: Examples with `input_ids`, one a document.
+        length: T, tokens in a sequence.
+        batch_size: Documents packed at a time.
+
+    Returns:
+        A stream of `input_ids` (T,) int64 and `document_ids` (T,) int64, which number the documents inside a
+        sequence from 0, so that attention can be kept inside each (`hf_unlab.models.document_attention`).
+
+    Example:
+        >>> from datasets import Dataset
+        >>> documents = Dataset.from_dict({"input_ids": [[1, 2, 3], [4, 5]]}).to_iterable_dataset()
+        >>> for row in pack_sequences(documents, length=3):
+        ...     print(row["input_ids"], row["document_ids"])
+        [1 2 3] [0 0 0]
+        [3 4 5] [0 1 1]
+    """
+    if length < 1:
+        raise ValueError(f"A sequence must be at least 1 token long, not {length}.")
+    pack = partial(_pack, length=length)
+    return stream.select_columns(["input_ids"]).map(pack, batched=True, batch_size=batch_size)
+
+
+def _pack(documents: Columns, *, length: int) -> Columns:
+    sizes = [len(ids) for ids in documents["input_ids"]]
+    total = sum(sizes)
+    if total < length:
+        return {"input_ids": [], "document_ids": []}
+    tokens = np.concatenate([np.asarray(ids, dtype=np.int64) for ids in documents["input_ids"]])
+    owners = np.repeat(np.arange(len(sizes)), sizes)
+    starts = list(range(0, total - length + 1, length))
+    if total % length:
+        starts.append(total - length)
+    pieces = [owners[start : start + length] for start in starts]
+    return {
+        "input_ids": [tokens[start : start + length] for start in starts],
+        "document_ids": [np.cumsum(np.diff(piece, prepend=piece[0]) > 0) for piece in pieces],
+    }
+
