@@ -4,21 +4,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from datasets import Dataset, IterableDataset
+from datasets import IterableDataset
 
 from hf_unlab.data.hashing import derive_seed
 from hf_unlab.data.shuffling import mix, shard, shuffle_blocks
+from hf_unlab.data.sources import WeightedStream
 
 Example = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class WeightedStream:
-    """One source of a mix: its stream, its share, and its name for messages."""
-
-    stream: IterableDataset | Dataset
-    weight: float = 1.0
-    name: str = "data"
 
 
 @dataclass(frozen=True)
@@ -34,6 +26,7 @@ class ReaderPlan:
         seed: With the epoch and the reader's number it decides all order.
 
     Example:
+        >>> from datasets import Dataset
         >>> numbers = Dataset.from_dict({"n": list(range(8))}).to_iterable_dataset()
         >>> plan = ReaderPlan((WeightedStream(numbers),), num_readers=2, batch_size=2, block_size=1)
         >>> reader = plan.build(1)
@@ -123,6 +116,7 @@ def iterate(stream: IterableDataset) -> Iterator[Example]:
     Plain `iter(stream)` inside a worker of a torch DataLoader would split the shards once more by worker.
 
     Example:
+        >>> from datasets import Dataset
         >>> list(iterate(Dataset.from_dict({"n": [1, 2]}).to_iterable_dataset()))
         [{'n': 1}, {'n': 2}]
     """

@@ -157,3 +157,51 @@ def _belongs(example: dict[str, Any], *, column: str, fraction: float, held_out:
     if value is None:  # nothing to learn from and nothing to hash: dropped from both sides
         return False
     return (hash_fraction(value) < fraction) == held_out
+
+
+@dataclass(frozen=True)
+class WeightedStream:
+    """One source of a mix: its stream, its share, and its name for messages."""
+
+    stream: IterableDataset | Dataset
+    weight: float = 1.0
+    name: str = "data"
+
+
+Data = Source | IterableDataset | Dataset
+
+
+def open_streams(data: Data | Sequence[Data], required_columns: Sequence[str]) -> tuple[WeightedStream, ...]:
+    """Open what a user gives as data, and keep the columns that are needed.
+
+    Args:
+        data: A source, a stream, a map-style data set, or several of them.
+        required_columns: The raw columns of the objective.
+
+    Returns:
+        One stream for each.
+
+    Raises:
+        ValueError: Something cannot be opened, lacks a column, or is no data.
+
+    Example:
+        >>> (stream,) = open_streams(Dataset.from_dict({"text": ["a"], "label": [0]}), ["text"])
+        >>> stream.stream[0]
+        {'text': 'a'}
+    """
+    items = list(data) if isinstance(data, Sequence) and not isinstance(data, Dataset | str) else [data]
+    if not items:
+        raise ValueError("There is no data: name at least one source.")
+    streams = []
+    for number, item in enumerate(items):
+        if isinstance(item, Source):
+            stream = open_stream(item, required_columns)
+            streams.append(WeightedStream(stream.select_columns(list(required_columns)), item.weight, item.label))
+        elif isinstance(item, Dataset | IterableDataset):
+            columns = item.column_names or list(next(iter(item.take(1)), {}))
+            if missing := [column for column in required_columns if column not in columns]:
+                raise ValueError(f"The data has no column {missing[0]!r}: its columns are {sorted(columns)}.")
+            streams.append(WeightedStream(item.select_columns(list(required_columns)), name=f"data {number}"))
+        else:
+            raise ValueError(f"Data must be a Source, a Dataset or an IterableDataset, not {type(item).__name__}.")
+    return tuple(streams)

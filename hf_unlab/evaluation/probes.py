@@ -138,7 +138,8 @@ def _checked(name: str, part: str, features: np.ndarray) -> np.ndarray:
     if num_bad:
         raise ValueError(
             f"{name}: {num_bad} of {len(features)} {part} examples have NaN or infinite features. The model has "
-            "probably diverged or overflowed in half precision: look at its training loss, or extract features in float32."
+            "probably diverged or overflowed in half precision: look at its training loss, or extract "
+            "features in float32."
         )
     return features
 

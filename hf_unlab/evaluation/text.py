@@ -36,11 +36,13 @@ def extract_text_features(
         ValueError: `layer` is out of range or another word, or `batch_size` or `max_length` is below 1.
 
     Example:
-        >>> from transformers import AutoModel, AutoTokenizer
-        >>> model = AutoModel.from_pretrained("out/checkpoint")  # doctest: +SKIP
-        >>> tokenizer = AutoTokenizer.from_pretrained("out/checkpoint")  # doctest: +SKIP
-        >>> extract_text_features(model, tokenizer, ["a text", "another"]).shape  # doctest: +SKIP
-        (2, 128)
+        >>> from tokenizers import Tokenizer, models
+        >>> from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+        >>> words = Tokenizer(models.WordLevel({"?": 0, "yes": 1}, unk_token="?"))
+        >>> tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, unk_token="?", pad_token="?")
+        >>> config = BertConfig(vocab_size=2, hidden_size=8, num_hidden_layers=1, num_attention_heads=1)
+        >>> extract_text_features(BertModel(config), tokenizer, ["yes", "no", ""]).shape
+        (3, 8)
     """
     if isinstance(layer, str) and layer != "all":
         raise ValueError(f'layer is {layer!r}; give a whole number or "all".')

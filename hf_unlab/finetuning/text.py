@@ -34,6 +34,11 @@ def from_checkpoint(path: str | os.PathLike[str]) -> ModelMaker:
 
     Returns:
         A function from (num_labels, seed) to a model.
+
+    Example:
+        >>> make_model = from_checkpoint("out/checkpoint")
+        >>> make_model(3, 0).num_labels  # doctest: +SKIP
+        3
     """
 
     def make(num_labels: int, seed: int) -> PreTrainedModel:
@@ -51,6 +56,12 @@ def from_scratch(config: PretrainedConfig) -> ModelMaker:
 
     Returns:
         A function from (num_labels, seed) to a model.
+
+    Example:
+        >>> from transformers import BertConfig
+        >>> make_model = from_scratch(BertConfig(vocab_size=9, hidden_size=8, num_attention_heads=1))
+        >>> make_model(3, 0).num_labels
+        3
     """
 
     def make(num_labels: int, seed: int) -> PreTrainedModel:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from hf_unlab.data import loader as loader_module
 from hf_unlab.data.loader import EvalLoader, StreamLoader, merge_states
-from hf_unlab.data.readers import ReaderPlan, WeightedStream, default_num_readers
+from hf_unlab.data.readers import ReaderPlan, default_num_readers
+from hf_unlab.data.sources import WeightedStream
 from hf_unlab.data.text import pack_sequences
 
 

@@ -1,0 +1,188 @@
+"""What people see: progress, one compact line a log, and no noise of libraries that they can do nothing about."""
+
+import contextlib
+import logging
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import datasets
+import transformers
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+from hf_unlab.data.sources import Source
+from hf_unlab.evaluation.table import FewLabelTable
+from hf_unlab.trainers.base import PretrainingTrainer
+
+TABLE_NAME = "few_label.json"
+console = Console(highlight=False, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Errors of transformers and datasets still show; their progress bars and advice do not. Ours are kept.
+
+    Put back at the end, since it is the script that decides what is shown, not this package.
+    """
+    verbosities = transformers.logging.get_verbosity(), datasets.logging.get_verbosity()
+    transformers.logging.set_verbosity_error()
+    datasets.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            # Saving and autocast warn about torch's own internals.
+            warnings.filterwarnings("ignore", module=r"(torch|transformers|accelerate|datasets)\b")
+            yield
+    finally:
+        transformers.logging.set_verbosity(verbosities[0])
+        datasets.logging.set_verbosity(verbosities[1])
+        transformers.logging.enable_progress_bar()
+        datasets.enable_progress_bars()
+
+
+@contextlib.contextmanager
+def exit_cleanly() -> Iterator[None]:
+    """A mistake of the user ends in its message and exit code 2, not in a traceback."""
+    try:
+        yield
+    except ValueError as error:
+        if error.__traceback__ and not _is_ours(error):
+            raise
+        print(f"{Path(sys.argv[0]).name}: error: {error}", file=sys.stderr)
+        raise SystemExit(2) from error
+
+
+def _is_ours(error: ValueError) -> bool:
+    """Whether hf_unlab itself raised it, with a message made for users; a library's needs its traceback."""
+    traceback = error.__traceback__
+    while traceback and traceback.tb_next:
+        traceback = traceback.tb_next
+    return traceback is not None and traceback.tb_frame.f_globals.get("__name__", "").startswith("hf_unlab.")
+
+
+def announce(trainer: PretrainingTrainer, sources: list[Source]) -> None:
+    """Say what is about to be trained on what, and show progress in our own way from here on."""
+    args = trainer.args
+    for callback in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(callback)
+    if not trainer.is_world_process_zero():
+        return
+    trainer.add_callback(ProgressLines())
+    num_parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
+    precision = "bf16" if args.bf16 else "fp16" if args.fp16 else "fp32"
+    num_ranks = args.world_size
+    console.print(
+        f"Model     {type(trainer.model).__name__}, {num_parameters / 1e6:.1f} M parameters\n"
+        f"Data      {', '.join(source.label for source in sources)}\n"
+        f"Hardware  {num_ranks} process{'es' if num_ranks > 1 else ''} on {args.device.type}, {precision}\n"
+        f"Output    {args.output_dir}"
+    )
+
+
+class ProgressLines(TrainerCallback):
+    """A progress bar where there is a terminal, and a line for each log: step, loss and the objective's metrics."""
+
+    def __init__(self) -> None:
+        self._progress: Progress | None = None
+        self._task = TaskID(0)
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Start the bar."""
+        self._progress = _progress()
+        self._progress.start()
+        self._task = self._progress.add_task("Pretraining", total=state.max_steps, completed=state.global_step)
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Move the bar."""
+        if self._progress:
+            self._progress.update(self._task, completed=state.global_step)
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Print a line."""
+        if logs and (line := format_logs(logs, state.global_step)):
+            console.print(line)
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """End the bar."""
+        if self._progress:
+            self._progress.stop()
+            self._progress = None
+
+
+_LEFT_OUT = ("epoch", "grad_norm", "runtime", "per_second", "total_flos", "num_input")
+
+
+def format_logs(logs: dict[str, float], step: int) -> str:
+    """One line of at most 80 characters for a log of Trainer; empty if it holds nothing to show.
+
+    Example:
+        >>> format_logs({"loss": 5.12345, "learning_rate": 1e-3, "accuracy": 0.25, "tokens_per_second": 12345.6}, 50)
+        'step     50  loss 5.123  learning rate 1.0e-03  accuracy 0.250  12,346 tokens/s'
+        >>> format_logs({"eval_loss": 5.0, "eval_runtime": 3.0}, 50)
+        'step     50  held out: loss 5.000'
+    """
+    evaluation = any(name.startswith("eval_") for name in logs)
+    if not evaluation and "loss" not in logs:
+        return ""
+    parts = [f"step {step:>6}"] + (["held out:"] if evaluation else [])
+    for name, value in logs.items():
+        unit, _, rate = name.rpartition("_per_second")
+        if rate == "" and unit and not unit.startswith(("eval", "train")):
+            parts.append(f"{value:,.0f} {unit}/s")
+        elif not any(part in name for part in _LEFT_OUT):
+            label = name.removeprefix("eval_").replace("_", " ")
+            parts.append(f"{label} {value:.1e}" if name == "learning_rate" else f"{label} {value:.3f}")
+    return "  ".join(parts).replace("held out:  ", "held out: ")
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(None), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+@contextlib.contextmanager
+def proof_progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar over the fits of the few-label table; yields its `on_progress`."""
+    console.print("Measuring with few labels ...")
+    with _progress() as progress:
+        task = progress.add_task("Few labels", total=None)
+
+        def on_progress(name: str, num_done: int, num_fits: int) -> None:
+            progress.update(task, completed=num_done, total=num_fits)
+
+        yield on_progress
+
+
+def say(table: FewLabelTable | None, output_dir: str) -> None:
+    """Print the table, keep it beside the checkpoint, and say how to load what was trained."""
+    if table is None:
+        console.print("No labelled data was named (--labelled_dataset), so there is no few-label table.")
+    else:
+        table.save(Path(output_dir) / TABLE_NAME)
+        console.print(f"\n{table.render()}\n\nSaved as {Path(output_dir) / TABLE_NAME}")
+    console.print(
+        f"\nThe checkpoint is in {output_dir}. Load it with plain transformers:\n\n"
+        "    from transformers import AutoModel, AutoTokenizer\n"
+        f'    tokenizer = AutoTokenizer.from_pretrained("{output_dir}")\n'
+        f'    model = AutoModel.from_pretrained("{output_dir}")'
+    )

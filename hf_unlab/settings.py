@@ -1,0 +1,127 @@
+"""What every recipe's script is told beside the trainer's own arguments: data, model, few-label proof."""
+
+from dataclasses import dataclass, field
+
+from hf_unlab.data.sources import Source
+
+BUILTIN_LABELLED = {"builtin:docstrings": ("labelled_train", "labelled_test")}
+
+
+@dataclass
+class DataSettings:
+    """Raw data: one source by options with `datasets.load_dataset`'s meanings, or several by a `data:` list."""
+
+    dataset: str | None = field(
+        default=None,
+        metadata={"help": "A Hub id, a builder (json, text, csv, parquet), a local file or folder, or builtin:NAME."},
+    )
+    dataset_config: str | None = field(default=None, metadata={"help": "The data set's configuration."})
+    data_files: list[str] | None = field(default=None, metadata={"help": "Files, globs or URLs."})
+    data_dir: str | None = field(default=None, metadata={"help": "Folder inside the data set."})
+    split: str = field(default="train", metadata={"help": "Split to read."})
+    text_column: str = field(default="text", metadata={"help": "The column with the text."})
+    data: list[Source] | None = field(
+        default=None, metadata={"help": "Several sources, each with path, weight, ...", "yaml_only": True}
+    )
+
+    def sources(self) -> list[Source]:
+        """The sources; `dataset` goes before `data`, so that the command line can replace a recipe's list.
+
+        Raises:
+            ValueError: Neither is given.
+
+        Example:
+            >>> DataSettings(dataset="json", data_files=["a.jsonl"], text_column="body").sources()[0].columns
+            {'text': 'body'}
+        """
+        if self.dataset is None:
+            if not self.data:
+                raise ValueError("There is no data: give --dataset, or a data: list in the YAML file.")
+            return self.data
+        columns = {} if self.text_column == "text" else {"text": self.text_column}
+        source = Source(
+            self.dataset,
+            self.dataset_config,
+            split=self.split,
+            data_files=self.data_files,
+            data_dir=self.data_dir,
+            columns=columns,
+        )
+        return [source]
+
+
+@dataclass
+class TextModelSettings:
+    """The model and its tokenizer."""
+
+    model: str = field(
+        default="tiny",
+        metadata={"help": "tiny, mini, small or base from scratch, or a checkpoint's Hub id or path to go on from."},
+    )
+    from_scratch: bool = field(
+        default=False, metadata={"help": "Take only the architecture of a checkpoint, with random weights."}
+    )
+    config_overrides: str | None = field(
+        default=None, metadata={"help": "For a model from scratch: hidden_size=256,num_hidden_layers=4."}
+    )
+    tokenizer: str | None = field(
+        default=None,
+        metadata={"help": "A Hub id or path. By default the checkpoint's; from scratch, one trained on the data."},
+    )
+    vocab_size: int = field(default=8192, metadata={"help": "Tokens of a tokenizer that is trained."})
+    tokenizer_num_examples: int = field(
+        default=20_000, metadata={"help": "Examples that a tokenizer is trained on, from the beginning of the data."}
+    )
+
+
+@dataclass
+class FewLabelSettings:
+    """The proof after pretraining: classification with few labels a class."""
+
+    labelled_dataset: str | None = field(
+        default=None,
+        metadata={"help": "Labelled data, as --dataset. By default a built-in corpus's own labels, if it has some."},
+    )
+    labelled_config: str | None = field(default=None, metadata={"help": "Its configuration."})
+    labelled_train_files: list[str] | None = field(default=None, metadata={"help": "Files that labels are drawn from."})
+    labelled_test_files: list[str] | None = field(default=None, metadata={"help": "Files that are tested on."})
+    labelled_train_split: str = field(default="train", metadata={"help": "Split that labels are drawn from."})
+    labelled_test_split: str = field(default="test", metadata={"help": "Split that is tested on."})
+    labelled_text_column: str = field(default="text", metadata={"help": "Its column with the text."})
+    label_column: str = field(default="label", metadata={"help": "Its column with the label."})
+    num_labels_per_class: list[int] = field(
+        default_factory=lambda: [5, 10, 50], metadata={"help": "Columns of the table."}
+    )
+    few_label_seeds: list[int] = field(default_factory=lambda: [0, 1, 2], metadata={"help": "Draws of the labels."})
+    few_label_max_length: int = field(default=128, metadata={"help": "Tokens read of each labelled text."})
+    finetune_learning_rate: float = field(default=5e-4, metadata={"help": "Peak rate of fine-tuning."})
+    finetune_steps: int | None = field(
+        default=None, metadata={"help": "Steps a fit; by default 15 passes, at least 30 and at most 100 steps."}
+    )
+
+    def labelled_sources(self, training: list[Source]) -> tuple[Source, Source] | None:
+        """Where labels are drawn from and where they are tested; None if there are no labels.
+
+        Args:
+            training: The raw data, whose own labels are taken if it is one built-in corpus.
+
+        Example:
+            >>> FewLabelSettings().labelled_sources([Source("builtin:docstrings")])[1].split
+            'labelled_test'
+        """
+        if self.labelled_dataset is None:
+            if len(training) != 1 or training[0].path not in BUILTIN_LABELLED:
+                return None
+            path, splits, files = training[0].path, BUILTIN_LABELLED[training[0].path], (None, None)
+        else:
+            path = self.labelled_dataset
+            files = (self.labelled_train_files, self.labelled_test_files)
+            splits = (self.labelled_train_split, self.labelled_test_split)
+            if any(files):  # a data set made of loose files has the one split "train"
+                splits = ("train", "train")
+        columns = {"text": self.labelled_text_column, "label": self.label_column}
+        first, second = (
+            Source(path, self.labelled_config, split=split, data_files=part, columns=columns)
+            for split, part in zip(splits, files, strict=True)
+        )
+        return first, second

@@ -1,0 +1,1 @@
+"""Trainers: one file an objective over a base that owns what must be the same everywhere."""

@@ -1,0 +1,48 @@
+"""Pretrain a masked language model on raw text, and measure what it is worth with few labels.
+
+accelerate launch recipes/masked_lm/pretrain.py --config recipes/masked_lm/tiny.yaml --output_dir OUT
+"""
+
+from hf_unlab.arguments import parse_arguments
+from hf_unlab.console import announce, exit_cleanly, proof_progress, quiet_libraries, say
+from hf_unlab.finetuning.proof import prove_text_encoder
+from hf_unlab.models.text import load_masked_lm, tokenizer_for
+from hf_unlab.settings import DataSettings, FewLabelSettings, TextModelSettings
+from hf_unlab.trainers.checkpoints import resolve_checkpoint
+from hf_unlab.trainers.masked_lm import MaskedLMTrainer, MaskedLMTrainingArguments
+
+
+def main(argv: list[str] | None = None) -> None:
+    data, model_settings, few_label, args = parse_arguments(
+        DataSettings, TextModelSettings, FewLabelSettings, MaskedLMTrainingArguments, argv=argv
+    )
+    with quiet_libraries(), exit_cleanly():
+        checkpoint = resolve_checkpoint(args.output_dir, args.resume_from_checkpoint, args.overwrite_output_dir)
+        sources = data.sources()
+
+        # The tokenizer of the checkpoint, of the named model, or a new one trained on the stream.
+        tokenizer = tokenizer_for(model_settings, sources, checkpoint, args)
+        model = load_masked_lm(
+            model_settings.model,
+            tokenizer,
+            config_overrides=model_settings.config_overrides,
+            from_scratch=model_settings.from_scratch,
+        )
+
+        trainer = MaskedLMTrainer(model, args, sources, processing_class=tokenizer)
+        announce(trainer, sources)
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        metrics = trainer.evaluate()
+        trainer.save_model()
+        trainer.save_metrics("eval", metrics)
+
+        # A loss is not a result: five rows of few-label accuracy are.
+        if trainer.is_world_process_zero():
+            with proof_progress() as on_progress:
+                table = prove_text_encoder(args.output_dir, few_label, sources, on_progress)
+            say(table, args.output_dir)
+        trainer.accelerator.wait_for_everyone()
+
+
+if __name__ == "__main__":
+    main()
