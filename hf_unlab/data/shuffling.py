@@ -71,7 +71,9 @@ def shard(stream: IterableDataset | Dataset, *, num_shards: int, index: int, see
         stream = stream.reshard()
     num_files = stream.num_shards
     if num_files >= num_shards:
-        return stream.shard(num_shards, index).shuffle(seed=derive_seed(seed, index), buffer_size=1)
+        part = stream.shard(num_shards, index)
+        # of one example and one file at a time: the buffer then is none, and nothing is read ahead by threads
+        return part.shuffle(seed=derive_seed(seed, index), buffer_size=1, max_buffer_input_shards=1)
     part = stream.shard(num_files, index % num_files)
     sharing = range(index % num_files, num_shards, num_files)  # the readers of this file
     turn = partial(_is_turn, num_turns=len(sharing), turn=sharing.index(index))

@@ -1,6 +1,6 @@
 """Raw text to sequences of equal length.
 
-Legend: B batch, T tokens in a sequence.
+Legend: N sequences, T tokens in a sequence.
 """
 
 from functools import partial
@@ -79,12 +79,10 @@ def _pack(documents: Columns, *, length: int) -> Columns:
         return {"input_ids": [], "document_ids": []}
     tokens = np.concatenate([np.asarray(ids, dtype=np.int64) for ids in documents["input_ids"]])
     owners = np.repeat(np.arange(len(sizes)), sizes)
-    starts = list(range(0, total - length + 1, length))
+    starts = np.arange(0, total - length + 1, length)
     if total % length:
-        starts.append(total - length)
-    pieces = [owners[start : start + length] for start in starts]
-    return {
-        "input_ids": [tokens[start : start + length] for start in starts],
-        "document_ids": [np.cumsum(np.diff(piece, prepend=piece[0]) > 0) for piece in pieces],
-    }
-
+        starts = np.append(starts, total - length)
+    places_NT = starts[:, None] + np.arange(length)
+    owners_NT = owners[places_NT]
+    document_ids_NT = np.cumsum(np.diff(owners_NT, axis=1, prepend=owners_NT[:, :1]) > 0, axis=1)
+    return {"input_ids": list(tokens[places_NT]), "document_ids": list(document_ids_NT)}
