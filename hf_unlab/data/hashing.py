@@ -27,7 +27,7 @@ def content_hash(value: str | bytes | dict[str, Any]) -> int:
         >>> content_hash("abc") == content_hash("abd")
         False
     """
-    if isinstance(value, dict):
+    if isinstance(value, dict) and (value.get("bytes") is not None or value.get("path")):
         value = value["bytes"] if value.get("bytes") is not None else Path(value["path"]).read_bytes()
     if isinstance(value, str):
         # surrogates occur in scraped text; they must hash, not raise

@@ -68,7 +68,7 @@ def check_shares(probability: float, mask_share: float, random_share: float) -> 
     """
     if not 0 < probability < 1:
         raise ValueError(f"The masking probability must lie between 0 and 1, not {probability}; 0.15 to 0.4 is usual.")
-    if min(mask_share, random_share) < 0 or mask_share + random_share > 1 + 1e-9:
+    if not (mask_share >= 0 and random_share >= 0 and mask_share + random_share <= 1 + 1e-9):
         raise ValueError(
             f"mask_share={mask_share} and random_share={random_share} must be at least 0 and add up to at most 1."
         )

@@ -1,5 +1,6 @@
 """Where raw data comes from: `Source` names it, `open_stream` opens it, `hold_out` splits it by content."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,6 +15,9 @@ from hf_unlab.data.hashing import hash_fraction
 
 BUILTIN_PREFIX = "builtin:"
 _BUILDER_OF_SUFFIX = {".txt": "text", ".jsonl": "json", ".json": "json", ".csv": "csv", ".parquet": "parquet"}
+_COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+# Without `data_files` these would read whatever lies in the current folder.
+_BUILDERS = ("arrow", "csv", "json", "parquet", "text", "webdataset", "imagefolder", "audiofolder")
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,8 @@ class Source:
         data_dir: Folder inside the data set.
         revision: Git revision of a Hub data set.
         weight: Share of this source in a mix, relative to the others'.
-        columns: New names for columns, `{"text": "review"}` reads the column `review` as `text`.
+        columns: New names for columns, `{"text": "review"}` reads the column `review` as `text`, in the place of any
+            other column of that name.
         licence: The licence of the data, for the model card.
 
     Example:
@@ -48,6 +53,14 @@ class Source:
     licence: str | None = None
 
     def __post_init__(self) -> None:
+        if not self.path:
+            raise ValueError("A source needs a path: a Hub id, a builder, a local file or folder, or builtin:docstrings.")
+        old_names = [old for new, old in self.columns.items() if new != old]
+        if len(set(self.columns.values())) < len(self.columns) or not self.columns.keys().isdisjoint(old_names):
+            raise ValueError(
+                f"Source {self.label!r} has columns={self.columns}: each column of the data can be read under one name "
+                "only, and no new name can be another one's old name."
+            )
         if not self.weight > 0:
             raise ValueError(f"Source {self.label!r} has weight {self.weight}; a weight must be above 0.")
 
@@ -78,42 +91,74 @@ def open_stream(source: Source, required_columns: Sequence[str] = ()) -> Iterabl
         >>> list(open_stream(Source(str(path)), ["text"]))
         [{'text': 'one'}, {'text': 'two'}]
     """
+    hint = ""
     try:
         stream = _load(source)
+        hint = "; is a file empty, cut short, or of another format?"
         first = next(iter(stream.take(1)), None)
     except (ValueError, OSError, EOFError, RuntimeError, StopIteration, datasets.exceptions.DatasetsError) as error:
-        reason = str(error.__cause__ or error).strip() or "no such file, or nothing in it"
+        reason = " ".join(str(error.__cause__ or error).split())
+        reason = reason + hint if reason else "no such file, or nothing in it"  # a bare StopIteration says nothing
         raise ValueError(f"Cannot read the source {source.label!r} (split {source.split!r}): {reason}") from error
     if first is None:
         raise ValueError(f"The source {source.label!r} (split {source.split!r}) is empty: it has no example at all.")
-    for new, old in source.columns.items():
+    return _rename(stream, source, first, required_columns)
+
+
+def _rename(
+    stream: IterableDataset, source: Source, first: dict[str, Any], required_columns: Sequence[str]
+) -> IterableDataset:
+    for old in source.columns.values():
         if old not in first:
             raise ValueError(_missing_column(source, old, first))
-        if new != old:
-            stream = stream.rename_column(old, new)
+    new_names = {old: new for new, old in source.columns.items() if new != old}
+    names = {new_names.get(column, column) for column in first}
     for column in required_columns:
-        if column not in {*first, *source.columns}:
+        if column not in names:
             raise ValueError(_missing_column(source, column, first))
-    return stream
+    if replaced := [column for column in first if column in new_names.values()]:
+        stream = stream.remove_columns(replaced)
+    return stream.rename_columns(new_names) if new_names else stream
 
 
 def _load(source: Source) -> IterableDataset:
     if source.path.startswith(BUILTIN_PREFIX):
+        _refuse(source, "name", "data_files", "data_dir", "revision")
         files = builtin.data_files(source.path.removeprefix(BUILTIN_PREFIX), source.split)
         return datasets.load_dataset("parquet", data_files=files, split="train", streaming=True)
-    path, data_files = source.path, source.data_files
-    builder = _BUILDER_OF_SUFFIX.get(Path(path).suffix)
-    if builder and Path(path).is_file():
-        path, data_files = builder, path
+    path = os.path.expanduser(source.path)
+    data_files = [source.data_files] if isinstance(source.data_files, str) else source.data_files
+    if Path(path).is_file():
+        _refuse(source, "name", "data_files", "data_dir", "revision")
+        path, data_files = _builder_of(Path(path)), [path]
+    elif path in _BUILDERS and not data_files and not source.data_dir:
+        raise ValueError(f"the builder {path!r} needs data_files (or data_dir), which say what to read.")
     return datasets.load_dataset(
         path,
         source.name,
         split=source.split,
-        data_files=data_files,
-        data_dir=source.data_dir,
+        data_files=data_files and [os.path.expanduser(file) for file in data_files],
+        data_dir=source.data_dir and os.path.expanduser(source.data_dir),
         revision=source.revision,
         streaming=True,
     )
+
+
+def _builder_of(file: Path) -> str:
+    suffixes = [suffix for suffix in file.suffixes if suffix not in _COMPRESSED]
+    builder = _BUILDER_OF_SUFFIX.get(suffixes[-1] if suffixes else "")
+    if builder is None:
+        raise ValueError(
+            f"the format of {file.name!r} is not known from its name: {', '.join(_BUILDER_OF_SUFFIX)} are (also "
+            f"{', '.join(_COMPRESSED)}); otherwise give the builder as `path` and the file as `data_files`."
+        )
+    return builder
+
+
+def _refuse(source: Source, *settings: str) -> None:
+    for setting in settings:
+        if getattr(source, setting) is not None:
+            raise ValueError(f"{setting}={getattr(source, setting)!r} means nothing for this path; leave it out.")
 
 
 def _missing_column(source: Source, column: str, first: dict[str, Any]) -> str:
@@ -135,7 +180,7 @@ def hold_out(
         fraction: Share of the distinct examples held out, in (0, 1).
 
     Returns:
-        The training stream and the validation stream, both lazy.
+        The training stream and the validation stream; streams are filtered as they are read, a data set at once.
 
     Raises:
         ValueError: `fraction` is not between 0 and 1.
@@ -153,6 +198,8 @@ def hold_out(
 
 
 def _belongs(example: dict[str, Any], *, column: str, fraction: float, held_out: bool) -> bool:
+    if column not in example:
+        raise ValueError(f"Cannot hold out by the column {column!r}: the columns are {sorted(example)}.")
     value = example[column]
     if value is None:  # nothing to learn from and nothing to hash: dropped from both sides
         return False
@@ -199,6 +246,8 @@ def open_streams(data: Data | Sequence[Data], required_columns: Sequence[str]) -
             streams.append(WeightedStream(stream.select_columns(list(required_columns)), item.weight, item.label))
         elif isinstance(item, Dataset | IterableDataset):
             columns = item.column_names or list(next(iter(item.take(1)), {}))
+            if not columns:
+                raise ValueError(f"The data (number {number}) is empty: it has no example at all.")
             if missing := [column for column in required_columns if column not in columns]:
                 raise ValueError(f"The data has no column {missing[0]!r}: its columns are {sorted(columns)}.")
             streams.append(WeightedStream(item.select_columns(list(required_columns)), name=f"data {number}"))

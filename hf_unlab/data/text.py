@@ -38,9 +38,19 @@ def _token_ids(documents: Columns, *, tokenizer: PreTrainedTokenizerBase, column
     texts = [text for text in texts if text.strip()]
     if not texts:
         return {"input_ids": []}
+    if not all(map(_is_unicode, texts)):  # scraped text holds lone surrogates, which no tokenizer takes
+        texts = [text.encode("utf-8", errors="replace").decode() for text in texts]
     # verbose=False: long documents are packed, so the warning that they exceed the model's length is beside the point
     encoded = tokenizer(texts, return_attention_mask=False, return_token_type_ids=False, verbose=False)
     return {"input_ids": encoded["input_ids"]}
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def pack_sequences(stream: IterableDataset, length: int, *, batch_size: int = 1000) -> IterableDataset:

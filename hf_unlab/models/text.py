@@ -131,21 +131,32 @@ def load_masked_lm(
     ids |= {"bos_token_id": tokenizer.cls_token_id, "eos_token_id": tokenizer.sep_token_id}
     config.update({"vocab_size": len(tokenizer), **ids})
     if config_overrides:
-        try:
-            config.update_from_string(config_overrides)
-        except (ValueError, KeyError) as error:
-            raise ValueError(
-                f"config_overrides={config_overrides!r} cannot be applied: {error} Write 'name=value,name=value' with "
-                f"names from {type(config).__name__}."
-            ) from error
+        config = _overridden(config, config_overrides)
     return AutoModelForMaskedLM.from_config(config)
 
 
 def _preset_config(name: str) -> PreTrainedConfig:
-    size = PRESETS[name]
-    every = 1 if name in _ALL_GLOBAL else 3
-    layers = ["sliding_attention" if i % every else "full_attention" for i in range(size["num_hidden_layers"])]
-    return ModernBertConfig(**size, layer_types=layers, classifier_pooling="mean")
+    config = ModernBertConfig(**PRESETS[name], layer_types=None, classifier_pooling="mean")
+    if name in _ALL_GLOBAL:
+        config.layer_types = ["full_attention"] * config.num_hidden_layers
+    return config
+
+
+def _overridden(config: PreTrainedConfig, overrides: str) -> PreTrainedConfig:
+    layer_types = set(getattr(config, "layer_types", None) or [])
+    try:
+        config.update_from_string(overrides)
+        content = config.to_dict()
+        if len(layer_types) == 1:  # all layers are alike, however many there are now
+            content["layer_types"] = [*layer_types] * config.num_hidden_layers
+        elif layer_types:
+            content["layer_types"] = None  # the architecture's own pattern, for the new number of layers
+        return type(config).from_dict(content)
+    except (ValueError, KeyError) as error:
+        raise ValueError(
+            f"config_overrides={overrides!r} cannot be applied: {error} Write 'name=value,name=value' with names from "
+            f"{type(config).__name__}."
+        ) from error
 
 
 def _load(auto_class: Any, name_or_path: str, kind: str) -> Any:

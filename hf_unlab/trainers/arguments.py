@@ -113,11 +113,14 @@ def check_world_size(args: TrainingArguments) -> None:
     Raises:
         ValueError: WORLD_SIZE and Trainer disagree, or Trainer would use DataParallel.
     """
-    launched = int(os.environ.get("WORLD_SIZE", "1"))
-    if launched != args.world_size:
+    launched = os.environ.get("WORLD_SIZE")
+    if launched is None and {"MASTER_ADDR", "ACCELERATE_MIXED_PRECISION"} <= os.environ.keys():
+        # `accelerate launch --cpu --num_processes 2` without MPI: it sets an address to meet at, and starts one process
+        launched = "several"
+    if launched is not None and launched != str(args.world_size):
         raise ValueError(
-            f"{launched} processes were launched, but Trainer sees {args.world_size}: each would train alone. On CPUs "
-            "use `accelerate launch --multi_gpu --num_processes N SCRIPT --use_cpu true`, or torchrun."
+            f"{launched} processes were asked for, but Trainer sees {args.world_size}: each would train alone. On "
+            "CPUs use `accelerate launch --multi_gpu --num_processes N SCRIPT --use_cpu true`, or torchrun."
         )
     if args.n_gpu > 1:
         raise ValueError(

@@ -3,6 +3,8 @@
 accelerate launch recipes/masked_lm/pretrain.py --config recipes/masked_lm/tiny.yaml --output_dir OUT
 """
 
+from transformers import set_seed
+
 from hf_unlab.arguments import parse_arguments
 from hf_unlab.console import announce, exit_cleanly, proof_progress, quiet_libraries, say
 from hf_unlab.finetuning.proof import prove_text_encoder
@@ -22,6 +24,7 @@ def main(argv: list[str] | None = None) -> None:
 
         # The tokenizer of the checkpoint, of the named model, or a new one trained on the stream.
         tokenizer = tokenizer_for(model_settings, sources, checkpoint, args)
+        set_seed(args.seed)  # the weights of a model from scratch
         model = load_masked_lm(
             model_settings.model,
             tokenizer,

@@ -70,11 +70,14 @@ def data_files() -> dict[str, Path]:
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".docstrings-"))
-        _write(_gather(), scratch)
-        # Another process may have been quicker: then its folder, equal to ours, stays.
-        with contextlib.suppress(OSError):
+        try:
+            _write(_gather(), scratch)
             scratch.rename(folder)
-        shutil.rmtree(scratch, ignore_errors=True)
+        except OSError:
+            if not folder.is_dir():  # else another process was quicker: its folder, equal to ours, stays
+                raise
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
     return {split: folder / f"{split}.parquet" for split in splits}
 
 
@@ -135,7 +138,8 @@ def _docstrings_of(package: str) -> Iterator[str]:
 def _python_files(root: Path) -> Iterator[Path]:
     for folder, subfolders, files in os.walk(root):
         subfolders[:] = sorted(f for f in subfolders if f not in _SKIPPED_FOLDERS and not f.startswith("test"))
-        yield from (Path(folder, f) for f in sorted(files) if f.endswith(".py") and not f.startswith("test"))
+        paths = (Path(folder, f) for f in sorted(files) if f.endswith(".py") and not f.startswith("test"))
+        yield from (path for path in paths if path.is_file())  # system Pythons hold dangling links
 
 
 def _write(rows: list[tuple[str, str]], folder: Path) -> None:
