@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # for type checkers and editors, which do not follow __getattr__
     from hf_unlab.data.loader import EvalLoader, StreamLoader
     from hf_unlab.data.sources import Source, hold_out, open_stream
-    from hf_unlab.trainers.base import ObjectiveOutput, PretrainingArguments, PretrainingTrainer
+    from hf_unlab.trainers.arguments import PretrainingArguments
+    from hf_unlab.trainers.base import ObjectiveOutput, PretrainingTrainer
     from hf_unlab.trainers.masked_lm import MaskedLMTrainer, MaskedLMTrainingArguments
 
 __all__ = [
@@ -37,7 +38,7 @@ _MODULES = {
     "MaskedLMTrainer": "hf_unlab.trainers.masked_lm",
     "MaskedLMTrainingArguments": "hf_unlab.trainers.masked_lm",
     "ObjectiveOutput": "hf_unlab.trainers.base",
-    "PretrainingArguments": "hf_unlab.trainers.base",
+    "PretrainingArguments": "hf_unlab.trainers.arguments",
     "PretrainingTrainer": "hf_unlab.trainers.base",
     "Source": "hf_unlab.data.sources",
     "StreamLoader": "hf_unlab.data.loader",

@@ -92,6 +92,7 @@ class ProgressLines(TrainerCallback):
     def __init__(self) -> None:
         self._progress: Progress | None = None
         self._task = TaskID(0)
+        self._last_line = ""
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -117,8 +118,10 @@ class ProgressLines(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         """Print a line."""
-        if logs and (line := format_logs(logs, state.global_step)):
+        line = format_logs(logs or {}, state.global_step)
+        if line and line != self._last_line:  # the last step may be evaluated twice, as a step and as the end
             console.print(line)
+            self._last_line = line
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -129,7 +132,7 @@ class ProgressLines(TrainerCallback):
             self._progress = None
 
 
-_LEFT_OUT = ("epoch", "grad_norm", "runtime", "per_second", "total_flos", "num_input")
+_LEFT_OUT = ("epoch", "perplexity", "grad_norm", "runtime", "per_second", "total_flos", "num_input")
 
 
 def format_logs(logs: dict[str, float], step: int) -> str:
@@ -145,7 +148,7 @@ def format_logs(logs: dict[str, float], step: int) -> str:
     if not evaluation and "loss" not in logs:
         return ""
     parts = [f"step {step:>6}"] + (["held out:"] if evaluation else [])
-    for name, value in logs.items():
+    for name, value in sorted(logs.items(), key=lambda item: not item[0].endswith("loss")):
         unit, _, rate = name.rpartition("_per_second")
         if rate == "" and unit and not unit.startswith(("eval", "train")):
             parts.append(f"{value:,.0f} {unit}/s")

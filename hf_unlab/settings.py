@@ -83,7 +83,9 @@ class FewLabelSettings:
         metadata={"help": "Labelled data, as --dataset. By default a built-in corpus's own labels, if it has some."},
     )
     labelled_config: str | None = field(default=None, metadata={"help": "Its configuration."})
-    labelled_train_files: list[str] | None = field(default=None, metadata={"help": "Files that labels are drawn from."})
+    labelled_train_files: list[str] | None = field(
+        default=None, metadata={"help": "Files that labels are drawn from."}
+    )
     labelled_test_files: list[str] | None = field(default=None, metadata={"help": "Files that are tested on."})
     labelled_train_split: str = field(default="train", metadata={"help": "Split that labels are drawn from."})
     labelled_test_split: str = field(default="test", metadata={"help": "Split that is tested on."})
@@ -93,6 +95,7 @@ class FewLabelSettings:
         default_factory=lambda: [5, 10, 50], metadata={"help": "Columns of the table."}
     )
     few_label_seeds: list[int] = field(default_factory=lambda: [0, 1, 2], metadata={"help": "Draws of the labels."})
+    few_label_max_test: int = field(default=1000, metadata={"help": "Test examples scored, drawn at random."})
     few_label_max_length: int = field(default=128, metadata={"help": "Tokens read of each labelled text."})
     finetune_learning_rate: float = field(default=5e-4, metadata={"help": "Peak rate of fine-tuning."})
     finetune_steps: int | None = field(
@@ -112,13 +115,13 @@ class FewLabelSettings:
         if self.labelled_dataset is None:
             if len(training) != 1 or training[0].path not in BUILTIN_LABELLED:
                 return None
-            path, splits, files = training[0].path, BUILTIN_LABELLED[training[0].path], (None, None)
+            path, splits = training[0].path, BUILTIN_LABELLED[training[0].path]
         else:
-            path = self.labelled_dataset
-            files = (self.labelled_train_files, self.labelled_test_files)
-            splits = (self.labelled_train_split, self.labelled_test_split)
-            if any(files):  # a data set made of loose files has the one split "train"
+            path, splits = self.labelled_dataset, (self.labelled_train_split, self.labelled_test_split)
+            if self.labelled_train_files or self.labelled_test_files:
+                # a data set made of loose files has the one split "train"
                 splits = ("train", "train")
+        files = (self.labelled_train_files, self.labelled_test_files)
         columns = {"text": self.labelled_text_column, "label": self.label_column}
         first, second = (
             Source(path, self.labelled_config, split=split, data_files=part, columns=columns)

@@ -8,7 +8,7 @@ from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 
 from hf_unlab.models.text import train_tokenizer
 
-_WORDS = "the a small red blue river town stone writes reads finds keeps old new bird letter".split()
+_WORDS = ["the", "a", "small", "red", "blue", "river", "town", "stone", "writes", "reads", "keeps", "old", "new"]
 
 
 def tiny_texts(num_texts: int, seed: int = 0, num_words: int = 12) -> list[str]:

@@ -24,8 +24,9 @@ def data_file(tmp_path_factory):
     return path
 
 
-def launch(output_dir, data_file, *more):
-    command = [str(Path(sys.executable).with_name("accelerate")), "launch", "--multi_gpu", "--num_processes", "2"]
+def launch(output_dir, data_file, *more, num_processes=2):
+    command = [str(Path(sys.executable).with_name("accelerate")), "launch", "--num_processes", str(num_processes)]
+    command += ["--multi_gpu"] if num_processes > 1 else ["--mixed_precision", "no"]
     command += [str(recipe_path("masked_lm", "pretrain.py")), "--use_cpu", "true", "--output_dir", str(output_dir)]
     settings = {
         "dataset": "json",
@@ -68,8 +69,8 @@ def finish(process):
     return output
 
 
-def logged(output_dir):
-    state = json.loads((output_dir / f"checkpoint-{NUM_STEPS}" / "trainer_state.json").read_text())
+def logged(output_dir, num_steps=NUM_STEPS):
+    state = json.loads((output_dir / f"checkpoint-{num_steps}" / "trainer_state.json").read_text())
     names = ("step", "loss", "accuracy", "grad_norm", "learning_rate", "epoch")
     return [{name: log[name] for name in names} for log in state["log_history"] if "loss" in log]
 
@@ -99,10 +100,25 @@ def test_two_processes_killed_and_resumed_log_the_uninterrupted_losses(tmp_path,
     assert weights[0] == weights[1]
 
 
+def test_two_processes_train_and_evaluate_as_one_with_twice_the_accumulation(tmp_path, data_file):
+    """The same micro-batches a step, the same divisor: the same losses, up to the order of additions."""
+    settings = ["--max_steps", "20", "--logging_steps", "5", "--config_overrides", "hidden_size=16"]
+    finish(launch(tmp_path / "two", data_file, *settings, "--gradient_accumulation_steps", "2"))
+    finish(launch(tmp_path / "one", data_file, *settings, "--gradient_accumulation_steps", "4", num_processes=1))
+    two, one = (logged(tmp_path / name, 20) for name in ("two", "one"))
+    assert len(two) == 4
+    for ours, theirs in zip(two, one, strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-3)
+    evaluations = [json.loads((tmp_path / name / "eval_results.json").read_text()) for name in ("two", "one")]
+    assert evaluations[0]["eval_loss"] == pytest.approx(evaluations[1]["eval_loss"], rel=1e-4)
+
+
 def test_a_launch_that_starts_one_process_for_two_is_an_error(tmp_path, data_file):
     """`accelerate launch --cpu --num_processes 2` starts one process unless there is MPI."""
     command = [str(Path(sys.executable).with_name("accelerate")), "launch", "--cpu", "--num_processes", "2"]
     command += [str(recipe_path("masked_lm", "pretrain.py")), "--dataset", "json", "--data_files", str(data_file)]
-    result = subprocess.run([*command, "--output_dir", str(tmp_path), "--vocab_size", "400"], capture_output=True, text=True)
+    result = subprocess.run(
+        [*command, "--output_dir", str(tmp_path), "--vocab_size", "400"], capture_output=True, text=True
+    )
     assert result.returncode != 0
     assert "several processes were asked for, but Trainer sees 1" in result.stderr

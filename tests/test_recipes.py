@@ -28,7 +28,7 @@ model, info = AutoModelForMaskedLM.from_pretrained(folder, output_loading_info=T
 assert not info["missing_keys"] and not info["unexpected_keys"], info
 assert AutoModel.from_pretrained(folder)(**tokenizer("a text", return_tensors="pt")).last_hidden_state.shape[0] == 1
 text = "Return the sum of the [MASK]s – schöne Grüße."
-assert tokenizer.decode(tokenizer(text)["input_ids"], skip_special_tokens=False).replace("[CLS]", "").replace("[SEP]", "").strip() == text
+assert tokenizer.decode(tokenizer(text)["input_ids"][1:-1]) == text
 guesses = pipeline("fill-mask", model=folder)("Return the [MASK].")
 assert len(guesses) == 5 and all(guess["score"] > 0 for guess in guesses)
 assert not any(name.split(".")[0] == "hf_unlab" for name in sys.modules)
@@ -60,7 +60,15 @@ def labelled_files(tmp_path_factory):
 def pretrained(tmp_path_factory, labelled_files):
     """The README's command on loose files, a few steps of it."""
     folder = tmp_path_factory.mktemp("out") / "run"
-    command = ["accelerate", "launch", "--num_processes", "1", str(SCRIPT), "--config", str(recipe_path("masked_lm", "tiny.yaml"))]
+    command = [
+        "accelerate",
+        "launch",
+        "--num_processes",
+        "1",
+        str(SCRIPT),
+        "--config",
+        str(recipe_path("masked_lm", "tiny.yaml")),
+    ]
     command[0] = str(Path(sys.executable).with_name("accelerate"))
     data = ["--dataset", "json", "--data_files", f"{labelled_files}/raw-*.jsonl", "--vocab_size", "400"]
     labels = ["--labelled_dataset", "json", "--labelled_train_files", f"{labelled_files}/train.jsonl"]
@@ -95,7 +103,9 @@ def test_the_output_has_no_noise_and_fits_80_columns(pretrained):
     folder, result = pretrained
     lines = result.stdout.replace(str(folder), "OUT").splitlines()
     assert [line for line in lines if len(line) > 80 and "raw-" not in line] == []
-    assert [line for line in result.stderr.splitlines() if "NNPACK" not in line] == []
+    # accelerate itself says which of its own options were left out
+    rest = [line for line in result.stderr.splitlines() if "accelerate" not in line and not line.startswith("\t`--")]
+    assert rest == []
 
 
 def test_the_builtin_corpus_and_its_table(tmp_path):
@@ -115,8 +125,6 @@ def test_continued_pretraining_of_a_checkpoint(pretrained, labelled_files, tmp_p
 
 def test_the_base_recipe_trains_when_it_is_made_small(labelled_files, tmp_path):
     small = "hidden_size=32,num_hidden_layers=3,num_attention_heads=2,intermediate_size=48"
-    layers = "layer_types=[full_attention]"
-    del layers
     settings = ["--dataset", "json", "--data_files", labelled_files / "raw-0.jsonl", "--config_overrides", small]
     settings += ["--vocab_size", "400", "--sequence_length", "32", "--per_device_train_batch_size", "2"]
     settings += ["--dataloader_num_workers", "1", "--validation_fraction", "0.1", "--labelled_dataset", "json"]
@@ -160,6 +168,14 @@ def test_imdb_reviews(tmp_path):
     settings = ["--dataset", "json", "--data_files", f"{imdb}/unlabeled-*.jsonl", "--tokenizer_num_examples", "500"]
     settings += ["--labelled_dataset", "json", "--labelled_train_files", imdb / "train.jsonl"]
     settings += ["--labelled_test_files", imdb / "test.jsonl"]
-    run_main("--config", recipe_path("masked_lm", "tiny.yaml"), *settings, *FEW_STEPS, *SMALL_TABLE, "--output_dir", tmp_path)
+    run_main(
+        "--config",
+        recipe_path("masked_lm", "tiny.yaml"),
+        *settings,
+        *FEW_STEPS,
+        *SMALL_TABLE,
+        "--output_dir",
+        tmp_path,
+    )
     table = json.loads((tmp_path / "few_label.json").read_text())
     assert table["num_classes"] == 2 and table["num_test"] + table["num_overlapping"] == 1000

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import datasets
 from datasets import Dataset, IterableDataset
@@ -54,12 +54,14 @@ class Source:
 
     def __post_init__(self) -> None:
         if not self.path:
-            raise ValueError("A source needs a path: a Hub id, a builder, a local file or folder, or builtin:docstrings.")
+            raise ValueError(
+                "A source needs a path: a Hub id, a builder, a local file or folder, or builtin:docstrings."
+            )
         old_names = [old for new, old in self.columns.items() if new != old]
         if len(set(self.columns.values())) < len(self.columns) or not self.columns.keys().isdisjoint(old_names):
             raise ValueError(
-                f"Source {self.label!r} has columns={self.columns}: each column of the data can be read under one name "
-                "only, and no new name can be another one's old name."
+                f"Source {self.label!r} has columns={self.columns}: each column can be read under one name only, "
+                "and no new name can be another one's old name."
             )
         if not self.weight > 0:
             raise ValueError(f"Source {self.label!r} has weight {self.weight}; a weight must be above 0.")
@@ -215,7 +217,7 @@ class WeightedStream:
     name: str = "data"
 
 
-Data = Source | IterableDataset | Dataset
+Data: TypeAlias = Source | IterableDataset | Dataset
 
 
 def open_streams(data: Data | Sequence[Data], required_columns: Sequence[str]) -> tuple[WeightedStream, ...]:

@@ -35,22 +35,22 @@ def _token_ids(documents: Columns, *, tokenizer: PreTrainedTokenizerBase, column
     texts = [text for text in documents[column] if text is not None]
     if wrong := next((text for text in texts if not isinstance(text, str)), None):
         raise ValueError(f"The column {column!r} must hold text, but holds {type(wrong).__name__}: {wrong!r:.80}.")
-    texts = [text for text in texts if text.strip()]
+    texts = [valid_unicode(text) for text in texts if text.strip()]
     if not texts:
         return {"input_ids": []}
-    if not all(map(_is_unicode, texts)):  # scraped text holds lone surrogates, which no tokenizer takes
-        texts = [text.encode("utf-8", errors="replace").decode() for text in texts]
     # verbose=False: long documents are packed, so the warning that they exceed the model's length is beside the point
     encoded = tokenizer(texts, return_attention_mask=False, return_token_type_ids=False, verbose=False)
     return {"input_ids": encoded["input_ids"]}
 
 
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def valid_unicode(text: str) -> str:
+    """The text, with a question mark for each lone surrogate: scraped text holds some, and no tokenizer takes them.
+
+    Example:
+        >>> valid_unicode("fine"), valid_unicode("bad \\ud800")
+        ('fine', 'bad ?')
+    """
+    return text.encode("utf-8", errors="replace").decode()
 
 
 def pack_sequences(stream: IterableDataset, length: int, *, batch_size: int = 1000) -> IterableDataset:

@@ -53,6 +53,9 @@ def prove_text_encoder(
     if sources is None:
         return None
     pool, test, num_overlapping = _load_labelled(sources, training)
+    if len(test) > settings.few_label_max_test:
+        order = np.random.default_rng(0).permutation(len(test))
+        test = test.take(np.sort(order[: settings.few_label_max_test]))
     candidates = _candidates(str(checkpoint), settings, pool, test)
     return few_label_table(
         candidates,
@@ -94,9 +97,7 @@ def _candidates(
 
     def probe(name: str, model: torch.nn.Module) -> Candidate:
         model = model.to(device)
-        features = [
-            extract_text_features(model, tokenizer, part.inputs, length, layer="all") for part in (pool, test)
-        ]
+        features = [extract_text_features(model, tokenizer, part.inputs, length, layer="all") for part in (pool, test)]
         return linear_probe(name, features[0], pool.labels, features[1])
 
     def finetuned(name: str, make_model: Callable) -> Candidate:

@@ -25,7 +25,7 @@ def document_mask(model: PreTrainedModel, document_ids_BT: torch.Tensor) -> Any:
         >>> document_mask(tiny_bert(), torch.tensor([[0, 0, 1]]))[0, 0].int().tolist()
         [[1, 1, 0], [1, 1, 0], [0, 0, 1]]
     """
-    same_B1TT = (document_ids_BT[:, None, :, None] == document_ids_BT[:, None, None, :])
+    same_B1TT = document_ids_BT[:, None, :, None] == document_ids_BT[:, None, None, :]
     layer_types = set(getattr(model.config, "layer_types", None) or [])
     if "sliding_attention" not in layer_types and model.config.model_type != "modernbert":
         return _in_form_of(model, same_B1TT)
@@ -39,7 +39,8 @@ def document_mask(model: PreTrainedModel, document_ids_BT: torch.Tensor) -> Any:
 
 def _in_form_of(model: PreTrainedModel, allowed: torch.Tensor) -> torch.Tensor:
     if model.config._attn_implementation == "eager":  # eager attention adds its mask to the scores
-        return torch.zeros(allowed.shape, device=allowed.device).masked_fill(~allowed, torch.finfo(torch.float32).min)
+        nothing = torch.zeros(allowed.shape, dtype=model.dtype, device=allowed.device)
+        return nothing.masked_fill(~allowed, torch.finfo(model.dtype).min)
     return allowed
 
 

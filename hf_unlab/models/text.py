@@ -1,9 +1,11 @@
 """Text encoders and tokenizers: any name or path, or a small ModernBERT and its tokenizer from scratch."""
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
     AutoConfig,
@@ -18,6 +20,7 @@ from transformers import (
 )
 
 from hf_unlab.data.sources import Source, open_stream
+from hf_unlab.data.text import valid_unicode
 from hf_unlab.settings import TextModelSettings
 
 # Pre-norm, rotary and bias-free (Warner et al. 2024, https://huggingface.co/papers/2412.13663): a post-norm BERT of
@@ -42,9 +45,12 @@ def load_tokenizer(name_or_path: str) -> PreTrainedTokenizerBase:
     """A tokenizer by Hub name or path.
 
     Raises:
-        ValueError: It cannot be found or reached.
+        ValueError: It cannot be found or reached, or has no vocabulary.
     """
-    return _load(AutoTokenizer, name_or_path, "tokenizer")
+    tokenizer = _load(AutoTokenizer, name_or_path, "tokenizer")
+    if len(tokenizer) <= len(tokenizer.all_special_ids):  # made up from a model's config.json alone
+        raise ValueError(f"{name_or_path!r} holds a model but no tokenizer: name its tokenizer, too.")
+    return tokenizer
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
@@ -77,9 +83,11 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size, special_tokens=special_tokens, initial_alphabet=alphabet, show_progress=False
     )
-    tokenizer.train_from_iterator(texts, trainer=trainer)
-    if tokenizer.get_vocab_size() == smallest:
+    texts = (valid_unicode(text) for text in texts if text.strip())
+    first = next(texts, None)
+    if first is None:
         raise ValueError("The tokenizer cannot be trained: the stream holds no text.")
+    tokenizer.train_from_iterator(chain([first], texts), trainer=trainer)
     frame = [(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=frame
@@ -123,7 +131,7 @@ def load_masked_lm(
                 f"config_overrides={config_overrides!r} would not fit the trained weights of {name_or_path!r}; "
                 "add from_scratch, or leave it out."
             )
-        model = _load(AutoModelForMaskedLM, name_or_path, "model")
+        model = _load(AutoModelForMaskedLM, name_or_path, "model", dtype=torch.float32)
         if len(tokenizer) > model.get_input_embeddings().num_embeddings:
             model.resize_token_embeddings(len(tokenizer))
         return model
@@ -132,7 +140,9 @@ def load_masked_lm(
     config.update({"vocab_size": len(tokenizer), **ids})
     if config_overrides:
         config = _overridden(config, config_overrides)
-    return AutoModelForMaskedLM.from_config(config)
+    if config.vocab_size < len(tokenizer):
+        raise ValueError(f"vocab_size={config.vocab_size} is too small for the tokenizer's {len(tokenizer)} tokens.")
+    return AutoModelForMaskedLM.from_config(config, dtype=torch.float32)
 
 
 def _preset_config(name: str) -> PreTrainedConfig:
@@ -145,28 +155,31 @@ def _preset_config(name: str) -> PreTrainedConfig:
 def _overridden(config: PreTrainedConfig, overrides: str) -> PreTrainedConfig:
     layer_types = set(getattr(config, "layer_types", None) or [])
     try:
-        config.update_from_string(overrides)
+        config.update_from_string(overrides.replace(" ", ""))
         content = config.to_dict()
         if len(layer_types) == 1:  # all layers are alike, however many there are now
             content["layer_types"] = [*layer_types] * config.num_hidden_layers
         elif layer_types:
             content["layer_types"] = None  # the architecture's own pattern, for the new number of layers
         return type(config).from_dict(content)
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f"config_overrides={overrides!r} cannot be applied: {error} Write 'name=value,name=value' with names from "
-            f"{type(config).__name__}."
+            f"config_overrides={overrides!r} cannot be applied ({error}). Write 'name=value,name=value' with names "
+            f"from {type(config).__name__}."
         ) from error
 
 
-def _load(auto_class: Any, name_or_path: str, kind: str) -> Any:
+def _load(auto_class: Any, name_or_path: str, kind: str, **options: Any) -> Any:
     try:
-        return auto_class.from_pretrained(name_or_path)
+        return auto_class.from_pretrained(name_or_path, **options)
     except (OSError, ValueError) as error:
+        if Path(name_or_path).is_dir():
+            why = "the folder is here, but does not hold one that can be read"
+        else:
+            why = "it is no folder here, and on the Hub it was not found or could not be reached"
         raise ValueError(
-            f"Cannot load the {kind} {name_or_path!r}: it is no folder here, and on the Hub it was not found or could "
-            f"not be reached. Check the spelling and the connection, or name a size to train from scratch: "
-            f"{', '.join(PRESETS)}. ({str(error).strip().splitlines()[0]})"
+            f"Cannot load the {kind} {name_or_path!r}: {why}. Check the spelling and the connection, or name a size "
+            f"to train from scratch: {', '.join(PRESETS)}. ({str(error).strip().splitlines()[0]})"
         ) from error
 
 

@@ -56,6 +56,9 @@ class PretrainingArguments(TrainingArguments):
     lr_scheduler_type: str = field(default="warmup_stable_decay", metadata={"help": "Schedule of the learning rate."})
     logging_steps: float = field(default=50, metadata={"help": "Steps between logged lines."})
     save_total_limit: int | None = field(default=2, metadata={"help": "Checkpoints kept."})
+    lr_scheduler_kwargs: dict[str, Any] | str | None = None
+    bf16: bool = False
+    fp16: bool = False
     remove_unused_columns: bool | None = False
     ignore_data_skip: bool = True
 
@@ -84,14 +87,12 @@ class PretrainingArguments(TrainingArguments):
         self.fp16 = self.precision == "fp16"
 
     def _choose_decay(self) -> None:
-        if self.lr_scheduler_type == "warmup_stable_decay" and "num_decay_steps" not in (
-            self.lr_scheduler_kwargs or {}
-        ):
+        given = self.lr_scheduler_kwargs if isinstance(self.lr_scheduler_kwargs, dict) else {}
+        if self.lr_scheduler_type == "warmup_stable_decay" and "num_decay_steps" not in given:
             steps = self.decay_steps if self.decay_steps >= 1 else round(self.decay_steps * self.max_steps)
             longest = max(1, self.max_steps - self.get_warmup_steps(self.max_steps))
             # 1 - sqrt loses least (Hägele et al. 2024, https://huggingface.co/papers/2405.18392)
-            schedule: dict[str, Any] = {"decay_type": "1-sqrt", "num_decay_steps": min(int(steps), longest)}
-            self.lr_scheduler_kwargs = {**schedule, **(self.lr_scheduler_kwargs or {})}
+            self.lr_scheduler_kwargs = {"decay_type": "1-sqrt", "num_decay_steps": min(int(steps), longest), **given}
 
 
 def hardware_has_bf16(use_cpu: bool = False) -> bool:
@@ -115,12 +116,12 @@ def check_world_size(args: TrainingArguments) -> None:
     """
     launched = os.environ.get("WORLD_SIZE")
     if launched is None and {"MASTER_ADDR", "ACCELERATE_MIXED_PRECISION"} <= os.environ.keys():
-        # `accelerate launch --cpu --num_processes 2` without MPI: it sets an address to meet at, and starts one process
+        # `accelerate launch --cpu --num_processes 2` without MPI sets an address to meet at and starts one process
         launched = "several"
     if launched is not None and launched != str(args.world_size):
         raise ValueError(
-            f"{launched} processes were asked for, but Trainer sees {args.world_size}: each would train alone. On "
-            "CPUs use `accelerate launch --multi_gpu --num_processes N SCRIPT --use_cpu true`, or torchrun."
+            f"{launched} processes were asked for, but Trainer sees {args.world_size}: each would train "
+            "alone. On CPUs use `accelerate launch --multi_gpu --num_processes N SCRIPT --use_cpu true`, or torchrun."
         )
     if args.n_gpu > 1:
         raise ValueError(

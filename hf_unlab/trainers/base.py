@@ -65,6 +65,7 @@ class PretrainingTrainer(Trainer):
 
     raw_columns: tuple[str, ...] = ()
     input_unit: str = "examples"
+    control: TrainerControl
 
     def __init__(
         self,
@@ -288,7 +289,10 @@ class PretrainingTrainer(Trainer):
             overwrite = args.overwrite_output_dir and args.should_save
             checkpoint = checkpoints.resolve_checkpoint(args.output_dir, resume, overwrite)
         self._resume_state = checkpoints.read_stream_state(checkpoint) if checkpoint else None
-        if checkpoint and TrainerState.load_from_json(str(checkpoint / "trainer_state.json")).global_step >= args.max_steps:
+        if (
+            checkpoint
+            and TrainerState.load_from_json(str(checkpoint / "trainer_state.json")).global_step >= args.max_steps
+        ):
             self._load_from_checkpoint(str(checkpoint))
             self.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
             return TrainOutput(self.state.global_step, math.nan, {})

@@ -64,7 +64,8 @@ class MaskedLMTrainer(PretrainingTrainer):
         >>> from hf_unlab.testing import tiny_bert, tiny_stream, tiny_texts, tiny_tokenizer
         >>> args = MaskedLMTrainingArguments(tempfile.mkdtemp(), max_steps=2, sequence_length=8, num_readers=1,
         ...     validation_fraction=0.1, disable_tqdm=True)
-        >>> trainer = MaskedLMTrainer(tiny_bert(), args, tiny_stream(tiny_texts(50)), processing_class=tiny_tokenizer())
+        >>> stream = tiny_stream(tiny_texts(50))
+        >>> trainer = MaskedLMTrainer(tiny_bert(), args, stream, processing_class=tiny_tokenizer())
         >>> _ = trainer.train()
         {...}
         >>> trainer.state.global_step
@@ -83,7 +84,7 @@ class MaskedLMTrainer(PretrainingTrainer):
         longest = max_sequence_length(model)
         if args.sequence_length > longest:
             raise ValueError(
-                f"sequence_length={args.sequence_length} is longer than the {longest} positions of the model; lower it."
+                f"sequence_length={args.sequence_length} is more than the {longest} positions of the model; lower it."
             )
         self._separates = args.separate_documents and keeps_documents_apart(model)
         if args.separate_documents and not self._separates:

@@ -115,18 +115,16 @@ def test_docstrings_are_read_from_files_of_any_kind(tmp_path, monkeypatch):
     (tmp_path / "a.py").write_text(module.format(*words))
     (tmp_path / "broken.py").write_bytes(b'\xff\xfe"""not utf-8, and never closed')
     (tmp_path / "short.py").write_text('"""Too short."""')
-    (tmp_path / "escape.py").write_text('"""A lone surrogate \\ud800 and an unknown escape \\q %s"""' % words[0])
+    (tmp_path / "escape.py").write_text(f'"""A lone surrogate \\ud800 and an unknown escape \\q {words[0]}"""')
     (tmp_path / "dangling.py").symlink_to(tmp_path / "nowhere.py")
     (tmp_path / "tests").mkdir()
     (tmp_path / "tests" / "b.py").write_text(module.format(*words))
     (tmp_path / "test_c.py").write_text(module.format(*words))
     monkeypatch.setattr(docstrings.sysconfig, "get_paths", lambda: {"stdlib": str(tmp_path)})
-    texts = list(docstrings._docstrings_of("stdlib"))
-    assert texts == [
-        words[0].strip() if i == 0 else text
-        for i, text in enumerate(texts)
-    ]
-    assert [text.split()[0] for text in texts] == ["first", "third", "A"]
+    first, third, escape = docstrings._docstrings_of("stdlib")
+    assert first == words[0]
+    assert third == words[2] + " \\d\nindented"
+    assert escape.startswith("A lone surrogate  and an unknown escape \\q first")
 
 
 def test_a_package_that_is_not_installed_gives_nothing():

@@ -113,8 +113,9 @@ def test_any_stops_and_topologies_give_the_uninterrupted_sequence(
     try:
         whole, end = run_steps(plan, 1, 0, sum(n for n, _ in stops), 4)
     except ValueError as error:
-        assert "Too little data" in str(error)  # a shard of 0 or 1 examples left a reader short, and it says so
-        return
+        if "Too little data" not in str(error):
+            raise
+        return  # a shard of 0 or 1 examples left a reader short, and it says so
     resumed, state = [], None
     for num_steps, (world_size, num_workers) in stops:
         steps, state = run_steps(plan, world_size, num_workers, num_steps, 4, state)
@@ -178,7 +179,9 @@ def test_a_worker_that_reads_does_not_split_the_shards_again():
     assert sorted(torch.cat(ids).flatten().tolist()) == list(range(32))
 
 
-@pytest.mark.parametrize("num_readers, world_size, num_workers, hint", [(8, 3, 0, "num_readers=9"), (8, 2, 3, "1 or 2 or 4")])
+@pytest.mark.parametrize(
+    "num_readers, world_size, num_workers, hint", [(8, 3, 0, "num_readers=9"), (8, 2, 3, "1 or 2 or 4")]
+)
 def test_readers_that_cannot_be_shared_say_which_values_would_do(num_readers, world_size, num_workers, hint):
     plan = ReaderPlan((WeightedStream(sharded([16])),), num_readers, batch_size=2)
     with pytest.raises(ValueError, match=hint):

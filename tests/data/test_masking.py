@@ -180,5 +180,5 @@ def test_another_process_makes_the_same_batch(collator):
 def test_a_tokenizer_without_a_mask_token_is_refused():
     tokenizer = tiny_tokenizer()
     tokenizer.mask_token = None
-    with pytest.raises(ValueError, match="no mask token.*add_special_tokens"):
+    with pytest.raises(ValueError, match=r"no mask token.*add_special_tokens"):
         MaskedLMCollator(tokenizer)

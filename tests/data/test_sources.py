@@ -58,7 +58,9 @@ def test_a_file_opens_by_its_path(folder, name):
     assert rows == ([{"text": "one"}, {"text": "two"}] if ".txt" in name else ROWS)
 
 
-@pytest.mark.parametrize("builder, suffix", [("text", "txt"), ("json", "jsonl"), ("csv", "csv"), ("parquet", "parquet")])
+@pytest.mark.parametrize(
+    "builder, suffix", [("text", "txt"), ("json", "jsonl"), ("csv", "csv"), ("parquet", "parquet")]
+)
 def test_files_open_by_builder_and_glob(folder, builder, suffix):
     (folder / f"b.{suffix}").write_bytes((folder / f"a.{suffix}").read_bytes())
     stream = open_stream(Source(builder, data_files=str(folder / f"*.{suffix}")), ["text"])
@@ -107,7 +109,9 @@ def test_columns_are_read_under_new_names(folder, name, columns, first):
 
 def test_wrong_columns_are_errors(folder):
     path = str(folder / "a.jsonl")
-    assert "no column 'review': its columns are ['n', 'text']; correct" in error_of(Source(path, columns={"text": "review"}))
+    assert "no column 'review': its columns are ['n', 'text']; correct" in error_of(
+        Source(path, columns={"text": "review"})
+    )
     assert "no column 'text'" in error_of(Source(path, columns={"body": "text"}), ["text"])
     for columns in ({"a": "text", "b": "text"}, {"text": "n", "n": "text"}):
         with pytest.raises(ValueError, match="under one name only"):
@@ -119,7 +123,10 @@ BROKEN_FILES = {
     "empty.jsonl": (b"", "nothing in it"),
     "empty.csv": (b"", "No columns to parse from file; is a file empty"),
     "header.csv": (b"text,n\n", "is empty: it has no example at all"),
-    "cut.jsonl": (b'{"text": "one"}\n{"text": ', "JSON parse error: Invalid value. in row 1; is a file empty, cut short"),
+    "cut.jsonl": (
+        b'{"text": "one"}\n{"text": ',
+        "JSON parse error: Invalid value. in row 1; is a file empty, cut short",
+    ),
     "words.json": (b"no json here", "JSON parse error"),
     "quote.csv": (b'text,n\n"one,1\ntwo,2\n', "EOF inside string"),
     "latin.txt": ("café\n".encode("latin-1"), "'utf-8' codec can't decode byte 0xe9"),
@@ -282,7 +289,13 @@ def test_holding_out_by_a_column_that_is_not_there_names_those_that_are():
 def test_a_content_hash_is_of_the_bytes_wherever_they_are(tmp_path):
     (tmp_path / "cell").write_bytes("é".encode())
     path = str(tmp_path / "cell")
-    same = ["é", "é".encode(), {"bytes": "é".encode(), "path": "elsewhere"}, {"bytes": None, "path": path}, {"path": path}]
+    same = [
+        "é",
+        "é".encode(),
+        {"bytes": "é".encode(), "path": "elsewhere"},
+        {"bytes": None, "path": path},
+        {"path": path},
+    ]
     assert {content_hash(value) for value in same} == {0xCB1ABF8BEFF3192F}
     assert content_hash("é") != content_hash("e\u0301")
     assert content_hash("\ud800") != content_hash("\ud801")

@@ -32,7 +32,9 @@ def documents_of(sizes):
 
 
 def packed_rows(documents, length, batch_size, num_shards=1):
-    stream = pack_sequences(stream_of([{"input_ids": ids} for ids in documents], num_shards), length, batch_size=batch_size)
+    stream = pack_sequences(
+        stream_of([{"input_ids": ids} for ids in documents], num_shards), length, batch_size=batch_size
+    )
     return [{column: values.tolist() for column, values in row.items()} for row in iterate(stream)]
 
 
@@ -62,7 +64,9 @@ def test_packing_keeps_every_token_in_order_but_those_of_a_short_block(sizes, le
         assert row["document_ids"] == [numbers.setdefault(owner[token], len(numbers)) for token in ids]
 
 
-@pytest.mark.parametrize("sizes, length, batch_size", [([3, 5, 2, 8, 1, 1, 4, 6, 2], 4, 2), ([40], 3, 10), ([1] * 30, 4, 7)])
+@pytest.mark.parametrize(
+    "sizes, length, batch_size", [([3, 5, 2, 8, 1, 1, 4, 6, 2], 4, 2), ([40], 3, 10), ([1] * 30, 4, 7)]
+)
 def test_packing_resumes_exactly_behind_every_sequence(sizes, length, batch_size):
     def stream():
         rows = [{"input_ids": ids} for ids in documents_of(sizes)]

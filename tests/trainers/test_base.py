@@ -35,10 +35,9 @@ def make_trainer(folder, stream=None, model=None, callbacks=None, eval_dataset=N
     torch.manual_seed(0)
     model = model or tiny_bert(hidden_dropout_prob=0.1)
     stream = stream if stream is not None else tiny_stream(TEXTS, num_shards=3)
-    trainer = MaskedLMTrainer(
+    return MaskedLMTrainer(
         model, args, stream, eval_dataset=eval_dataset, processing_class=TOKENIZER, callbacks=callbacks
     )
-    return trainer
 
 
 def losses(trainer):
@@ -69,6 +68,17 @@ def test_a_resumed_run_is_the_uninterrupted_one_to_the_last_bit(tmp_path, stop, 
     assert [log["epoch"] for log in second.state.log_history] == [log["epoch"] for log in whole.state.log_history]
     for name, parameter in whole.model.named_parameters():
         assert torch.equal(parameter, second.model.get_parameter(name)), name
+
+
+def test_a_checkpoint_cut_short_is_passed_over_and_the_run_is_still_the_uninterrupted_one(tmp_path):
+    whole = make_trainer(tmp_path / "whole")
+    whole.train()
+    make_trainer(tmp_path / "cut", callbacks=[StopAt(10)]).train()
+    newest = tmp_path / "cut" / "checkpoint-9" / "optimizer.pt"
+    newest.write_bytes(newest.read_bytes()[:100])
+    resumed = make_trainer(tmp_path / "cut")
+    resumed.train(resume_from_checkpoint="auto")
+    assert losses(resumed) == losses(whole)
 
 
 def test_the_number_of_readers_is_kept_when_a_run_resumes(tmp_path):
@@ -122,7 +132,9 @@ def test_accumulation_gives_the_gradient_of_the_whole_batch(tmp_path, batch_size
         trainer.model.zero_grad()
         for batch in batches:
             trainer.compute_loss(trainer.model, batch, num_items_in_batch=num_items).backward()
-        return torch.cat([parameter.grad.flatten() for parameter in trainer.model.parameters() if parameter.grad is not None])
+        return torch.cat(
+            [parameter.grad.flatten() for parameter in trainer.model.parameters() if parameter.grad is not None]
+        )
 
     assert 8 // batch_size == accumulation
     torch.testing.assert_close(gradient(batch_size), gradient(8), atol=1e-6, rtol=1e-5)
@@ -141,7 +153,10 @@ def test_evaluation_is_exact_over_tokens(tmp_path):
         num_tokens += (batch["labels"] != IGNORED).sum().item()
     assert metrics["eval_loss"] == pytest.approx(loss_sum / num_tokens, rel=1e-9)
     assert metrics["eval_accuracy"] == pytest.approx(num_correct / num_tokens, rel=1e-9)
-    assert metrics == {**trainer.evaluate(), **{key: metrics[key] for key in metrics if "runtime" in key or "per_second" in key}}
+    assert metrics == {
+        **trainer.evaluate(),
+        **{key: metrics[key] for key in metrics if "runtime" in key or "per_second" in key},
+    }
 
 
 def test_held_out_examples_are_written_once_and_never_trained_on(tmp_path):
@@ -228,8 +243,12 @@ def test_autocast_reaches_training_and_evaluation(tmp_path, precision):
 
 def test_decay_is_a_share_of_the_run_and_fits_into_it(tmp_path):
     assert PretrainingArguments(str(tmp_path), max_steps=100).lr_scheduler_kwargs["num_decay_steps"] == 20
-    assert PretrainingArguments(str(tmp_path), max_steps=100, decay_steps=30).lr_scheduler_kwargs["num_decay_steps"] == 30
-    assert PretrainingArguments(str(tmp_path), max_steps=3, decay_steps=300).lr_scheduler_kwargs["num_decay_steps"] == 2
+    assert (
+        PretrainingArguments(str(tmp_path), max_steps=100, decay_steps=30).lr_scheduler_kwargs["num_decay_steps"] == 30
+    )
+    assert (
+        PretrainingArguments(str(tmp_path), max_steps=3, decay_steps=300).lr_scheduler_kwargs["num_decay_steps"] == 2
+    )
 
 
 def test_the_logged_loss_is_the_mean_over_the_tokens_of_each_step(tmp_path):

@@ -129,10 +129,15 @@ def _docstrings_of(package: str) -> Iterator[str]:
     for path in _python_files(root):
         # a header line, or the start of the file, then a string: a docstring (a parser is twenty times slower)
         for literal in _DOCSTRING.finditer(path.read_text(encoding="utf-8", errors="ignore")):
-            with contextlib.suppress(SyntaxError, ValueError), warnings.catch_warnings(action="ignore"):
-                text = inspect.cleandoc(ast.literal_eval(literal[1]))
-                if len(text) >= _MIN_CHARACTERS:
-                    yield text.encode("utf-8", errors="ignore").decode()  # parquet holds no lone surrogates
+            text = _value_of(literal[1])
+            if len(text) >= _MIN_CHARACTERS:
+                yield text.encode("utf-8", errors="ignore").decode()  # parquet holds no lone surrogates
+
+
+def _value_of(literal: str) -> str:
+    with contextlib.suppress(SyntaxError, ValueError), warnings.catch_warnings(action="ignore"):
+        return inspect.cleandoc(ast.literal_eval(literal))
+    return ""
 
 
 def _python_files(root: Path) -> Iterator[Path]:
