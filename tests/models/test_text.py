@@ -189,7 +189,7 @@ def tokenizer_of(settings, sources, tmp_path, checkpoint=None):
 
 def test_a_run_from_scratch_trains_a_tokenizer_on_its_data_and_saves_it(tmp_path):
     for name, word in (("first", "aardvark"), ("second", "zebra")):
-        (tmp_path / f"{name}.txt").write_text(f"{word} {word}\n" * 20 + "quokka quokka\n" * 20)
+        (tmp_path / f"{name}.txt").write_text(f"{word} {word}\n" * 10 + "quokka quokka\n" * 20)
     sources = [Source(str(tmp_path / f"{name}.txt")) for name in ("first", "second")]
     settings = TextModelSettings(vocab_size=400, tokenizer_num_examples=20)  # ten of each, and no quokka
     tokenizer = tokenizer_of(settings, sources, tmp_path)
