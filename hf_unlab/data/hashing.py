@@ -57,4 +57,5 @@ def derive_seed(*parts: int) -> int:
         >>> derive_seed(0, 1) != derive_seed(1, 0)
         True
     """
-    return int(np.random.SeedSequence(parts).generate_state(1)[0])
+    # the number of parts goes in, because a SeedSequence ignores zeros at its end
+    return int(np.random.SeedSequence((len(parts), *parts)).generate_state(1)[0])

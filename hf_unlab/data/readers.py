@@ -1,5 +1,6 @@
 """A reader: one of the C endless, exactly resumable streams that a run is read from."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,8 @@ from datasets import IterableDataset
 from hf_unlab.data.hashing import derive_seed
 from hf_unlab.data.shuffling import mix, shard, shuffle_blocks
 from hf_unlab.data.sources import WeightedStream
+
+logger = logging.getLogger("datasets.iterable_dataset")
 
 Example = dict[str, Any]
 
@@ -80,13 +83,23 @@ class Reader:
         """
         batch: list[Example] = []
         while len(batch) < self._batch_size:
-            example = next(self._iterator, None)
+            example = self._next_example()
             if example is None:
                 self._start_next_epoch()
             else:
                 self._num_examples += 1
                 batch.append(example)
         return batch
+
+    def _next_example(self) -> Example | None:
+        if not self._has_resumed:
+            return next(self._iterator, None)
+        self._has_resumed = False
+        logger.addFilter(_is_no_false_alarm)
+        try:
+            return next(self._iterator, None)
+        finally:
+            logger.removeFilter(_is_no_false_alarm)
 
     def _start_next_epoch(self) -> None:
         if self._num_examples < self._batch_size:
@@ -105,9 +118,15 @@ class Reader:
         """Go to where another reader of the same plan stood."""
         self._epoch, self._num_examples = state["epoch"], state["num_examples"]
         self._stream = self._open_epoch(self._epoch)
-        if state["stream"] is not None:
+        self._has_resumed = state["stream"] is not None
+        if self._has_resumed:
             self._stream.load_state_dict(state["stream"])
         self._iterator = iterate(self._stream)
+
+
+def _is_no_false_alarm(record: logging.LogRecord) -> bool:
+    """datasets warns that a shuffle buffer is refilled after a resume; ours, of one example, is empty (`shard`)."""
+    return "shuffle buffer" not in record.getMessage()
 
 
 def iterate(stream: IterableDataset) -> Iterator[Example]:

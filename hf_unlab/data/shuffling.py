@@ -85,7 +85,7 @@ def _is_turn(_: dict[str, Any], index: int, *, num_turns: int, turn: int) -> boo
 
 
 def mix(streams: list[IterableDataset], weights: list[float], seed: int) -> IterableDataset:
-    """Interleave streams by weight until each has ended once; those that end early repeat.
+    """Interleave streams by weight until each has ended once; those that end early repeat, empty ones are left out.
 
     Args:
         streams: One reader's part of each source.
@@ -99,5 +99,13 @@ def mix(streams: list[IterableDataset], weights: list[float], seed: int) -> Iter
     """
     if len(streams) == 1:
         return streams[0]
-    probabilities = [weight / sum(weights) for weight in weights]
-    return interleave_datasets(streams, probabilities, seed=seed, stopping_strategy="all_exhausted")
+    present = [i for i, stream in enumerate(streams) if next(stream.iter(batch_size=1), None) is not None]
+    if len(present) <= 1:
+        return streams[present[0] if present else 0]
+    total = sum(weights[i] for i in present)
+    return interleave_datasets(
+        [streams[i] for i in present],
+        [weights[i] / total for i in present],
+        seed=seed,
+        stopping_strategy="all_exhausted",
+    )

@@ -53,7 +53,9 @@ def valid_unicode(text: str) -> str:
     return text.encode("utf-8", errors="replace").decode()
 
 
-def pack_sequences(stream: IterableDataset, length: int, *, batch_size: int = 1000) -> IterableDataset:
+def pack_sequences(
+    stream: IterableDataset, length: int, *, batch_size: int = 1000, seed: int | None = None
+) -> IterableDataset:
     """Join documents and cut them into sequences of one length: no padding, no truncation.
 
     Documents are packed in blocks of `batch_size`. The last sequence of a block reaches back to fill itself, so every
@@ -63,6 +65,8 @@ def pack_sequences(stream: IterableDataset, length: int, *, batch_size: int = 10
         stream: Examples with `input_ids`, one a document.
         length: T, tokens in a sequence.
         batch_size: Documents packed at a time.
+        seed: Put the sequences of a block in random order; else the pieces of a long document follow one another and
+            fill whole batches, which slows learning.
 
     Returns:
         A stream of `input_ids` (T,) int64 and `document_ids` (T,) int64, which number the documents inside a
@@ -78,11 +82,12 @@ def pack_sequences(stream: IterableDataset, length: int, *, batch_size: int = 10
     """
     if length < 1:
         raise ValueError(f"A sequence must be at least 1 token long, not {length}.")
-    pack = partial(_pack, length=length)
-    return stream.select_columns(["input_ids"]).map(pack, batched=True, batch_size=batch_size)
+    pack = partial(_pack, length=length, seed=seed)
+    documents = stream.select_columns(["input_ids"])
+    return documents.map(pack, batched=True, batch_size=batch_size, with_indices=True)
 
 
-def _pack(documents: Columns, *, length: int) -> Columns:
+def _pack(documents: Columns, indices: list[int], *, length: int, seed: int | None) -> Columns:
     sizes = [len(ids) for ids in documents["input_ids"]]
     total = sum(sizes)
     if total < length:
@@ -92,6 +97,8 @@ def _pack(documents: Columns, *, length: int) -> Columns:
     starts = np.arange(0, total - length + 1, length)
     if total % length:
         starts = np.append(starts, total - length)
+    if seed is not None:
+        starts = np.random.default_rng((seed, indices[0])).permutation(starts)
     places_NT = starts[:, None] + np.arange(length)
     owners_NT = owners[places_NT]
     document_ids_NT = np.cumsum(np.diff(owners_NT, axis=1, prepend=owners_NT[:, :1]) > 0, axis=1)

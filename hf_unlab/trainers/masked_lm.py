@@ -96,7 +96,14 @@ class MaskedLMTrainer(PretrainingTrainer):
 
     def make_prepare(self) -> Prepare:
         """Tokenise and pack."""
-        return functools.partial(_prepare, tokenizer=self.processing_class, length=self.args.sequence_length)
+        args = self.args
+        return functools.partial(
+            _prepare,
+            tokenizer=self.processing_class,
+            length=args.sequence_length,
+            block_size=args.shuffle_block_size,
+            seed=args.data_seed if args.data_seed is not None else args.seed,
+        )
 
     def make_collator(self, *, evaluation: bool) -> Collator:
         """Mask; in evaluation with a share of its own."""
@@ -139,8 +146,11 @@ class MaskedLMTrainer(PretrainingTrainer):
         return unigram_entropy(tokens[~np.isin(tokens, self.processing_class.all_special_ids)])
 
 
-def _prepare(stream: IterableDataset, *, tokenizer: PreTrainedTokenizerBase, length: int) -> IterableDataset:
-    return pack_sequences(tokenise(stream, tokenizer), length)
+def _prepare(
+    stream: IterableDataset, *, tokenizer: PreTrainedTokenizerBase, length: int, block_size: int, seed: int
+) -> IterableDataset:
+    documents = tokenise(stream, tokenizer, batch_size=block_size)
+    return pack_sequences(documents, length, batch_size=block_size, seed=seed)
 
 
 def max_sequence_length(model: nn.Module) -> int:

@@ -101,7 +101,7 @@ def test_the_share_of_labelled_docstrings_is_about_a_quarter_in_equal_halves(cac
         ("the torch_function of PyTorch", "torch", "the package_function of package"),
         ("Hugging Face's transformers", "transformers", "package's package"),
         ("Python 3", "stdlib", "package 3"),
-        ("torchvision is another word", "torch", "torchvision is another word"),
+        ("torchvision and TorchDynamo", "torch", "packagevision and packageDynamo"),
         ("numpy stays in pandas", "pandas", "numpy stays in package"),
     ],
 )

@@ -39,7 +39,7 @@ LABELLED_PACKAGES = {
     "scipy": ("scipy",),
     "sklearn": ("sklearn", "scikit-learn"),
     "sympy": ("sympy",),
-    "torch": ("torch", "pytorch"),
+    "torch": ("pytorch", "torch"),
     "transformers": ("transformers", "huggingface", "hugging face"),
 }
 MORE_PACKAGES = ("PIL", "accelerate", "datasets", "fsspec", "huggingface_hub", "peft", "timm", "torchvision")
@@ -50,7 +50,7 @@ _MIN_CHARACTERS = 80
 _MAX_CHARACTERS_PER_PACKAGE = 1_200_000
 _LABELLED_SHARE = 0.25
 _NUM_ROW_GROUPS = 64
-_FORMAT = 1  # raise it when the collector's output changes
+_FORMAT = 2  # raise it when the collector's output changes
 
 
 def data_files() -> dict[str, Path]:
@@ -82,14 +82,14 @@ def data_files() -> dict[str, Path]:
 
 
 def mask_package_name(text: str, package: str) -> str:
-    """Replace the names of a labelled package by the word "package".
+    """Replace the names of a labelled package by the word "package", inside longer words too.
 
     Example:
-        >>> mask_package_name("See numpy.ndarray and PyTorch.", "torch")
-        'See numpy.ndarray and package.'
+        >>> mask_package_name("See numpy.ndarray, TorchScript and PyTorch.", "torch")
+        'See numpy.ndarray, packageScript and package.'
     """
     names = "|".join(re.escape(name) for name in LABELLED_PACKAGES[package])
-    return re.sub(rf"(?<![a-z])(?:{names})(?![a-z])", "package", text, flags=re.IGNORECASE)
+    return re.sub(names, "package", text, flags=re.IGNORECASE)
 
 
 def _fingerprint() -> str:
@@ -158,6 +158,7 @@ def _write(rows: list[tuple[str, str]], folder: Path) -> None:
         else:
             splits["train"].append(row)
     for split, content in splits.items():
-        table = pa.Table.from_pylist(content)
+        # in the order of their hashes, which is random: else a reader would find one package after another
+        table = pa.Table.from_pylist(sorted(content, key=lambda row: row["hash"]))
         # many row groups, so that many readers can each take some (IterableDataset.reshard)
         pq.write_table(table, folder / f"{split}.parquet", row_group_size=max(1, len(content) // _NUM_ROW_GROUPS))
