@@ -69,6 +69,12 @@ class Reader:
         name: For messages.
     """
 
+    _stream: IterableDataset
+    _iterator: Iterator[Example]
+    _has_resumed: bool
+    _epoch: int
+    _num_examples: int
+
     def __init__(self, open_epoch: Callable[[int], IterableDataset], batch_size: int, name: str = "") -> None:
         self._open_epoch = open_epoch
         self._batch_size = batch_size

@@ -69,8 +69,9 @@ class Source:
     @property
     def label(self) -> str:
         """A short name for messages and logs."""
-        parts = [self.path, self.name, self.data_files if isinstance(self.data_files, str) else None]
-        return ":".join(part for part in parts if part)
+        files = [self.data_files] if isinstance(self.data_files, str) else self.data_files or []
+        more = [f"{files[0]} and {len(files) - 1} more"] if len(files) > 1 else files
+        return ":".join(part for part in (self.path, self.name, *more) if part)
 
 
 def open_stream(source: Source, required_columns: Sequence[str] = ()) -> IterableDataset:
