@@ -1,11 +1,13 @@
 """`hf-unlab`: the package's commands."""
 
+import os
 import runpy
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+DEFAULT_OUTPUT_DIR = Path("outputs/quickstart")
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
 
@@ -16,7 +18,7 @@ def main() -> None:
 
 @app.command()
 def quickstart(
-    output_dir: Annotated[Path, typer.Option(help="Where the checkpoint goes.")] = Path("outputs/quickstart"),
+    output_dir: Annotated[Path, typer.Option(help="Where the checkpoint goes.")] = DEFAULT_OUTPUT_DIR,
     max_steps: Annotated[int | None, typer.Option(help="Optimizer steps; by default the recipe's.")] = None,
 ) -> None:
     """Pretrain a tiny masked language model without a download, and measure what it is worth with few labels."""
@@ -24,7 +26,11 @@ def quickstart(
 
     script = recipe_path("masked_lm", "pretrain.py")
     argv = ["--config", str(recipe_path("masked_lm", "tiny.yaml")), "--output_dir", str(output_dir)]
-    argv += ["--overwrite_output_dir", "true"]  # it is the demonstration: run again, it begins again
+    if (
+        output_dir == DEFAULT_OUTPUT_DIR
+    ):  # run again, the demonstration begins again; another folder may hold a real run
+        argv += ["--overwrite_output_dir", "true"]
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # one process takes one GPU
     if max_steps is not None:
         argv += ["--max_steps", str(max_steps)]
     runpy.run_path(str(script))["main"](argv)

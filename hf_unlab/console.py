@@ -53,9 +53,12 @@ def exit_cleanly() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        if error.__traceback__ and not _is_ours(error):
+        message = str(error)
+        if "in DataLoader worker process" in message and "/hf_unlab/" in message:
+            message = message.strip().splitlines()[-1].removeprefix("ValueError: ")  # torch puts a traceback before it
+        elif not _is_ours(error):
             raise
-        print(f"{Path(sys.argv[0]).name}: error: {error}", file=sys.stderr)
+        print(f"{Path(sys.argv[0]).name}: error: {message}", file=sys.stderr)
         raise SystemExit(2) from error
 
 

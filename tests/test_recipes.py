@@ -150,6 +150,8 @@ def test_every_key_of_the_recipes_is_known(name):
         (["--model", "no-such-model"], "Cannot load the"),
         (["--masking_probability", "0.2"], "did you mean --mask_probability"),
         (["--mask_probability", "2"], "masking probability must lie between 0 and 1"),
+        (["--labelled_dataset", "no/such/labels.csv"], "Cannot read the source 'no/such/labels.csv'"),
+        (["--per_device_train_batch_size", "100000", "--dataloader_num_workers", "1"], "Too little data: reader"),
         (["--resume_from_checkpoint", "nowhere"], "there is no such folder"),
     ],
 )

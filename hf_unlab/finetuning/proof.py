@@ -35,7 +35,7 @@ def prove_text_encoder(
 
     The rows: TF-IDF + logistic regression; a linear probe on the encoder with random weights and as pretrained; all
     weights fine-tuned from scratch and as pretrained. All see the same labels and the same number of tokens. Test
-    examples that occur in the pretraining data are left out and counted.
+    examples that occur among the first million examples of a source are left out and counted.
 
     Args:
         checkpoint: What training saved: model and tokenizer.

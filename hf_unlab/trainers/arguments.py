@@ -70,9 +70,9 @@ class PretrainingArguments(TrainingArguments):
         self._choose_decay()
         if self.max_steps < 1:
             raise ValueError(f"max_steps must be at least 1, not {self.max_steps}: a stream has no length of its own.")
-        for name in ("remove_unused_columns", "group_by_length"):
-            if getattr(self, name, False):
-                raise ValueError(f"{name} cannot be used with streams; leave it out.")
+        for name in ("remove_unused_columns", "auto_find_batch_size", "label_smoothing_factor", "torch_compile"):
+            if getattr(self, name):
+                raise ValueError(f"{name} does not work with these trainers; leave it out.")
         if not self.ignore_data_skip:
             raise ValueError("ignore_data_skip=False would replay the data; the streams resume by themselves.")
 

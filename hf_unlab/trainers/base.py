@@ -65,6 +65,8 @@ class PretrainingTrainer(Trainer):
 
     raw_columns: tuple[str, ...] = ()
     input_unit: str = "examples"
+    # What a resumed run must have in common with the one that saved: another value would read other data.
+    fixed_settings: tuple[str, ...] = ("seed", "data_seed", "shuffle_block_size", "validation_fraction")
     control: TrainerControl
 
     def __init__(
@@ -148,8 +150,23 @@ class PretrainingTrainer(Trainer):
         collator = self.make_collator(evaluation=False)
         self._loader = StreamLoader(plan, collator, num_workers=num_workers, **self._place(), **self._loader_options())
         if state:
+            self._check_settings(state["settings"])
             self._loader.load_state_dict(state)
         return self._loader
+
+    def _fixed(self) -> dict[str, Any]:
+        return {name: getattr(self.args, name) for name in self.fixed_settings} | {
+            "num_sources": len(self.train_dataset)
+        }
+
+    def _check_settings(self, saved: dict[str, Any]) -> None:
+        ours = self._fixed()
+        if changed := [name for name in ours if saved.get(name) != ours[name]]:
+            raise ValueError(
+                "The checkpoint was made with "
+                + ", ".join(f"{name}={saved.get(name)!r} (now {ours[name]!r})" for name in changed)
+                + ": its place in the stream means nothing under other settings. Keep them, or start a new run."
+            )
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> EvalLoader:
         """Held-out examples, each once over all ranks, masked or cropped the same way every time."""
@@ -158,8 +175,9 @@ class PretrainingTrainer(Trainer):
         else:
             (given,) = open_streams(eval_dataset, self.raw_columns)
             stream = given.stream.to_iterable_dataset() if isinstance(given.stream, Dataset) else given.stream
-        # FSDP's forward is collective, so there every rank runs every batch; sums and counts stay in proportion.
-        place = {"rank": 0, "world_size": 1} if self.is_fsdp_enabled else self._place()
+        # The forward of FSDP and ZeRO is collective: every rank runs every batch, sums and counts stay in proportion.
+        is_collective = self.is_fsdp_enabled or self.is_deepspeed_enabled
+        place = {"rank": 0, "world_size": 1} if is_collective else self._place()
         return EvalLoader(
             self.make_prepare()(stream),
             self.make_collator(evaluation=True),
@@ -295,6 +313,8 @@ class PretrainingTrainer(Trainer):
         ):
             self._load_from_checkpoint(str(checkpoint))
             self.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+            if args.load_best_model_at_end and self.state.best_model_checkpoint:
+                self._load_best_model()
             return TrainOutput(self.state.global_step, math.nan, {})
         self.accelerator.wait_for_everyone()
         if args.should_save:
@@ -325,7 +345,8 @@ class PretrainingTrainer(Trainer):
         }
         parts = gather_objects((self._loader.state_dict() if self._loader else None, window))
         if self.args.should_save and self._loader:
-            state = merge_states([part for part, _ in parts]) | {"windows": [window for _, window in parts]}
+            state = merge_states([part for part, _ in parts])
+            state |= {"windows": [window for _, window in parts], "settings": self._fixed()}
             checkpoints.write_json(folder / checkpoints.STREAM_STATE_NAME, state)
 
     def _restore_window(self) -> None:

@@ -109,11 +109,14 @@ def resolve_checkpoint(output_dir: str | Path, resume: str | bool | None, overwr
         problem = damage(checkpoint) if checkpoint.is_dir() else "there is no such folder"
         if problem:
             raise ValueError(f"Cannot resume from {checkpoint}: {problem}. 'auto' takes the newest whole checkpoint.")
+        if checkpoint.resolve().parent != folder.resolve() and (folder / RUN_NAME).exists():
+            raise ValueError(f"The folder {folder} holds another run than {checkpoint}; choose another --output_dir.")
         return checkpoint
     previous = [folder / RUN_NAME, *folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"), folder / HELD_OUT_NAME]
     if overwrite:
         for path in previous:
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            # another process may be deleting the same
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
     elif any(path.exists() for path in previous[:-1]):
         raise ValueError(
             f"The folder {folder} holds another run. Go on with it (--resume_from_checkpoint auto), choose another "

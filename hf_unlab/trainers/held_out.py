@@ -1,6 +1,7 @@
 """Held-out examples are written once, so that no evaluation reads the training stream again."""
 
 import itertools
+import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ def keep_held_out(streams: Sequence[WeightedStream], path: Path, num_examples: i
             "validation_fraction (0.1, say), or give an eval_dataset."
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}")
+    scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex}")  # each node's first process may write it
     Dataset.from_list(rows).to_parquet(scratch)
     scratch.replace(path)
 

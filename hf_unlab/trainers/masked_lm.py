@@ -74,6 +74,7 @@ class MaskedLMTrainer(PretrainingTrainer):
 
     raw_columns = ("text",)
     input_unit = "tokens"
+    fixed_settings = (*PretrainingTrainer.fixed_settings, "sequence_length", "mask_probability")
     args: MaskedLMTrainingArguments
     processing_class: PreTrainedTokenizerBase
 

@@ -7,6 +7,7 @@ from transformers import set_seed
 
 from hf_unlab.arguments import parse_arguments
 from hf_unlab.console import announce, exit_cleanly, proof_progress, quiet_libraries, say
+from hf_unlab.data.sources import open_stream
 from hf_unlab.finetuning.proof import prove_text_encoder
 from hf_unlab.models.text import load_masked_lm, tokenizer_for
 from hf_unlab.settings import DataSettings, FewLabelSettings, TextModelSettings
@@ -19,8 +20,11 @@ def main(argv: list[str] | None = None) -> None:
         DataSettings, TextModelSettings, FewLabelSettings, MaskedLMTrainingArguments, argv=argv
     )
     with quiet_libraries(), exit_cleanly():
-        checkpoint = resolve_checkpoint(args.output_dir, args.resume_from_checkpoint, args.overwrite_output_dir)
+        with args.main_process_first(desc="looking for checkpoints"):
+            checkpoint = resolve_checkpoint(args.output_dir, args.resume_from_checkpoint, args.overwrite_output_dir)
         sources = data.sources()
+        for source in few_label.labelled_sources(sources) or ():
+            open_stream(source, ["text", "label"])  # a mistake here should not wait for the end of training
 
         # The tokenizer of the checkpoint, of the named model, or a new one trained on the stream.
         tokenizer = tokenizer_for(model_settings, sources, checkpoint, args)
@@ -39,12 +43,14 @@ def main(argv: list[str] | None = None) -> None:
         trainer.save_model()
         trainer.save_metrics("eval", metrics)
 
-        # A loss is not a result: five rows of few-label accuracy are.
-        if trainer.is_world_process_zero():
+        # A loss is not a result: five rows of few-label accuracy are. One process measures them, which outlasts any
+        # barrier's timeout, so the others leave.
+        is_main = trainer.is_world_process_zero()
+        trainer.accelerator.end_training()
+        if is_main:
             with proof_progress() as on_progress:
                 table = prove_text_encoder(args.output_dir, few_label, sources, on_progress)
             say(table, args.output_dir)
-        trainer.accelerator.wait_for_everyone()
 
 
 if __name__ == "__main__":

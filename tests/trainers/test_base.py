@@ -88,6 +88,13 @@ def test_the_number_of_readers_is_kept_when_a_run_resumes(tmp_path):
     assert resumed._loader.plan.num_readers == 4
 
 
+@pytest.mark.parametrize("setting", [{"seed": 1}, {"sequence_length": 8}, {"validation_fraction": 0.05}])
+def test_settings_that_move_the_stream_are_refused_when_a_run_resumes(tmp_path, setting):
+    make_trainer(tmp_path, callbacks=[StopAt(3)]).train()
+    with pytest.raises(ValueError, match=f"was made with {next(iter(setting))}="):
+        make_trainer(tmp_path, **setting).train(resume_from_checkpoint="auto")
+
+
 def test_a_finished_run_is_not_trained_further(tmp_path):
     trainer = make_trainer(tmp_path)
     trainer.train()
@@ -224,6 +231,7 @@ def test_auto_precision_follows_the_hardware(tmp_path, monkeypatch, has_bf16):
         ({"max_steps": -1}, "max_steps"),
         ({"ignore_data_skip": False}, "resume by themselves"),
         ({"remove_unused_columns": True}, "remove_unused_columns"),
+        ({"label_smoothing_factor": 0.1}, "label_smoothing_factor"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(tmp_path, settings, message):

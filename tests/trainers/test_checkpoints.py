@@ -70,6 +70,13 @@ def test_a_named_checkpoint_is_taken(run):
         resolve_checkpoint(run, str(run / "checkpoint-3"))
 
 
+def test_a_checkpoint_of_another_run_does_not_go_on_in_this_one(run, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("other")
+    write_json(elsewhere / RUN_NAME, {})
+    with pytest.raises(ValueError, match="holds another run than"):
+        resolve_checkpoint(elsewhere, str(run / "checkpoint-2"))
+
+
 def test_a_new_run_in_the_folder_of_another_is_refused(run):
     with pytest.raises(ValueError, match="holds another run") as error:
         resolve_checkpoint(run, None)
