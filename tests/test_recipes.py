@@ -180,4 +180,4 @@ def test_imdb_reviews(tmp_path):
         tmp_path,
     )
     table = json.loads((tmp_path / "few_label.json").read_text())
-    assert table["num_classes"] == 2 and table["num_test"] + table["num_overlapping"] == 1000
+    assert table["num_classes"] == 2 and table["num_test"] == 700 and table["num_overlapping"] == 4
