@@ -232,9 +232,8 @@ class PretrainingTrainer(Trainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Stock, with the window's exact metrics and the throughput beside the loss."""
         if "loss" in logs:
-            totals = self._window.totals(self.accelerator)
-            num_inputs, _ = totals.pop("_inputs", (0.0, 0.0))
-            metrics = {name: total / max(count, 1) for name, (total, count) in totals.items()}
+            metrics = self._window.means(self.accelerator)
+            num_inputs = metrics.pop("_inputs", 0.0)
             logs |= self.derive_metrics(metrics, evaluation=False)
             logs[f"{self.input_unit}_per_second"] = round(num_inputs / max(self._train_seconds, 1e-9), 1)
             self._window.clear()
@@ -268,14 +267,13 @@ class PretrainingTrainer(Trainer):
             sums.add({"_examples": (len(next(iter(batch.values()))), 0)})
             self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
         model.train(was_training)
-        totals = sums.totals(self.accelerator)
-        num_examples, _ = totals.pop("_examples", (0.0, 0.0))
+        means = sums.means(self.accelerator)
+        num_examples = means.pop("_examples", 0.0)
         if not num_examples:
             raise ValueError(
                 "The held-out data is too little to evaluate on: it gives no example once it is prepared. Raise "
                 "validation_fraction and validation_num_examples, or set eval_strategy to 'no'."
             )
-        means = {name: total / max(count, 1) for name, (total, count) in totals.items()}
         means = self.derive_metrics(means, evaluation=True)
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in means.items()}
         return EvalLoopOutput(predictions=None, label_ids=None, metrics=metrics, num_samples=int(num_examples))

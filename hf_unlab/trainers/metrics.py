@@ -50,7 +50,7 @@ class MetricSums:
         return totals
 
     def means(self, accelerator: Accelerator | None = None) -> dict[str, float]:
-        """Sum over count of each metric, over all ranks if an accelerator is given."""
+        """Sum over count of each metric, over all ranks if an accelerator is given; where the count is 0, the sum."""
         return {name: total / max(count, 1) for name, (total, count) in self.totals(accelerator).items()}
 
     def clear(self) -> None:
