@@ -16,8 +16,9 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not follow __getatt
     from hf_unlab.data.loader import EvalLoader, StreamLoader
     from hf_unlab.data.sources import Source, hold_out, open_stream
     from hf_unlab.trainers.arguments import PretrainingArguments
-    from hf_unlab.trainers.base import ObjectiveOutput, PretrainingTrainer
+    from hf_unlab.trainers.base import PretrainingTrainer
     from hf_unlab.trainers.masked_lm import MaskedLMTrainer, MaskedLMTrainingArguments
+    from hf_unlab.trainers.objective import ObjectiveOutput
 
 __all__ = [
     "EvalLoader",
@@ -37,7 +38,7 @@ _MODULES = {
     "EvalLoader": "hf_unlab.data.loader",
     "MaskedLMTrainer": "hf_unlab.trainers.masked_lm",
     "MaskedLMTrainingArguments": "hf_unlab.trainers.masked_lm",
-    "ObjectiveOutput": "hf_unlab.trainers.base",
+    "ObjectiveOutput": "hf_unlab.trainers.objective",
     "PretrainingArguments": "hf_unlab.trainers.arguments",
     "PretrainingTrainer": "hf_unlab.trainers.base",
     "Source": "hf_unlab.data.sources",

@@ -7,14 +7,18 @@ Where W*V divides C, each reader lives in exactly one worker, and batch k is the
 
 import itertools
 import os
+import signal
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from datasets import IterableDataset
 from torch.utils.data import DataLoader, get_worker_info
 
-from hf_unlab.data.readers import Example, ReaderPlan, check_num_readers, iterate
+from hf_unlab.data.bad_examples import Example, Tally
+from hf_unlab.data.readers import ReaderPlan, check_num_readers
+from hf_unlab.data.source_reader import iterate
 
 Batch = dict[str, torch.Tensor]
 Collator = Callable[[list[Example], int], Batch]
@@ -22,6 +26,8 @@ Collator = Callable[[list[Example], int], Batch]
 
 class StreamLoader:
     """Endless training batches that resume exactly.
+
+    Where there are several sources, a batch also holds `source_ids` (B,), the number of each example's source.
 
     Args:
         plan: How the run's readers are made.
@@ -55,7 +61,7 @@ class StreamLoader:
 
     def __iter__(self) -> Iterator[Batch]:
         """Go on from the state; the state moves when a batch is handed out, not when it is prefetched."""
-        made = _Made(self.plan, self.collate, self.rank, self.world_size, self._num_consumed, self._reader_states)
+        made = _Made(self.plan, self.collate, self.rank, self.world_size, self._num_consumed, self._own_states())
         for batch, reader, state in _in_workers(made, self.num_workers, self._loader_options):
             self._num_consumed += 1
             self._reader_states[reader] = state
@@ -68,13 +74,28 @@ class StreamLoader:
             JSON: `num_readers`, `batch_size`, `num_batches` (global micro-batches consumed) and `readers` (number to
             state behind its last consumed batch; a reader not begun is absent).
         """
-        own = {c: state for c, state in self._reader_states.items() if c % self.world_size == self.rank}
         return {
             "num_readers": self.plan.num_readers,
             "batch_size": self.plan.batch_size,
             "num_batches": self._num_consumed * self.world_size,
-            "readers": {str(reader): state for reader, state in sorted(own.items())},
+            "readers": {str(reader): state for reader, state in sorted(self._own_states().items())},
         }
+
+    def snapshot(self) -> tuple[int, dict[int, dict[str, Any]]]:
+        """Where this rank stands, for `restore` in the same process."""
+        return self._num_consumed, dict(self._reader_states)
+
+    def restore(self, snapshot: tuple[int, dict[int, dict[str, Any]]]) -> None:
+        """Go back to a snapshot; an iterator that is under way does not follow."""
+        self._num_consumed, self._reader_states = snapshot
+
+    def count_bad(self) -> tuple[int, int]:
+        """Raw examples that this rank's readers have skipped, and read, up to the last batch handed out."""
+        tallies = [part["tally"] for state in self._own_states().values() for part in state["sources"]]
+        return sum(sum(tally["reasons"].values()) for tally in tallies), sum(tally["num_read"] for tally in tallies)
+
+    def _own_states(self) -> dict[int, dict[str, Any]]:
+        return {c: state for c, state in self._reader_states.items() if c % self.world_size == self.rank}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go to a merged state, on any number of ranks and workers.
@@ -92,6 +113,35 @@ class StreamLoader:
             )
         self._num_consumed = state["num_batches"] // self.world_size
         self._reader_states = {int(reader): reader_state for reader, reader_state in state["readers"].items()}
+
+
+@dataclass
+class SourceProgress:
+    """How far one source has been read.
+
+    Args:
+        name: Of the source.
+        num_examples: Training examples consumed.
+        num_epochs: Passes finished, summed over readers.
+        tally: Raw examples read and skipped.
+    """
+
+    name: str
+    num_examples: int = 0
+    num_epochs: int = 0
+    tally: Tally = field(default_factory=Tally)
+
+
+def progress_of(states: list[dict[str, Any]], names: list[str]) -> list[SourceProgress]:
+    """What the states of loaders, one of each rank, say of every source."""
+    progress = [SourceProgress(name) for name in names]
+    for state in states:
+        for reader in state["readers"].values():
+            for source, part in zip(progress, reader["sources"], strict=True):
+                source.num_examples += part["num_examples"]
+                source.num_epochs += part["epoch"]
+                source.tally.add(part["tally"])
+    return progress
 
 
 def merge_states(states: list[dict[str, Any]]) -> dict[str, Any]:
@@ -157,7 +207,7 @@ class _Made(torch.utils.data.IterableDataset):
         states: dict[int, dict[str, Any]],
     ) -> None:
         self.plan, self.collate, self.rank, self.world_size = plan, collate, rank, world_size
-        self.start, self.states = start, dict(states)
+        self.start, self.states = start, states
 
     def __iter__(self) -> Iterator[tuple[Batch, int, dict[str, Any]]]:
         worker, num_workers = _worker()
@@ -169,8 +219,11 @@ class _Made(torch.utils.data.IterableDataset):
                 readers[number] = self.plan.build(number)
                 if number in self.states:
                     readers[number].load_state_dict(self.states[number])
-            examples = readers[number].next_batch()
-            yield self.collate(examples, k), number, readers[number].state_dict()
+            examples, sources = readers[number].next_batch()
+            batch = self.collate(examples, k)
+            if len(self.plan.streams) > 1:
+                batch["source_ids"] = torch.tensor(sources)
+            yield batch, number, readers[number].state_dict()
 
 
 class _MadeOnce(torch.utils.data.IterableDataset):
@@ -214,3 +267,11 @@ def _in_workers(made: torch.utils.data.IterableDataset, num_workers: int, option
 def _start_worker(_: int) -> None:
     # In this process alone: a forked tokenizer must not start threads, and says so on stderr unless told.
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    # A signal that a cluster sends to all processes must not kill the workers before their rank has saved.
+    signal.signal(signal.SIGTERM, _let_one_pass)
+    if hasattr(signal, "SIGUSR1"):
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+
+
+def _let_one_pass(number: int, _: Any) -> None:
+    signal.signal(number, signal.SIG_DFL)  # a second one ends the worker: so a DataLoader ends those that hang

@@ -1,24 +1,26 @@
 """A reader: one of the C endless, exactly resumable streams that a run is read from."""
 
-import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+import numpy as np
 from datasets import IterableDataset
 
+from hf_unlab.data.bad_examples import Check, Example, Tally
 from hf_unlab.data.hashing import derive_seed
-from hf_unlab.data.shuffling import mix, shard, shuffle_blocks
+from hf_unlab.data.sharding import shard
+from hf_unlab.data.shuffling import shuffle_blocks
+from hf_unlab.data.source_reader import Decode, SourceReader
 from hf_unlab.data.sources import WeightedStream
 
-logger = logging.getLogger("datasets.iterable_dataset")
-
-Example = dict[str, Any]
+_DRAWN_TOGETHER = 1024
 
 
 @dataclass(frozen=True)
 class ReaderPlan:
-    """How every reader of a run is made: shard, mix, shuffle, prepare.
+    """How every reader of a run is made: shard, check, shuffle, prepare each source, then mix them.
 
     Args:
         streams: The sources, before any sharding.
@@ -27,13 +29,15 @@ class ReaderPlan:
         prepare: Turns a stream of raw examples into one of training examples; deterministic, made of `map`s.
         block_size: Raw examples permuted together.
         seed: With the epoch and the reader's number it decides all order.
+        check: Says why a raw example is bad, or None; bad ones are skipped and counted.
+        decode: Makes a training example whole as it is handed out; raises BadExample to skip it.
 
     Example:
         >>> from datasets import Dataset
         >>> numbers = Dataset.from_dict({"n": list(range(8))}).to_iterable_dataset()
         >>> plan = ReaderPlan((WeightedStream(numbers),), num_readers=2, batch_size=2, block_size=1)
         >>> reader = plan.build(1)
-        >>> [[row["n"] for row in reader.next_batch()] for _ in range(3)]
+        >>> [[row["n"] for row in reader.next_batch()[0]] for _ in range(3)]
         [[1, 3], [5, 7], [1, 3]]
     """
 
@@ -43,110 +47,84 @@ class ReaderPlan:
     prepare: Callable[[IterableDataset], IterableDataset] | None = None
     block_size: int = 1000
     seed: int = 0
+    check: Check | None = None
+    decode: Decode | None = None
 
     def build(self, reader: int) -> "Reader":
-        """Reader number `reader`, at the start of its first epoch."""
-        return Reader(lambda epoch: self.open_epoch(reader, epoch), self.batch_size, f"{reader} of {self.num_readers}")
+        """Reader number `reader`, at its beginning."""
+        total_weight = sum(source.weight for source in self.streams)
+        shares = [source.weight / total_weight for source in self.streams]
+        sources = []
+        for number, share in enumerate(shares):
+            tally = Tally(self.check)
+            source = SourceReader(
+                partial(self.open_pass, reader, number, tally=tally),
+                tally,
+                decode=self.decode,
+                least=share * self.batch_size,
+                reader=f"{reader} of {self.num_readers}",
+                source=self.streams[number].name,
+            )
+            sources.append(source)
+        return Reader(sources, shares, self.batch_size, derive_seed(self.seed, reader))
 
-    def open_epoch(self, reader: int, epoch: int) -> IterableDataset:
-        """The finite stream of one reader in one epoch, built anew because `map` cannot see `set_epoch`."""
-        parts: list[IterableDataset] = []
-        for number, source in enumerate(self.streams):
-            seed = derive_seed(self.seed, epoch, number)
-            parts.append(shard(source.stream, num_shards=self.num_readers, index=reader, seed=seed))
-        own_seed = derive_seed(self.seed, epoch, reader, len(parts))
-        mixed = mix(parts, [source.weight for source in self.streams], own_seed)
-        shuffled = shuffle_blocks(mixed, self.block_size, own_seed)
+    def open_pass(self, reader: int, number: int, epoch: int, tally: Tally | None = None) -> IterableDataset:
+        """One reader's finite stream of one source in one epoch, made anew because `map` cannot see `set_epoch`."""
+        stream = self.streams[number].stream
+        seed = derive_seed(self.seed, epoch, number)
+        part = shard(stream, num_shards=self.num_readers, index=reader, seed=seed)
+        if tally is not None:
+            part = part.filter(tally.accepts, with_indices=True)
+        shuffled = shuffle_blocks(part, self.block_size, derive_seed(self.seed, epoch, number, reader))
         return self.prepare(shuffled) if self.prepare else shuffled
 
 
 class Reader:
-    """Endless batches from a stream that is opened anew for each epoch.
+    """Endless batches, each example from a source drawn by weight. Every source repeats by itself when it ends.
+
+    Mixing endless sources, and not `interleave_datasets` of finite ones, lets each source have its own epochs, every
+    one of them whole and in a new order; and weights count training examples, whatever the length of the raw ones.
 
     Args:
-        open_epoch: Makes the finite stream of an epoch.
-        batch_size: Examples in a batch; a batch may span the end of an epoch.
-        name: For messages.
+        sources: One reader's part of each source.
+        shares: Their shares of the examples, which sum to 1.
+        batch_size: Examples in a batch; a batch may span the end of a source's epoch.
+        seed: Draws the sources: the n-th example's source depends on this, n and the shares alone.
     """
 
-    _stream: IterableDataset
-    _iterator: Iterator[Example]
-    _has_resumed: bool
-    _epoch: int
-    _num_examples: int
+    def __init__(self, sources: Sequence[SourceReader], shares: Sequence[float], batch_size: int, seed: int) -> None:
+        self._sources, self._batch_size, self._seed = sources, batch_size, seed
+        self._bounds = np.cumsum(shares)[:-1]
+        self._num_examples = 0
+        self._draws, self._drawn_block = np.empty(0), -1
 
-    def __init__(self, open_epoch: Callable[[int], IterableDataset], batch_size: int, name: str = "") -> None:
-        self._open_epoch = open_epoch
-        self._batch_size = batch_size
-        self._name = name
-        self.load_state_dict({"epoch": 0, "num_examples": 0, "stream": None})
-
-    def next_batch(self) -> list[Example]:
-        """The next `batch_size` examples.
+    def next_batch(self) -> tuple[list[Example], list[int]]:
+        """The next `batch_size` examples, and the number of each one's source.
 
         Raises:
-            ValueError: A whole epoch is shorter than one batch.
+            ValueError: A whole epoch of a source is shorter than its share of a batch.
         """
-        batch: list[Example] = []
-        while len(batch) < self._batch_size:
-            example = self._next_example()
-            if example is None:
-                self._start_next_epoch()
-            else:
-                self._num_examples += 1
-                batch.append(example)
-        return batch
+        numbers = [self._draw() for _ in range(self._batch_size)]
+        return [self._sources[number].next_example() for number in numbers], numbers
 
-    def _next_example(self) -> Example | None:
-        if not self._has_resumed:
-            return next(self._iterator, None)
-        self._has_resumed = False
-        logger.addFilter(_is_no_false_alarm)
-        try:
-            return next(self._iterator, None)
-        finally:
-            logger.removeFilter(_is_no_false_alarm)
-
-    def _start_next_epoch(self) -> None:
-        if self._num_examples < self._batch_size:
-            raise ValueError(
-                f"Too little data: reader {self._name} finds {self._num_examples} training examples in a whole epoch, "
-                f"fewer than one batch of {self._batch_size}. Give more data or fewer readers (num_readers), smaller "
-                "batches (per_device_train_batch_size) or shorter sequences (sequence_length)."
-            )
-        self.load_state_dict({"epoch": self._epoch + 1, "num_examples": 0, "stream": None})
+    def _draw(self) -> int:
+        block, place = divmod(self._num_examples, _DRAWN_TOGETHER)
+        self._num_examples += 1
+        if not len(self._bounds):
+            return 0
+        if block != self._drawn_block:
+            self._draws, self._drawn_block = np.random.default_rng((self._seed, block)).random(_DRAWN_TOGETHER), block
+        return int(np.searchsorted(self._bounds, self._draws[place], side="right"))
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the reader stands, as JSON: `epoch`, `num_examples` so far in it, and the stream's own state."""
-        return {"epoch": self._epoch, "num_examples": self._num_examples, "stream": self._stream.state_dict()}
+        """Where the reader stands, as JSON: `num_examples` handed out, and the state of each source."""
+        return {"num_examples": self._num_examples, "sources": [source.state_dict() for source in self._sources]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go to where another reader of the same plan stood."""
-        self._epoch, self._num_examples = state["epoch"], state["num_examples"]
-        self._stream = self._open_epoch(self._epoch)
-        self._has_resumed = state["stream"] is not None
-        if self._has_resumed:
-            self._stream.load_state_dict(state["stream"])
-        self._iterator = iterate(self._stream)
-
-
-def _is_no_false_alarm(record: logging.LogRecord) -> bool:
-    """datasets warns that a shuffle buffer is refilled after a resume; ours, of one example, is empty (`shard`)."""
-    return "shuffle buffer" not in record.getMessage()
-
-
-def iterate(stream: IterableDataset) -> Iterator[Example]:
-    """Examples of a stream, one by one, read wholly by this process.
-
-    Plain `iter(stream)` inside a worker of a torch DataLoader would split the shards once more by worker.
-
-    Example:
-        >>> from datasets import Dataset
-        >>> list(iterate(Dataset.from_dict({"n": [1, 2]}).to_iterable_dataset()))
-        [{'n': 1}, {'n': 2}]
-    """
-    for columns in stream.iter(batch_size=1):
-        yield {column: values[0] for column, values in columns.items()}
+        """Go to where another reader of the same plan stood; only the shares may differ."""
+        self._num_examples = state["num_examples"]
+        for source, source_state in zip(self._sources, state["sources"], strict=True):
+            source.load_state_dict(source_state)
 
 
 def default_num_readers(world_size: int, num_workers: int) -> int:

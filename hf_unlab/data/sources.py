@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -136,7 +136,7 @@ def _load(source: Source) -> IterableDataset:
         path, data_files = _builder_of(Path(path)), [path]
     elif path in _BUILDERS and not data_files and not source.data_dir:
         raise ValueError(f"the builder {path!r} needs data_files (or data_dir), which say what to read.")
-    return datasets.load_dataset(
+    stream = datasets.load_dataset(
         path,
         source.name,
         split=source.split,
@@ -145,6 +145,12 @@ def _load(source: Source) -> IterableDataset:
         revision=source.revision,
         streaming=True,
     )
+    # Lines of a file are examples, but the blank ones between its paragraphs are nothing to count as bad.
+    return stream.filter(_is_not_blank) if path == "text" else stream
+
+
+def _is_not_blank(line: dict[str, str]) -> bool:
+    return bool(line["text"].strip())
 
 
 def _builder_of(file: Path) -> str:
@@ -204,8 +210,9 @@ def _belongs(example: dict[str, Any], *, column: str, fraction: float, held_out:
     if column not in example:
         raise ValueError(f"Cannot hold out by the column {column!r}: the columns are {sorted(example)}.")
     value = example[column]
-    if value is None:  # nothing to learn from and nothing to hash: dropped from both sides
-        return False
+    is_empty_cell = isinstance(value, dict) and value.get("bytes") is None and not value.get("path")
+    if value is None or is_empty_cell or isinstance(value, int | float | list):
+        return not held_out  # nothing to hash: a bad example, which the readers of the training part count and skip
     return (hash_fraction(value) < fraction) == held_out
 
 
@@ -216,6 +223,11 @@ class WeightedStream:
     stream: IterableDataset | Dataset
     weight: float = 1.0
     name: str = "data"
+
+    @property
+    def size(self) -> int:
+        """Rows of a data set, shards of a stream: what shows cheaply that the data has changed."""
+        return len(self.stream) if isinstance(self.stream, Dataset) else self.stream.num_shards
 
 
 Data: TypeAlias = Source | IterableDataset | Dataset
@@ -256,4 +268,8 @@ def open_streams(data: Data | Sequence[Data], required_columns: Sequence[str]) -
             streams.append(WeightedStream(item.select_columns(list(required_columns)), name=f"data {number}"))
         else:
             raise ValueError(f"Data must be a Source, a Dataset or an IterableDataset, not {type(item).__name__}.")
+    names = [stream.name for stream in streams]
+    for number, stream in enumerate(streams):
+        if names.count(stream.name) > 1:  # the same file by other columns, say: logs tell them apart
+            streams[number] = replace(stream, name=f"{stream.name} ({names[:number].count(stream.name) + 1})")
     return tuple(streams)

@@ -13,6 +13,28 @@ from transformers import PreTrainedTokenizerBase
 Columns = dict[str, list[Any]]
 
 
+def text_problem(example: dict[str, Any], *, column: str = "text", max_characters: int = 10_000_000) -> str | None:
+    """Why a text cannot be learnt from, or None if it can; the `check` of readers of text.
+
+    Args:
+        example: A raw example.
+        column: The column that holds the text.
+        max_characters: A longer one is no text that somebody wrote: a dump, or files run together.
+
+    Example:
+        >>> [text_problem({"text": text}, max_characters=9) for text in ["fine", " ", None, 7, float("nan"), "a" * 10]]
+        [None, 'empty', 'missing', 'int instead of text', 'NaN', 'longer than 9 characters']
+    """
+    text = example[column]
+    if text is None:
+        return "missing"
+    if not isinstance(text, str):
+        return "NaN" if text != text else f"{type(text).__name__} instead of text"
+    if len(text) > max_characters:
+        return f"longer than {max_characters:,} characters"
+    return "empty" if not text or text.isspace() else None
+
+
 def tokenise(
     stream: IterableDataset, tokenizer: PreTrainedTokenizerBase, *, column: str = "text", batch_size: int = 1000
 ) -> IterableDataset:

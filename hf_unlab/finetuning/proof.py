@@ -9,7 +9,7 @@ import torch
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from hf_unlab.data.hashing import content_hash
-from hf_unlab.data.readers import iterate
+from hf_unlab.data.source_reader import iterate
 from hf_unlab.data.sources import Source, open_stream
 from hf_unlab.evaluation.few_label import Candidate, LabelledData, few_label_table
 from hf_unlab.evaluation.overlap import find_overlap

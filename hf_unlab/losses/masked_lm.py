@@ -8,21 +8,21 @@ import torch
 import torch.nn.functional as F
 
 
-def masked_lm_loss(logits_NV: torch.Tensor, labels_N: torch.Tensor) -> torch.Tensor:
-    """Cross entropy summed over masked positions (Devlin et al. 2018, https://huggingface.co/papers/1810.04805).
+def masked_lm_losses(logits_NV: torch.Tensor, labels_N: torch.Tensor) -> torch.Tensor:
+    """Cross entropy at each masked position (Devlin et al. 2018, https://huggingface.co/papers/1810.04805).
 
     Args:
         logits_NV: Scores of every token at each masked position, in any float type.
         labels_N: The tokens that stood there.
 
     Returns:
-        The sum in nats, float32; divide it by the number of masked tokens of the whole step. Zero where N is 0.
+        (N,) in nats, float32; divide their sum by the number of masked tokens of the whole step.
 
     Example:
-        >>> masked_lm_loss(torch.zeros(3, 8), torch.tensor([0, 1, 2])).item() / 3 == float(np.log(np.float32(8)))
-        True
+        >>> masked_lm_losses(torch.zeros(2, 8), torch.tensor([0, 1]))
+        tensor([2.0794, 2.0794])
     """
-    return F.cross_entropy(logits_NV.float(), labels_N, reduction="sum")
+    return F.cross_entropy(logits_NV.float(), labels_N, reduction="none")
 
 
 def unigram_entropy(token_ids: np.ndarray) -> float:

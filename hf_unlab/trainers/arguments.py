@@ -38,6 +38,10 @@ class PretrainingArguments(TrainingArguments):
     validation_num_examples: int = field(
         default=1000, metadata={"help": "Held-out raw examples kept for evaluation, in OUTPUT_DIR/held_out.parquet."}
     )
+    max_bad_fraction: float = field(
+        default=0.01,
+        metadata={"help": "Share of the raw examples that may be bad (skipped and counted) before the run stops."},
+    )
     # Training
     precision: str = field(
         default="auto",
@@ -73,8 +77,27 @@ class PretrainingArguments(TrainingArguments):
         for name in ("remove_unused_columns", "auto_find_batch_size", "label_smoothing_factor", "torch_compile"):
             if getattr(self, name):
                 raise ValueError(f"{name} does not work with these trainers; leave it out.")
+        if self.enable_jit_checkpoint:
+            raise ValueError("enable_jit_checkpoint is not needed: SIGTERM and SIGUSR1 save and exit in any case.")
+        if not 0 <= self.max_bad_fraction <= 1:
+            raise ValueError(f"max_bad_fraction must lie between 0 and 1, not {self.max_bad_fraction}.")
         if not self.ignore_data_skip:
             raise ValueError("ignore_data_skip=False would replay the data; the streams resume by themselves.")
+
+    def loader_options(self) -> dict[str, Any]:
+        """What the loaders of this process are told: its place among the ranks, its workers and their options."""
+        options: dict[str, Any] = {
+            "rank": self.process_index,
+            "world_size": self.world_size,
+            "num_workers": self.dataloader_num_workers,
+            "pin_memory": self.dataloader_pin_memory and self.device.type == "cuda",
+        }
+        if self.dataloader_num_workers:
+            options |= {
+                "prefetch_factor": self.dataloader_prefetch_factor,
+                "multiprocessing_context": self.dataloader_multiprocessing_context,
+            }
+        return options
 
     def _choose_precision(self) -> None:
         if self.precision not in PRECISIONS:

@@ -8,7 +8,7 @@ evaluation, and checkpoints that are whole or absent.
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,32 +19,20 @@ from torch import nn
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput, TrainOutput, rotate_checkpoints
 
-from hf_unlab.data.loader import Batch, Collator, EvalLoader, StreamLoader, merge_states
+from hf_unlab.data.bad_examples import Check, bad_examples_table
+from hf_unlab.data.loader import Batch, Collator, EvalLoader, SourceProgress, StreamLoader, merge_states, progress_of
 from hf_unlab.data.readers import ReaderPlan, default_num_readers
-from hf_unlab.data.sources import Data, WeightedStream, hold_out, open_streams
-from hf_unlab.trainers import checkpoints
+from hf_unlab.data.sharding import spread
+from hf_unlab.data.source_reader import Decode
+from hf_unlab.data.sources import Data, open_streams
+from hf_unlab.trainers import checkpoints, stopping, stream_state
 from hf_unlab.trainers.arguments import PretrainingArguments, check_world_size
-from hf_unlab.trainers.held_out import keep_held_out
-from hf_unlab.trainers.metrics import MetricSums, Pair, gather_objects
+from hf_unlab.trainers.data_log import BadExampleLog, losses_by_source, progress_logs
+from hf_unlab.trainers.held_out import keep_held_out, split
+from hf_unlab.trainers.metrics import MetricSums, gather_objects
+from hf_unlab.trainers.objective import ObjectiveOutput
 
 Prepare = Callable[[IterableDataset], IterableDataset]
-
-
-@dataclass
-class ObjectiveOutput:
-    """What an objective says of one micro-batch: sums and counts, never means.
-
-    Args:
-        loss_sum: Loss summed over items, with its graph.
-        num_items: Items summed over (masked tokens, pairs, masked frames): the batch's own `num_items`.
-        num_inputs: What went through the model, in the trainer's `input_unit`; for the throughput.
-        metrics: Further (sum, count) pairs by name.
-    """
-
-    loss_sum: torch.Tensor
-    num_items: torch.Tensor
-    num_inputs: int
-    metrics: dict[str, Pair] = field(default_factory=dict)
 
 
 class PretrainingTrainer(Trainer):
@@ -84,7 +72,7 @@ class PretrainingTrainer(Trainer):
         if eval_dataset is not None:
             validation = open_streams(eval_dataset, self.raw_columns)
         else:
-            training, validation = self._hold_out(training, args)
+            training, validation = split(training, self.raw_columns[0], args.validation_fraction)
         super().__init__(
             model=model,
             args=args,
@@ -100,6 +88,9 @@ class PretrainingTrainer(Trainer):
         self.loss_is_scaled_for_ga = True
         self._loader: StreamLoader | None = None
         self._resume_state: dict[str, Any] | None = None
+        self._signals = stopping.StopSignals()
+        self._bad_examples = BadExampleLog()
+        self._saved_step = 0
         self._window = MetricSums(args.device)
         self._train_seconds = 0.0
         self._step_started = 0.0
@@ -114,6 +105,14 @@ class PretrainingTrainer(Trainer):
         """A picklable function from (examples, k) to micro-batch k, with `num_items` in it."""
         raise TypeError(f"{type(self).__name__} must define make_collator.")
 
+    def make_check(self) -> Check | None:
+        """A picklable function that says why a raw example is bad, or None if it is good."""
+        return None
+
+    def make_decode(self) -> Decode | None:
+        """A picklable function that makes a training example whole; raises BadExample to skip it."""
+        return None
+
     def compute_objective(self, model: nn.Module, batch: Batch) -> ObjectiveOutput:
         """Loss and metrics of one micro-batch; calls `model`, which may be wrapped."""
         raise TypeError(f"{type(self).__name__} must define compute_objective.")
@@ -124,49 +123,44 @@ class PretrainingTrainer(Trainer):
 
     # ---- Data ----
 
-    def _hold_out(
-        self, streams: tuple[WeightedStream, ...], args: PretrainingArguments
-    ) -> tuple[tuple[WeightedStream, ...], tuple[WeightedStream, ...]]:
-        training, validation = [], []
-        for source in streams:
-            train, held = hold_out(source.stream, column=self.raw_columns[0], fraction=args.validation_fraction)
-            training.append(WeightedStream(train, source.weight, source.name))
-            validation.append(WeightedStream(held, source.weight, source.name))
-        return tuple(training), tuple(validation)
-
     def get_train_dataloader(self) -> StreamLoader:
         """The stream loader, at the start or where the resumed checkpoint stood."""
         args, state = self.args, self._resume_state
         num_workers = args.dataloader_num_workers
         num_readers = args.num_readers or (state and state["num_readers"])
+        num_readers = num_readers or default_num_readers(args.world_size, num_workers)
+        spread_out = [replace(one, stream=spread(one.stream, num_readers, one.name)) for one in self.train_dataset]
         plan = ReaderPlan(
-            self.train_dataset,
-            num_readers or default_num_readers(args.world_size, num_workers),
+            tuple(spread_out),
+            num_readers,
             args.per_device_train_batch_size,
             self.make_prepare(),
             block_size=args.shuffle_block_size,
             seed=args.data_seed if args.data_seed is not None else args.seed,
+            check=self.make_check(),
+            decode=self.make_decode(),
         )
         collator = self.make_collator(evaluation=False)
-        self._loader = StreamLoader(plan, collator, num_workers=num_workers, **self._place(), **self._loader_options())
+        self._loader = StreamLoader(plan, collator, **args.loader_options())
         if state:
-            self._check_settings(state["settings"])
+            stream_state.check_settings(state["settings"], self._fixed())
+            weights = [source.weight for source in self.train_dataset]
+            stream_state.warn_of_another_mix(state["mix"], list(zip(self._source_names, weights, strict=True)))
             self._loader.load_state_dict(state)
         return self._loader
 
     def _fixed(self) -> dict[str, Any]:
-        return {name: getattr(self.args, name) for name in self.fixed_settings} | {
-            "num_sources": len(self.train_dataset)
-        }
+        sizes = [source.size for source in self._loader.plan.streams] if self._loader else []
+        return {name: getattr(self.args, name) for name in self.fixed_settings} | {"source_sizes": sizes}
 
-    def _check_settings(self, saved: dict[str, Any]) -> None:
-        ours = self._fixed()
-        if changed := [name for name in ours if saved.get(name) != ours[name]]:
-            raise ValueError(
-                "The checkpoint was made with "
-                + ", ".join(f"{name}={saved.get(name)!r} (now {ours[name]!r})" for name in changed)
-                + ": its place in the stream means nothing under other settings. Keep them, or start a new run."
-            )
+    @property
+    def _source_names(self) -> list[str]:
+        return [source.name for source in self.train_dataset]
+
+    def _progress(self) -> list[SourceProgress]:
+        """How far each source has been read; every rank must call it."""
+        assert self._loader is not None
+        return progress_of(gather_objects(self._loader.state_dict()), self._source_names)
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> EvalLoader:
         """Held-out examples, each once over all ranks, masked or cropped the same way every time."""
@@ -177,48 +171,56 @@ class PretrainingTrainer(Trainer):
             stream = given.stream.to_iterable_dataset() if isinstance(given.stream, Dataset) else given.stream
         # The forward of FSDP and ZeRO is collective: every rank runs every batch, sums and counts stay in proportion.
         is_collective = self.is_fsdp_enabled or self.is_deepspeed_enabled
-        place = {"rank": 0, "world_size": 1} if is_collective else self._place()
+        place = {"rank": 0, "world_size": 1} if is_collective else {}
         return EvalLoader(
             self.make_prepare()(stream),
             self.make_collator(evaluation=True),
             self.args.per_device_eval_batch_size,
-            num_workers=self.args.dataloader_num_workers,
-            **place,
-            **self._loader_options(),
+            **(self.args.loader_options() | place),
         )
 
     def held_out(self) -> IterableDataset:
         """The raw held-out examples, written to the output folder the first time and read from there ever after."""
         path = Path(self.args.output_dir) / checkpoints.HELD_OUT_NAME
         with self.args.main_process_first(desc="writing the held-out examples"):
-            keep_held_out(self.eval_dataset, path, self.args.validation_num_examples)
+            keep_held_out(self.eval_dataset, path, self.args.validation_num_examples, self.make_check())
         return datasets.Dataset.from_parquet(str(path), keep_in_memory=True).to_iterable_dataset()
-
-    def _place(self) -> dict[str, int]:
-        return {"rank": self.args.process_index, "world_size": self.args.world_size}
-
-    def _loader_options(self) -> dict[str, Any]:
-        options: dict[str, Any] = {"pin_memory": self.args.dataloader_pin_memory and self.args.device.type == "cuda"}
-        if self.args.dataloader_num_workers:
-            options |= {
-                "prefetch_factor": self.args.dataloader_prefetch_factor,
-                "multiprocessing_context": self.args.dataloader_multiprocessing_context,
-            }
-        return options
 
     # ---- One step ----
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Batch], num_batches: int, device: torch.device
     ) -> tuple[list[Batch], torch.Tensor]:
-        """Stock, with the clock started: waiting for data counts into the throughput."""
-        self._step_started = time.perf_counter()
-        return super().get_batch_samples(epoch_iterator, num_batches, device)
+        """The micro-batches of a step and its divisor: their items over all ranks, known before the first backward.
 
-    def _get_num_items_in_batch(self, batch_samples: list[Batch], device: torch.device) -> torch.Tensor:
-        """The divisor of a step: items over the accumulation window and all ranks, known before the first backward."""
-        num_items = torch.stack([batch["num_items"] for batch in batch_samples]).sum().to(device)
-        return self.accelerator.reduce(num_items, "sum")
+        Where some rank cannot go on, all of them save what they have and stop.
+        """
+        self._step_started = time.perf_counter()  # waiting for data counts into the throughput
+        assert self._loader is not None
+        assert self._loader is not None
+        begin, batches, error = self._loader.snapshot(), [], None
+        try:
+            batches = [next(epoch_iterator) for _ in range(num_batches)]
+        except Exception as caught:  # the other ranks must hear of it before it is raised
+            error = caught
+        num_bad, num_read = self._loader.count_bad()
+        has_failed, is_stopped = error is not None, self._signals.received is not None
+        report = stopping.agree(self.accelerator, batches, has_failed, is_stopped, num_bad, num_read)
+        has_too_many_bad = report.has_too_many_bad(self.args.max_bad_fraction)
+        if report.has_failed or report.is_stopped or has_too_many_bad:
+            bad_examples = bad_examples_table((source.name, source.tally) for source in self._progress())
+            self._loader.restore(begin)
+            checkpoint = self._save_where_it_stands()
+            self.callback_handler.on_train_end(self.args, self.state, self.control)
+            stopping.stop(
+                report,
+                checkpoint,
+                Path(self.args.output_dir),
+                is_main=self.is_world_process_zero(),
+                error=error,
+                bad_examples=bad_examples,
+            )
+        return batches, report.num_items
 
     def compute_loss(
         self, model: nn.Module, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
@@ -226,16 +228,23 @@ class PretrainingTrainer(Trainer):
         """The micro-batch's share of the mean over the step's items; DDP averages over ranks, hence the factor."""
         output = self.compute_objective(model, inputs)
         self._window.add({**output.metrics, "_inputs": (output.num_inputs, 0)})
+        if "source_ids" in inputs and output.item_losses is not None:
+            sources, names = inputs["source_ids"], self._source_names
+            self._window.add(losses_by_source(output.item_losses, output.item_rows, sources, names))
         loss = output.loss_sum * self.args.world_size / num_items_in_batch.clamp(min=1)
         return (loss, output) if return_outputs else loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Stock, with the window's exact metrics and the throughput beside the loss."""
-        if "loss" in logs:
+        if "loss" in logs and self._loader:
             metrics = self._window.means(self.accelerator)
             num_inputs = metrics.pop("_inputs", 0.0)
             logs |= self.derive_metrics(metrics, evaluation=False)
             logs[f"{self.input_unit}_per_second"] = round(num_inputs / max(self._train_seconds, 1e-9), 1)
+            progress = self._progress()
+            logs |= progress_logs(progress, self._loader.plan.num_readers)
+            if self.is_world_process_zero():
+                self._bad_examples.tell(progress)
             self._window.clear()
             self._train_seconds = 0.0
         if self.state.max_steps > 0:  # for a stream, an epoch is the run: equal after a resume
@@ -304,11 +313,13 @@ class PretrainingTrainer(Trainer):
             # the other ranks follow when a folder to be overwritten is empty already
             overwrite = args.overwrite_output_dir and args.should_save
             checkpoint = checkpoints.resolve_checkpoint(args.output_dir, resume, overwrite)
-        self._resume_state = checkpoints.read_stream_state(checkpoint) if checkpoint else None
-        if (
-            checkpoint
-            and TrainerState.load_from_json(str(checkpoint / "trainer_state.json")).global_step >= args.max_steps
-        ):
+        self._resume_state = state = checkpoints.read_stream_state(checkpoint) if checkpoint else None
+        if checkpoint and state:
+            args.gradient_accumulation_steps = stream_state.accumulation_for(
+                state["micro_batches_per_step"], args.world_size, args.gradient_accumulation_steps
+            )
+            self._saved_step = TrainerState.load_from_json(str(checkpoint / "trainer_state.json")).global_step
+        if checkpoint and self._saved_step >= args.max_steps:
             self._load_from_checkpoint(str(checkpoint))
             self.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
             if args.load_best_model_at_end and self.state.best_model_checkpoint:
@@ -316,50 +327,63 @@ class PretrainingTrainer(Trainer):
             return TrainOutput(self.state.global_step, math.nan, {})
         self.accelerator.wait_for_everyone()
         if args.should_save:
-            checkpoints.write_json(Path(args.output_dir) / checkpoints.RUN_NAME, {"trainer": type(self).__name__})
-        return super().train(str(checkpoint) if checkpoint else None, trial, ignore_keys_for_eval)
+            checkpoints.claim(Path(args.output_dir), type(self).__name__)
+        with self._signals:
+            output = super().train(str(checkpoint) if checkpoint else None, trial, ignore_keys_for_eval)
+        if any(gather_objects(self._signals.received)):  # behind the last step
+            stopping.exit_stopped(Path(args.output_dir), self.is_world_process_zero())
+        return output
+
+    def _save_where_it_stands(self) -> Path | None:
+        """A checkpoint behind the last whole step, if there is one and it is not saved yet."""
+        step = self.state.global_step
+        if step and step != self._saved_step:
+            self._save_checkpoint(self.model_wrapped, trial=None)
+        self.accelerator.wait_for_everyone()  # no rank leaves before the manifest is written
+        return Path(self._get_output_dir(None)) / f"{PREFIX_CHECKPOINT_DIR}-{step}" if step else None
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         """Stock, then the streams' state, then the manifest; old checkpoints are deleted only after that."""
         folder = Path(self._get_output_dir(trial)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
-        if self.args.should_save:
-            (folder / checkpoints.MANIFEST_NAME).unlink(missing_ok=True)  # being rewritten, it is not whole
         limit, self.args.save_total_limit = self.args.save_total_limit, None
-        try:
-            super()._save_checkpoint(model, trial)
-        finally:
-            self.args.save_total_limit = limit
-        self._save_stream_state(folder)
-        self.accelerator.wait_for_everyone()
+        with checkpoints.whole_or_absent(folder, is_writer=self.args.should_save):
+            try:
+                super()._save_checkpoint(model, trial)
+            finally:
+                self.args.save_total_limit = limit
+            self._save_stream_state(folder)
+            self.accelerator.wait_for_everyone()
         if self.args.should_save:
-            checkpoints.write_manifest(folder)
             rotate_checkpoints(str(folder.parent), limit, self.state.best_model_checkpoint, use_mtime=True)
+        self._saved_step = self.state.global_step
 
     def _save_stream_state(self, folder: Path) -> None:
+        assert self._loader is not None
         window = {
             "loss": self._tr_loss.item(),
             "last_logged": self._globalstep_last_logged,
             "metrics": self._window.state_dict(),
         }
-        parts = gather_objects((self._loader.state_dict() if self._loader else None, window))
-        if self.args.should_save and self._loader:
-            state = merge_states([part for part, _ in parts])
-            state |= {"windows": [window for _, window in parts], "settings": self._fixed()}
+        parts = gather_objects((self._loader.state_dict(), window))
+        if self.args.should_save:
+            state = merge_states([part for part, _ in parts]) | {
+                "micro_batches_per_step": self.args.gradient_accumulation_steps * self.args.world_size,
+                "mix": [(source.name, source.weight) for source in self.train_dataset],
+                "settings": self._fixed(),
+                "windows": [window for _, window in parts],
+            }
             checkpoints.write_json(folder / checkpoints.STREAM_STATE_NAME, state)
 
     def _restore_window(self) -> None:
         """Go on with the logging window that the checkpoint cut, so that the logged loss is the uninterrupted one."""
         if self._resume_state is None:
             return
-        windows, rank = self._resume_state["windows"], self.args.process_index
+        windows = self._resume_state["windows"]
+        loss, metrics = stream_state.rank_window(windows, self.args.process_index, self.args.world_size)
         self._globalstep_last_logged = windows[0]["last_logged"]
-        if len(windows) == self.args.world_size:
-            self._tr_loss.fill_(windows[rank]["loss"])
-            self._window.load_state_dict(windows[rank]["metrics"])
-        else:  # other ranks than before: the mean of their losses, and all their sums on the first
-            self._tr_loss.fill_(sum(window["loss"] for window in windows) / len(windows))
-            for window in windows if rank == 0 else []:
-                self._window.add({name: tuple(pair) for name, pair in window["metrics"].items()})
+        self._tr_loss.fill_(loss)
+        for sums in metrics:
+            self._window.add({name: tuple(pair) for name, pair in sums.items()})
         self._resume_state = None
 
 

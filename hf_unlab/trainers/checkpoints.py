@@ -4,14 +4,17 @@ Trainer saves in place. A checkpoint counts as whole when it holds a manifest of
 its files; the manifest is written last, by an atomic rename.
 """
 
+import contextlib
 import json
 import logging
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import xxhash
+from safetensors import SafetensorError
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, sort_checkpoints
 
 logger = logging.getLogger(__name__)
@@ -51,6 +54,42 @@ def write_manifest(checkpoint: Path) -> None:
     write_json(checkpoint / MANIFEST_NAME, {"files": entries})
 
 
+@contextlib.contextmanager
+def whole_or_absent(checkpoint: Path, *, is_writer: bool) -> Iterator[None]:
+    """What is written inside becomes a whole checkpoint at the end; if writing fails, no part of it stays.
+
+    Args:
+        checkpoint: Its folder; if there is one already, it is not whole from here on.
+        is_writer: Whether this process declares it whole, or leaves that to another.
+
+    Raises:
+        OSError: It could not be written; says where, why, and what is still there.
+    """
+    if is_writer:
+        (checkpoint / MANIFEST_NAME).unlink(missing_ok=True)
+    try:
+        yield
+        if is_writer:
+            write_manifest(checkpoint)
+    except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors report a full disk by their own
+        if is_writer and checkpoint.is_dir():
+            shutil.rmtree(checkpoint, ignore_errors=True)
+        raise _save_error(checkpoint, error) from error
+
+
+def _save_error(checkpoint: Path, error: Exception) -> OSError:
+    reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    with contextlib.suppress(OSError):
+        reason += f" ({shutil.disk_usage(checkpoint.parent).free / 1e9:.1f} GB are free there)"
+    before = newest_whole_checkpoint(checkpoint.parent)
+    what_stays = (
+        f"{before.name} is intact: mend it, and go on from there with --resume_from_checkpoint auto."
+        if before
+        else "There is no earlier checkpoint."
+    )
+    return OSError(f"Cannot save {checkpoint}: {reason}. {what_stays}")
+
+
 def damage(checkpoint: Path) -> str | None:
     """What keeps a checkpoint from being whole, in words; None if it is whole."""
     try:
@@ -87,12 +126,43 @@ def newest_whole_checkpoint(output_dir: Path) -> Path | None:
     return None
 
 
+def claim(output_dir: Path, trainer: str) -> None:
+    """Make a folder the run's own.
+
+    Args:
+        output_dir: The run's folder.
+        trainer: The class that trains.
+
+    Raises:
+        ValueError: It cannot be written to.
+    """
+    try:
+        output_dir.mkdir(parents=True, exist_ok=True)
+        write_json(output_dir / RUN_NAME, {"trainer": trainer, "is_stopped": False})
+    except OSError as error:
+        raise ValueError(f"Cannot write to {output_dir}: {error}. Choose another --output_dir.") from error
+
+
+def mark_stopped(output_dir: Path) -> None:
+    """Note that a signal ended the run, so that the same command goes on with it."""
+    run = json.loads((output_dir / RUN_NAME).read_text())
+    write_json(output_dir / RUN_NAME, {**run, "is_stopped": True})
+
+
+def _was_stopped(output_dir: Path) -> bool:
+    try:
+        return bool(json.loads((output_dir / RUN_NAME).read_text()).get("is_stopped"))
+    except (OSError, ValueError):
+        return False
+
+
 def resolve_checkpoint(output_dir: str | Path, resume: str | bool | None, overwrite: bool = False) -> Path | None:
     """Decide where a run begins, and refuse to mix it with another one.
 
     Args:
         output_dir: The run's folder.
-        resume: `"auto"` or True for the newest whole checkpoint, or none if there is none; a path; or None.
+        resume: `"auto"` or True for the newest whole checkpoint, or none if there is none; a path; or None, which is
+            as "auto" if a signal stopped the run.
         overwrite: Delete the run that the folder holds.
 
     Returns:
@@ -102,7 +172,7 @@ def resolve_checkpoint(output_dir: str | Path, resume: str | bool | None, overwr
         ValueError: The named checkpoint is missing or damaged, or a new run would begin in a folder that holds one.
     """
     folder = Path(output_dir)
-    if resume in (True, "auto", "true", "True"):
+    if resume in (True, "auto", "true", "True") or (resume is None and not overwrite and _was_stopped(folder)):
         return newest_whole_checkpoint(folder)
     if resume:
         checkpoint = Path(str(resume))

@@ -3,22 +3,39 @@
 import itertools
 import uuid
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
 
-from hf_unlab.data.readers import iterate
-from hf_unlab.data.sources import WeightedStream
+from hf_unlab.data.bad_examples import Check
+from hf_unlab.data.source_reader import iterate
+from hf_unlab.data.sources import WeightedStream, hold_out
 
 
-def keep_held_out(streams: Sequence[WeightedStream], path: Path, num_examples: int) -> None:
+def split(
+    streams: Sequence[WeightedStream], column: str, fraction: float
+) -> tuple[tuple[WeightedStream, ...], tuple[WeightedStream, ...]]:
+    """Hold a part of each source out: the training parts, and the held-out ones."""
+    halves = [hold_out(source.stream, column=column, fraction=fraction) for source in streams]
+    training, validation = (
+        tuple(replace(source, stream=half[side]) for source, half in zip(streams, halves, strict=True))
+        for side in range(2)
+    )
+    return training, validation
+
+
+def keep_held_out(
+    streams: Sequence[WeightedStream], path: Path, num_examples: int, check: Check | None = None
+) -> None:
     """Write the first held-out examples of each source, as many as its weight, unless the file is there.
 
     Args:
         streams: The held-out part of each source.
         path: The parquet file to write.
         num_examples: Examples over all sources; fewer where the sources hold fewer.
+        check: Says why an example is bad, or None; bad ones are left out.
 
     Raises:
         ValueError: No source has a single held-out example.
@@ -29,7 +46,8 @@ def keep_held_out(streams: Sequence[WeightedStream], path: Path, num_examples: i
     rows: list[dict[str, Any]] = []
     for source in streams:
         share = max(1, round(num_examples * source.weight / total_weight))
-        rows += itertools.islice(_examples(source), share)
+        good = (example for example in _examples(source) if check is None or check(example) is None)
+        rows += itertools.islice(good, share)
     if not rows:
         raise ValueError(
             "Nothing is held out for evaluation: the data is small and validation_fraction low. Raise "

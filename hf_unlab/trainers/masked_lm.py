@@ -17,16 +17,18 @@ from datasets import IterableDataset
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
+from hf_unlab.data.bad_examples import Check
 from hf_unlab.data.collators import MaskedLMCollator
 from hf_unlab.data.loader import Batch, Collator
 from hf_unlab.data.masking import IGNORED
-from hf_unlab.data.readers import iterate
-from hf_unlab.data.text import pack_sequences, tokenise
-from hf_unlab.losses.masked_lm import masked_lm_loss, unigram_entropy
+from hf_unlab.data.source_reader import iterate
+from hf_unlab.data.text import pack_sequences, text_problem, tokenise
+from hf_unlab.losses.masked_lm import masked_lm_losses, unigram_entropy
 from hf_unlab.models.document_attention import document_mask, keeps_documents_apart
 from hf_unlab.models.masked_head import head_at
 from hf_unlab.trainers.arguments import PretrainingArguments
-from hf_unlab.trainers.base import ObjectiveOutput, Prepare, PretrainingTrainer
+from hf_unlab.trainers.base import Prepare, PretrainingTrainer
+from hf_unlab.trainers.objective import ObjectiveOutput
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +42,7 @@ class MaskedLMTrainingArguments(PretrainingArguments):
 
     # Data
     sequence_length: int = field(default=512, metadata={"help": "Tokens in a packed sequence."})
+    max_characters: int = field(default=10_000_000, metadata={"help": "A longer text is skipped as a bad example."})
     separate_documents: bool = field(
         default=True, metadata={"help": "Keep attention inside each document of a packed sequence."}
     )
@@ -106,6 +109,10 @@ class MaskedLMTrainer(PretrainingTrainer):
             seed=args.data_seed if args.data_seed is not None else args.seed,
         )
 
+    def make_check(self) -> Check:
+        """Text, not empty, not absurdly long."""
+        return functools.partial(text_problem, max_characters=self.args.max_characters)
+
     def make_collator(self, *, evaluation: bool) -> Collator:
         """Mask; in evaluation with a share of its own."""
         args = self.args
@@ -125,12 +132,15 @@ class MaskedLMTrainer(PretrainingTrainer):
         mask = document_mask(core, batch["document_ids"]) if self._separates else torch.ones_like(chosen_BT)
         with head_at(core, chosen_BT):
             logits_NV = model(input_ids=batch["input_ids"], attention_mask=mask).logits.squeeze(0)
+        losses_N = masked_lm_losses(logits_NV, labels_N)
         num_correct = (logits_NV.argmax(dim=-1) == labels_N).sum()
         return ObjectiveOutput(
-            loss_sum=masked_lm_loss(logits_NV, labels_N),
+            loss_sum=losses_N.sum(),
             num_items=batch["num_items"],
             num_inputs=batch["input_ids"].numel(),
             metrics={"accuracy": (num_correct, batch["num_items"])},
+            item_losses=losses_N,
+            item_rows=chosen_BT.nonzero()[:, 0],
         )
 
     def derive_metrics(self, metrics: dict[str, float], *, evaluation: bool) -> dict[str, float]:

@@ -5,7 +5,7 @@ import contextlib
 import torch
 from transformers import BertConfig, BertForMaskedLM
 
-from hf_unlab.losses.masked_lm import masked_lm_loss
+from hf_unlab.losses.masked_lm import masked_lm_losses
 from hf_unlab.models.masked_head import head_at
 from hf_unlab.trainers.arguments import hardware_has_bf16
 from tests.benchmarks.timing import report, seconds_each
@@ -30,7 +30,7 @@ def _step(vocab_size, fast, autocast=None):
             if fast:
                 with head_at(model, chosen):
                     logits = model(input_ids=ids).logits.squeeze(0)
-                loss = masked_lm_loss(logits, ids[chosen]) / chosen.sum()
+                loss = masked_lm_losses(logits, ids[chosen]).sum() / chosen.sum()
             else:
                 loss = model(input_ids=ids, labels=labels).loss
         loss.backward()

@@ -127,14 +127,14 @@ def test_any_stops_and_topologies_give_the_uninterrupted_sequence(
 @pytest.mark.parametrize("sizes", [[64], [16] * 4, [8] * 8, [10, 54], [21, 21, 22]])
 def test_an_epoch_holds_every_example_once(sizes):
     plan = ReaderPlan((WeightedStream(sharded(sizes)),), 4, batch_size=1, block_size=5)
-    readers = [plan.open_epoch(c, epoch=3) for c in range(4)]
+    readers = [plan.open_pass(c, 0, epoch=3) for c in range(4)]
     assert Counter(row["id"] for reader in readers for row in reader) == Counter(range(64))
 
 
 def test_map_style_data_is_permuted_as_a_whole_and_anew_each_epoch():
     data = Dataset.from_dict({"id": list(range(64))})
     plan = ReaderPlan((WeightedStream(data),), 4, batch_size=1, block_size=1)
-    epochs = [[[row["id"] for row in plan.open_epoch(c, epoch)] for c in range(4)] for epoch in range(2)]
+    epochs = [[[row["id"] for row in plan.open_pass(c, 0, epoch)] for c in range(4)] for epoch in range(2)]
     for epoch in epochs:
         assert sorted(itertools.chain(*epoch)) == list(range(64))
     assert set(epochs[0][0]) != set(epochs[1][0])
@@ -143,7 +143,7 @@ def test_map_style_data_is_permuted_as_a_whole_and_anew_each_epoch():
 def test_order_changes_with_epoch_seed_and_reader():
     def order(seed, reader, epoch):
         plan = ReaderPlan((WeightedStream(sharded([32] * 8)),), 2, batch_size=1, block_size=16, seed=seed)
-        return [row["id"] % 128 for row in plan.open_epoch(reader, epoch)]
+        return [row["id"] % 128 for row in plan.open_pass(reader, 0, epoch)]
 
     orders = [order(0, 0, 0), order(0, 0, 1), order(1, 0, 0), order(0, 1, 0)]
     assert all(a != b for a, b in itertools.combinations(orders, 2))
@@ -231,5 +231,6 @@ def test_default_num_readers_can_always_be_shared():
 def test_a_mix_keeps_its_weights():
     streams = (WeightedStream(sharded([3000]), 3.0), WeightedStream(sharded([1000], first=10_000), 1.0))
     plan = ReaderPlan(streams, 2, batch_size=1)
-    ids = [row["id"] for row in itertools.islice(plan.open_epoch(0, 0), 1000)]
+    reader = plan.build(0)
+    ids = [reader.next_batch()[0][0]["id"] for _ in range(1000)]
     assert 0.2 < np.mean(np.array(ids) >= 10_000) < 0.3

@@ -8,7 +8,7 @@ from datasets import Dataset, IterableDataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf_unlab.data.readers import iterate
+from hf_unlab.data.source_reader import iterate
 from hf_unlab.data.text import pack_sequences, tokenise
 from hf_unlab.testing import tiny_stream, tiny_texts, tiny_tokenizer
 

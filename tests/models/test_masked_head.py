@@ -5,7 +5,7 @@ import torch
 from transformers import BertConfig, BertModel
 
 from hf_unlab.data.masking import IGNORED
-from hf_unlab.losses.masked_lm import masked_lm_loss
+from hf_unlab.losses.masked_lm import masked_lm_losses
 from hf_unlab.models.masked_head import head_at
 
 B, T, VOCAB_SIZE = 3, 12, 60
@@ -33,7 +33,7 @@ def loss_at(model, input_ids, labels, **options):
         output = model(input_ids, **options)
     logits = output[0]
     assert logits.shape == (1, chosen.sum(), VOCAB_SIZE)
-    return masked_lm_loss(logits[0], labels[chosen]) / chosen.sum()
+    return masked_lm_losses(logits[0], labels[chosen]).sum() / chosen.sum()
 
 
 def gradients_of(model, loss):
@@ -81,7 +81,7 @@ def test_nothing_masked_gives_a_loss_of_zero_and_gradients_of_zero(model, batch)
     with head_at(model, torch.zeros(B, T, dtype=torch.bool)):
         logits = model(input_ids).logits
     assert logits.shape == (1, 0, VOCAB_SIZE)
-    loss = masked_lm_loss(logits[0], torch.zeros(0, dtype=torch.long))
+    loss = masked_lm_losses(logits[0], torch.zeros(0, dtype=torch.long)).sum()
     assert loss == 0
     assert all(grad is None or (grad == 0).all() for grad in gradients_of(model, loss).values())
 

@@ -1,0 +1,138 @@
+"""Cutting sources into the readers' parts so that every example is in exactly one of them."""
+
+import logging
+import math
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+from datasets import Dataset, IterableDataset
+
+from hf_unlab.data.hashing import derive_seed
+from hf_unlab.data.network import files_of
+
+logger = logging.getLogger(__name__)
+
+# From here on an uneven number of files costs less than letting readers share them: at most one file in four too many.
+_MANY = 4
+
+
+def spread(stream: IterableDataset | Dataset, num_readers: int, name: str = "data") -> IterableDataset | Dataset:
+    """Make a source ready to be cut into the parts of a run's readers; done once a run.
+
+    Parquet is split into its row groups where the files are local, since that costs little and lets a resume go
+    straight to its place, or where there are fewer files than readers. What is left is said: files that several
+    readers share are read by each of them.
+
+    Args:
+        stream: The whole source.
+        num_readers: C.
+        name: For messages.
+
+    Returns:
+        The same examples, in more shards where possible.
+
+    Raises:
+        ValueError: The stream was split by node or shuffled through a buffer before, so that it cannot be read
+            exactly; or there are fewer examples than readers.
+    """
+    if isinstance(stream, Dataset):
+        if len(stream) < num_readers:
+            raise ValueError(
+                f"Too little data: {name!r} has {len(stream)} examples for {num_readers} readers; lower num_readers."
+            )
+        return stream
+    _refuse_inexact(stream, name)
+    files = files_of(stream)
+    is_local = bool(files) and not any("://" in file for file in files)
+    if is_local or stream.num_shards < num_readers:
+        stream = stream.reshard()
+    num_shards, num_groups = stream.num_shards, _num_groups(stream.num_shards, num_readers)
+    if (num_sharing := num_readers // num_groups) > 1:
+        logger.warning(
+            "%r has %d shard%s for %d readers: %d readers read the same %s, each keeping one example in %d. That "
+            "costs reading, not examples; a number of files that num_readers divides, or parquet with many row "
+            "groups, avoids it.",
+            name,
+            num_shards,
+            "s" if num_shards > 1 else "",
+            num_readers,
+            num_sharing,
+            "shard" if num_shards == num_groups else f"{num_shards // num_groups} shards",
+            num_sharing,
+        )
+    return stream
+
+
+def shard(stream: IterableDataset | Dataset, *, num_shards: int, index: int, seed: int) -> IterableDataset:
+    """One reader's part of a source, in an order drawn from the seed.
+
+    A map-style data set is permuted as a whole, then cut. A stream is cut by its own shards (files, row groups), each
+    part in a random order of them. Where the parts would be uneven for having few shards, parts share shards and take
+    turns, each keeping every n-th example.
+
+    Args:
+        stream: The whole source.
+        num_shards: Parts to cut into; together they hold every example once.
+        index: Which part, from 0.
+        seed: The same for all parts; another one for each epoch.
+
+    Returns:
+        The part, as a stream.
+
+    Example:
+        >>> numbers = Dataset.from_dict({"n": list(range(6))}).to_iterable_dataset()
+        >>> [[row["n"] for row in shard(numbers, num_shards=2, index=i, seed=0)] for i in range(2)]
+        [[0, 2, 4], [1, 3, 5]]
+    """
+    if isinstance(stream, Dataset):
+        return _permuted_part(stream, num_shards, index, seed)
+    num_groups = _num_groups(stream.num_shards, num_shards)
+    num_turns = num_shards // num_groups
+    group, turn = divmod(index, num_turns)
+    part = stream.shard(num_groups, group)
+    # of one example and one file at a time: the buffer then is none, and nothing is read ahead by threads
+    part = part.shuffle(seed=derive_seed(seed, group), buffer_size=1, max_buffer_input_shards=1)
+    is_turn = partial(_is_turn, num_turns=num_turns, turn=turn)
+    return part.filter(is_turn, with_indices=True) if num_turns > 1 else part
+
+
+def _num_groups(num_shards: int, num_readers: int) -> int:
+    """Groups that the readers stand in; a group's readers share its shards."""
+    if num_shards % num_readers == 0 or num_shards >= _MANY * num_readers:
+        return num_readers
+    return math.gcd(num_shards, num_readers)
+
+
+def _is_turn(_: dict[str, Any], index: int, *, num_turns: int, turn: int) -> bool:
+    return index % num_turns == turn
+
+
+def _permuted_part(data: Dataset, num_parts: int, index: int, seed: int) -> IterableDataset:
+    bounds = np.linspace(0, len(data), num_parts + 1).astype(np.int64)
+    order = np.random.default_rng(seed).permutation(len(data))[bounds[index] : bounds[index + 1]].copy()
+    part = data.select(order, keep_in_memory=True)
+    # a resume skips inside one of these, so that it is short however long the part
+    return part.to_iterable_dataset(num_shards=max(1, min(64, len(part) // 1000)))
+
+
+def _refuse_inexact(stream: IterableDataset, name: str) -> None:
+    if stream._distributed is not None:
+        raise ValueError(
+            f"{name!r} was split by node already (split_dataset_by_node, or a loader that Accelerate prepared): each "
+            "process would train on a part of its part. Pass the whole stream; the readers share it out."
+        )
+    for stage in _stages(stream._ex_iterable):
+        if getattr(stage, "buffer_size", 1) > 1:
+            raise ValueError(
+                f"{name!r} is shuffled through a buffer (IterableDataset.shuffle), which is lost when a run resumes. "
+                "Leave the shuffle out: readers shuffle by themselves (shuffle_block_size)."
+            )
+
+
+def _stages(stage: Any) -> Iterator[Any]:
+    yield stage
+    inner = [stage.ex_iterable] if hasattr(stage, "ex_iterable") else getattr(stage, "ex_iterables", [])
+    for one in inner:
+        yield from _stages(one)

@@ -1,0 +1,145 @@
+"""What ends a run before its last step: a signal, data that cannot be read, too many bad examples.
+
+All ranks must end at the same step, behind the same checkpoint; so before each step they tell one another how they
+are, in the one small reduction that also sums the items of the step.
+"""
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, NoReturn
+
+import torch
+from accelerate import Accelerator
+
+from hf_unlab.trainers.checkpoints import mark_stopped
+
+logger = logging.getLogger(__name__)
+
+# The code of sysexits.h for a temporary failure: nothing is wrong, run the same command line again.
+EXIT_STOPPED = os.EX_TEMPFAIL if hasattr(os, "EX_TEMPFAIL") else 75
+_SIGNALS = ("SIGTERM", "SIGUSR1")
+
+
+class StopSignals:
+    """While it is entered, SIGTERM and SIGUSR1 (preemption, SLURM's `--signal`) only set `received`.
+
+    Example:
+        >>> with StopSignals() as signals:
+        ...     os.kill(os.getpid(), signal.SIGTERM)
+        ...     signals.received
+        'SIGTERM'
+    """
+
+    def __init__(self) -> None:
+        self.received: str | None = None
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> "StopSignals":
+        if threading.current_thread() is threading.main_thread():  # Python allows handlers nowhere else
+            for name in _SIGNALS:
+                if number := getattr(signal, name, None):  # Windows has no SIGUSR1
+                    self._before[number] = signal.signal(number, self._receive)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        self.received = signal.Signals(number).name
+
+
+@dataclass
+class StepReport:
+    """What all ranks together say before a step.
+
+    Args:
+        num_items: Items of the step, on the device; the divisor of its loss.
+        has_failed: Some rank could not read its batches.
+        is_stopped: Some rank received a signal.
+        num_bad: Raw examples skipped so far.
+        num_read: Raw examples read so far.
+    """
+
+    num_items: torch.Tensor
+    has_failed: bool
+    is_stopped: bool
+    num_bad: int
+    num_read: int
+
+    def has_too_many_bad(self, max_fraction: float, least_read: int = 1000) -> bool:
+        """Whether more than this share is bad; of the first examples, few say little.
+
+        Example:
+            >>> report = StepReport(torch.tensor(1), False, False, num_bad=11, num_read=500)
+            >>> report.has_too_many_bad(0.01), report.has_too_many_bad(0.02)
+            (True, False)
+        """
+        return self.num_bad > max_fraction * max(self.num_read, least_read)
+
+
+def agree(
+    accelerator: Accelerator,
+    batches: Iterable[dict[str, torch.Tensor]],
+    has_failed: bool,
+    is_stopped: bool,
+    num_bad: int,
+    num_read: int,
+) -> StepReport:
+    """Sum over all ranks, each of which must call it with its own."""
+    num_items = sum(int(batch["num_items"]) for batch in batches)
+    mine = torch.tensor([num_items, has_failed, is_stopped, num_bad, num_read], device=accelerator.device)
+    total = accelerator.reduce(mine, "sum")
+    _, num_failed, num_stopped, num_bad, num_read = total.tolist()
+    return StepReport(total[0], num_failed > 0, num_stopped > 0, num_bad, num_read)
+
+
+def stop(
+    report: StepReport,
+    checkpoint: Path | None,
+    output_dir: Path,
+    *,
+    is_main: bool,
+    error: Exception | None,
+    bad_examples: str,
+) -> NoReturn:
+    """End this rank; only one of them says why.
+
+    Args:
+        report: What made the ranks stop.
+        checkpoint: The checkpoint that resumes here, if a step had been made.
+        output_dir: The run's folder.
+        is_main: Whether this is the first rank.
+        error: What kept this rank from reading.
+        bad_examples: The table of all ranks'.
+    """
+    where = f"{checkpoint} resumes there." if checkpoint else "There is no checkpoint: no step had been made."
+    if error is not None:
+        error.add_note(where)
+        raise error
+    if report.has_failed:
+        raise SystemExit(1)  # another rank says why
+    if report.is_stopped:
+        exit_stopped(output_dir, is_main, where)
+    if not is_main:
+        raise SystemExit(1)
+    raise ValueError(
+        f"Too many bad examples: {report.num_bad:,} of {report.num_read:,}. Mend the data, or allow more with "
+        f"max_bad_fraction. {where}\n{bad_examples}"
+    )
+
+
+def exit_stopped(output_dir: Path, is_main: bool, where: str = "") -> NoReturn:
+    """Leave after a signal, with the code that says so."""
+    if is_main:
+        mark_stopped(output_dir)
+        logger.warning("Stopped by a signal. %s Run the same command again to go on.", where)
+    raise SystemExit(EXIT_STOPPED)
