@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -15,11 +16,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
+from hf_unlab.data.network import NetworkError
 from hf_unlab.data.sources import Source
 from hf_unlab.evaluation.table import FewLabelTable
 from hf_unlab.trainers.base import PretrainingTrainer
 
 TABLE_NAME = "few_label.json"
+_IN_WORKER = "in DataLoader worker process"
 console = Console(highlight=False, soft_wrap=True)
 
 
@@ -49,21 +52,24 @@ def quiet_libraries() -> Iterator[None]:
 
 @contextlib.contextmanager
 def exit_cleanly() -> Iterator[None]:
-    """A mistake of the user ends in its message and exit code 2, not in a traceback."""
+    """A mistake of the user (exit code 2), a network or a disk that fails (1) end in a message, not in a traceback."""
     try:
         yield
-    except ValueError as error:
-        message = str(error)
-        if "in DataLoader worker process" in message and "/hf_unlab/" in message:
-            message = message.strip().splitlines()[-1].removeprefix("ValueError: ")  # torch puts a traceback before it
-        elif not _is_ours(error):
+    except (ValueError, OSError, NetworkError) as error:
+        if not _is_ours(error):
             raise
-        print(f"{Path(sys.argv[0]).name}: error: {message}", file=sys.stderr)
-        raise SystemExit(2) from error
+        message = str(error).strip()
+        if _IN_WORKER in message:  # torch puts the worker's traceback before it
+            message = re.split(r"^[\w.]+Error: ", message, flags=re.MULTILINE)[-1]
+        notes = getattr(error, "__notes__", [])
+        print(f"{Path(sys.argv[0]).name}: error: {' '.join([message, *notes])}", file=sys.stderr)
+        raise SystemExit(2 if isinstance(error, ValueError) else 1) from error
 
 
-def _is_ours(error: ValueError) -> bool:
+def _is_ours(error: Exception) -> bool:
     """Whether hf_unlab itself raised it, with a message made for users; a library's needs its traceback."""
+    if _IN_WORKER in str(error):
+        return "/hf_unlab/" in str(error)
     traceback = error.__traceback__
     while traceback and traceback.tb_next:
         traceback = traceback.tb_next
@@ -123,7 +129,7 @@ class ProgressLines(TrainerCallback):
         """Print a line."""
         line = format_logs(logs or {}, state.global_step)
         if line and line != self._last_line:  # the last step may be evaluated twice, as a step and as the end
-            console.print(line)
+            console.print("\n".join([line, *format_sources(logs or {})]))
             self._last_line = line
 
     def on_train_end(
@@ -135,7 +141,7 @@ class ProgressLines(TrainerCallback):
             self._progress = None
 
 
-_LEFT_OUT = ("epoch", "perplexity", "grad_norm", "runtime", "per_second", "total_flos", "num_input")
+_LEFT_OUT = ("data/", "epoch", "perplexity", "grad_norm", "runtime", "per_second", "total_flos", "num_input")
 
 
 def format_logs(logs: dict[str, float], step: int) -> str:
@@ -159,6 +165,27 @@ def format_logs(logs: dict[str, float], step: int) -> str:
             label = name.removeprefix("eval_").replace("_", " ")
             parts.append(f"{label} {value:.1e}" if name == "learning_rate" else f"{label} {value:.3f}")
     return "  ".join(parts).replace("held out:  ", "held out: ")
+
+
+def format_sources(logs: dict[str, float]) -> list[str]:
+    """A line for each source of a mix.
+
+    Example:
+        >>> format_sources({"data/web/loss": 5.12345, "data/web/examples": 1200, "data/web/epochs": 0.25})
+        ['             web: loss 5.123  1,200 examples  0.25 epochs']
+    """
+    by_source: dict[str, dict[str, float]] = {}
+    for key, value in logs.items():
+        if match := re.fullmatch(r"data/(.+)/(\w+)", key):
+            by_source.setdefault(match[1], {})[match[2]] = value
+    lines = []
+    for name, of_it in by_source.items():
+        parts = [f"loss {of_it['loss']:.3f}"] if "loss" in of_it else []
+        parts += [f"{of_it['examples']:,} examples", f"{of_it['epochs']:.2f} epochs"]
+        parts += [f"{of_it['skipped']:,} skipped"] if "skipped" in of_it else []
+        short = name if len(name) <= 25 else f"...{name[-22:]}"
+        lines.append(f"{'':13}{short}: {'  '.join(parts)}")
+    return lines
 
 
 def _progress() -> Progress:

@@ -17,6 +17,7 @@ from datasets import IterableDataset
 from torch.utils.data import DataLoader, get_worker_info
 
 from hf_unlab.data.bad_examples import Example, Tally
+from hf_unlab.data.network import bound_network
 from hf_unlab.data.readers import ReaderPlan, check_num_readers
 from hf_unlab.data.source_reader import iterate
 
@@ -211,6 +212,7 @@ class _Made(torch.utils.data.IterableDataset):
 
     def __iter__(self) -> Iterator[tuple[Batch, int, dict[str, Any]]]:
         worker, num_workers = _worker()
+        bound_network(self.plan.network_retries, self.plan.network_timeout_seconds)  # a spawned worker knows nothing
         readers = {}
         for j in itertools.count(self.start + worker, num_workers):
             k = j * self.world_size + self.rank

@@ -25,11 +25,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import datasets
-import fsspec  # type: ignore[import-untyped]
+import fsspec
 import pandas
 import pyarrow
 from datasets import IterableDataset
-from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 from huggingface_hub.utils import httpx
 
 if TYPE_CHECKING:
@@ -60,9 +60,9 @@ def bound_network(retries: int = 5, timeout_seconds: float = 60.0) -> None:
     """Make this process's remote reading end, in data or in an error, through the settings of fsspec and datasets.
 
     Call it in each process that reads, before it reads. For `http(s)` paths: a request is sent again, after waits that
-    double, when it is not answered, answered by a server that is busy, or when the answer breaks off; a body
-    may take as long as it is read (aiohttp would end any after five minutes) but not stand still. `hf` paths already
-    have this from huggingface_hub: five retries, and `HF_HUB_DOWNLOAD_TIMEOUT`.
+    double, when there is no answer, the server is busy, or a block breaks off; a body may take as long as it
+    is read (aiohttp would end any after five minutes) but not stand still. `hf` paths have this from huggingface_hub:
+    five retries, and `HF_HUB_DOWNLOAD_TIMEOUT`.
 
     Args:
         retries: How often a request is sent again; 0 is once and for all.
@@ -133,13 +133,7 @@ def _wait_seconds(attempt: int, retry_after: str = "") -> float:
     return min(LONGEST_WAIT_SECONDS, max(asked, wait * random.SystemRandom().uniform(0.5, 1.0)))
 
 
-def with_retries(
-    read: Callable[[], Result],
-    reopen: Callable[[], None],
-    *,
-    reader: str,
-    retries: int = 5,
-) -> Result:
+def with_retries(read: Callable[[], Result], reopen: Callable[[], None], *, reader: str, retries: int = 5) -> Result:
     """Read, and after a network fault reopen and read again; past the bound, say which file and which reader.
 
     Args:
@@ -201,7 +195,8 @@ def _judge(error: BaseException, file: str | None) -> Literal["transient", "fina
     import aiohttp
 
     for link in _chain(error):
-        if isinstance(link, NetworkError | aiohttp.NonHttpUrlClientError):  # the latter: see `_describe`
+        # The last of these: see `_describe`.
+        if isinstance(link, NetworkError | OfflineModeIsEnabled | aiohttp.NonHttpUrlClientError):
             return "final"
         if (status := _status(link)) is not None:
             return "transient" if status in _TRANSIENT_STATUSES else "final"

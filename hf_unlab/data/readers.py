@@ -10,6 +10,7 @@ from datasets import IterableDataset
 
 from hf_unlab.data.bad_examples import Check, Example, Tally
 from hf_unlab.data.hashing import derive_seed
+from hf_unlab.data.network import with_retries
 from hf_unlab.data.sharding import shard
 from hf_unlab.data.shuffling import shuffle_blocks
 from hf_unlab.data.source_reader import Decode, SourceReader
@@ -31,6 +32,8 @@ class ReaderPlan:
         seed: With the epoch and the reader's number it decides all order.
         check: Says why a raw example is bad, or None; bad ones are skipped and counted.
         decode: Makes a training example whole as it is handed out; raises BadExample to skip it.
+        network_retries: How often a request over the network, and then a file, is tried again.
+        network_timeout_seconds: The longest wait for the next bytes.
 
     Example:
         >>> from datasets import Dataset
@@ -49,12 +52,14 @@ class ReaderPlan:
     seed: int = 0
     check: Check | None = None
     decode: Decode | None = None
+    network_retries: int = 5
+    network_timeout_seconds: float = 60.0
 
     def build(self, reader: int) -> "Reader":
         """Reader number `reader`, at its beginning."""
         total_weight = sum(source.weight for source in self.streams)
         shares = [source.weight / total_weight for source in self.streams]
-        sources = []
+        sources, name = [], f"{reader} of {self.num_readers}"
         for number, share in enumerate(shares):
             tally = Tally(self.check)
             source = SourceReader(
@@ -62,11 +67,12 @@ class ReaderPlan:
                 tally,
                 decode=self.decode,
                 least=share * self.batch_size,
-                reader=f"{reader} of {self.num_readers}",
+                reader=name,
                 source=self.streams[number].name,
             )
             sources.append(source)
-        return Reader(sources, shares, self.batch_size, derive_seed(self.seed, reader))
+        seed = derive_seed(self.seed, reader)
+        return Reader(sources, shares, self.batch_size, seed, name=name, network_retries=self.network_retries)
 
     def open_pass(self, reader: int, number: int, epoch: int, tally: Tally | None = None) -> IterableDataset:
         """One reader's finite stream of one source in one epoch, made anew because `map` cannot see `set_epoch`."""
@@ -90,10 +96,22 @@ class Reader:
         shares: Their shares of the examples, which sum to 1.
         batch_size: Examples in a batch; a batch may span the end of a source's epoch.
         seed: Draws the sources: the n-th example's source depends on this, n and the shares alone.
+        name: For messages.
+        network_retries: How often a batch is read again after the network has failed.
     """
 
-    def __init__(self, sources: Sequence[SourceReader], shares: Sequence[float], batch_size: int, seed: int) -> None:
+    def __init__(
+        self,
+        sources: Sequence[SourceReader],
+        shares: Sequence[float],
+        batch_size: int,
+        seed: int,
+        *,
+        name: str = "",
+        network_retries: int = 5,
+    ) -> None:
         self._sources, self._batch_size, self._seed = sources, batch_size, seed
+        self._name, self._retries = name, network_retries
         self._bounds = np.cumsum(shares)[:-1]
         self._num_examples = 0
         self._draws, self._drawn_block = np.empty(0), -1
@@ -103,7 +121,17 @@ class Reader:
 
         Raises:
             ValueError: A whole epoch of a source is shorter than its share of a batch.
+            NetworkError: A remote file cannot be read, however often it is tried; names it.
         """
+        begin = self.state_dict()
+        return with_retries(
+            self._read_batch,
+            lambda: self.load_state_dict(begin),
+            reader=f"reader {self._name}",
+            retries=self._retries,
+        )
+
+    def _read_batch(self) -> tuple[list[Example], list[int]]:
         numbers = [self._draw() for _ in range(self._batch_size)]
         return [self._sources[number].next_example() for number in numbers], numbers
 

@@ -48,8 +48,8 @@ def spread(stream: IterableDataset | Dataset, num_readers: int, name: str = "dat
     is_local = bool(files) and not any("://" in file for file in files)
     if is_local or stream.num_shards < num_readers:
         stream = stream.reshard()
-    num_shards, num_groups = stream.num_shards, _num_groups(stream.num_shards, num_readers)
-    if (num_sharing := num_readers // num_groups) > 1:
+    num_shards, groups = stream.num_shards, num_groups(stream.num_shards, num_readers)
+    if (num_sharing := num_readers // groups) > 1:
         logger.warning(
             "%r has %d shard%s for %d readers: %d readers read the same %s, each keeping one example in %d. That "
             "costs reading, not examples; a number of files that num_readers divides, or parquet with many row "
@@ -59,7 +59,7 @@ def spread(stream: IterableDataset | Dataset, num_readers: int, name: str = "dat
             "s" if num_shards > 1 else "",
             num_readers,
             num_sharing,
-            "shard" if num_shards == num_groups else f"{num_shards // num_groups} shards",
+            "shard" if num_shards == groups else f"{num_shards // groups} shards",
             num_sharing,
         )
     return stream
@@ -88,18 +88,23 @@ def shard(stream: IterableDataset | Dataset, *, num_shards: int, index: int, see
     """
     if isinstance(stream, Dataset):
         return _permuted_part(stream, num_shards, index, seed)
-    num_groups = _num_groups(stream.num_shards, num_shards)
-    num_turns = num_shards // num_groups
+    groups = num_groups(stream.num_shards, num_shards)
+    num_turns = num_shards // groups
     group, turn = divmod(index, num_turns)
-    part = stream.shard(num_groups, group)
+    part = stream.shard(groups, group)
     # of one example and one file at a time: the buffer then is none, and nothing is read ahead by threads
     part = part.shuffle(seed=derive_seed(seed, group), buffer_size=1, max_buffer_input_shards=1)
     is_turn = partial(_is_turn, num_turns=num_turns, turn=turn)
     return part.filter(is_turn, with_indices=True) if num_turns > 1 else part
 
 
-def _num_groups(num_shards: int, num_readers: int) -> int:
-    """Groups that the readers stand in; a group's readers share its shards."""
+def num_groups(num_shards: int, num_readers: int) -> int:
+    """Groups that the readers stand in; a group's readers share its shards.
+
+    Example:
+        >>> num_groups(16, 8), num_groups(33, 8), num_groups(10, 8), num_groups(1, 8)
+        (8, 8, 2, 1)
+    """
     if num_shards % num_readers == 0 or num_shards >= _MANY * num_readers:
         return num_readers
     return math.gcd(num_shards, num_readers)

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from transformers import TrainingArguments
 
+from hf_unlab.data.network import bound_network
+
 PRECISIONS = ("auto", "bf16", "fp16", "fp32")
 
 
@@ -42,6 +44,12 @@ class PretrainingArguments(TrainingArguments):
         default=0.01,
         metadata={"help": "Share of the raw examples that may be bad (skipped and counted) before the run stops."},
     )
+    network_retries: int = field(
+        default=5, metadata={"help": "How often a request, and then a file, is tried again, after waits that double."}
+    )
+    network_timeout_seconds: float = field(
+        default=60.0, metadata={"help": "The longest wait for the next bytes of a remote file."}
+    )
     # Training
     precision: str = field(
         default="auto",
@@ -69,6 +77,7 @@ class PretrainingArguments(TrainingArguments):
     def __post_init__(self) -> None:
         if not torch.accelerator.is_available():
             self.use_cpu = True  # else several processes without a GPU would look for NCCL
+        bound_network(self.network_retries, self.network_timeout_seconds)
         self._choose_precision()
         super().__post_init__()
         self._choose_decay()
@@ -83,6 +92,11 @@ class PretrainingArguments(TrainingArguments):
             raise ValueError(f"max_bad_fraction must lie between 0 and 1, not {self.max_bad_fraction}.")
         if not self.ignore_data_skip:
             raise ValueError("ignore_data_skip=False would replay the data; the streams resume by themselves.")
+
+    @property
+    def stream_seed(self) -> int:
+        """Decides the order of the data: `data_seed`, or else `seed`."""
+        return self.seed if self.data_seed is None else self.data_seed
 
     def loader_options(self) -> dict[str, Any]:
         """What the loaders of this process are told: its place among the ranks, its workers and their options."""

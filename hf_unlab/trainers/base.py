@@ -68,6 +68,7 @@ class PretrainingTrainer(Trainer):
         optimizers: tuple[torch.optim.Optimizer | None, Any] = (None, None),
     ) -> None:
         check_world_size(args)
+        checkpoints.make_output_dir(Path(args.output_dir))
         training = open_streams(train_dataset, self.raw_columns)
         if eval_dataset is not None:
             validation = open_streams(eval_dataset, self.raw_columns)
@@ -126,9 +127,8 @@ class PretrainingTrainer(Trainer):
     def get_train_dataloader(self) -> StreamLoader:
         """The stream loader, at the start or where the resumed checkpoint stood."""
         args, state = self.args, self._resume_state
-        num_workers = args.dataloader_num_workers
         num_readers = args.num_readers or (state and state["num_readers"])
-        num_readers = num_readers or default_num_readers(args.world_size, num_workers)
+        num_readers = num_readers or default_num_readers(args.world_size, args.dataloader_num_workers)
         spread_out = [replace(one, stream=spread(one.stream, num_readers, one.name)) for one in self.train_dataset]
         plan = ReaderPlan(
             tuple(spread_out),
@@ -136,9 +136,11 @@ class PretrainingTrainer(Trainer):
             args.per_device_train_batch_size,
             self.make_prepare(),
             block_size=args.shuffle_block_size,
-            seed=args.data_seed if args.data_seed is not None else args.seed,
+            seed=args.stream_seed,
             check=self.make_check(),
             decode=self.make_decode(),
+            network_retries=args.network_retries,
+            network_timeout_seconds=args.network_timeout_seconds,
         )
         collator = self.make_collator(evaluation=False)
         self._loader = StreamLoader(plan, collator, **args.loader_options())
@@ -196,7 +198,6 @@ class PretrainingTrainer(Trainer):
         Where some rank cannot go on, all of them save what they have and stop.
         """
         self._step_started = time.perf_counter()  # waiting for data counts into the throughput
-        assert self._loader is not None
         assert self._loader is not None
         begin, batches, error = self._loader.snapshot(), [], None
         try:
@@ -318,10 +319,10 @@ class PretrainingTrainer(Trainer):
             args.gradient_accumulation_steps = stream_state.accumulation_for(
                 state["micro_batches_per_step"], args.world_size, args.gradient_accumulation_steps
             )
-            self._saved_step = TrainerState.load_from_json(str(checkpoint / "trainer_state.json")).global_step
+            self.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+        self._saved_step = self.state.global_step if checkpoint else 0
         if checkpoint and self._saved_step >= args.max_steps:
             self._load_from_checkpoint(str(checkpoint))
-            self.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
             if args.load_best_model_at_end and self.state.best_model_checkpoint:
                 self._load_best_model()
             return TrainOutput(self.state.global_step, math.nan, {})

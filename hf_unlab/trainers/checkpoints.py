@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -126,21 +127,28 @@ def newest_whole_checkpoint(output_dir: Path) -> Path | None:
     return None
 
 
+def make_output_dir(output_dir: Path) -> None:
+    """Make the folder of a run, and find out at once whether it can be written to.
+
+    Raises:
+        ValueError: It cannot.
+    """
+    try:
+        output_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output_dir):
+            pass
+    except OSError as error:
+        raise ValueError(f"Cannot write to {output_dir}: {error.strerror}. Choose another --output_dir.") from error
+
+
 def claim(output_dir: Path, trainer: str) -> None:
     """Make a folder the run's own.
 
     Args:
         output_dir: The run's folder.
         trainer: The class that trains.
-
-    Raises:
-        ValueError: It cannot be written to.
     """
-    try:
-        output_dir.mkdir(parents=True, exist_ok=True)
-        write_json(output_dir / RUN_NAME, {"trainer": trainer, "is_stopped": False})
-    except OSError as error:
-        raise ValueError(f"Cannot write to {output_dir}: {error}. Choose another --output_dir.") from error
+    write_json(output_dir / RUN_NAME, {"trainer": trainer, "is_stopped": False})
 
 
 def mark_stopped(output_dir: Path) -> None:

@@ -106,7 +106,7 @@ class MaskedLMTrainer(PretrainingTrainer):
             tokenizer=self.processing_class,
             length=args.sequence_length,
             block_size=args.shuffle_block_size,
-            seed=args.data_seed if args.data_seed is not None else args.seed,
+            seed=args.stream_seed,
         )
 
     def make_check(self) -> Check:

@@ -4,76 +4,35 @@ import json
 
 import pytest
 import torch
-from transformers import TrainerCallback
 
 from hf_unlab.data.masking import IGNORED
-from hf_unlab.testing import tiny_bert, tiny_stream, tiny_texts, tiny_tokenizer
+from hf_unlab.testing import tiny_bert, tiny_stream, tiny_texts
 from hf_unlab.trainers import arguments as arguments_module
 from hf_unlab.trainers.arguments import PretrainingArguments, check_world_size, hardware_has_bf16
-from hf_unlab.trainers.masked_lm import MaskedLMTrainer, MaskedLMTrainingArguments
-
-TOKENIZER = tiny_tokenizer()
-TEXTS = tiny_texts(400)
+from tests.trainers.helpers import TEXTS, At, assert_same_weights, losses, make_trainer, stop
 
 
-def make_trainer(folder, stream=None, model=None, callbacks=None, eval_dataset=None, **settings):
-    defaults = {
-        "max_steps": 12,
-        "per_device_train_batch_size": 4,
-        "per_device_eval_batch_size": 3,
-        "sequence_length": 16,
-        "num_readers": 4,
-        "shuffle_block_size": 20,
-        "validation_fraction": 0.1,
-        "learning_rate": 1e-2,
-        "logging_steps": 4,
-        "save_steps": 3,
-        "precision": "fp32",
-        "disable_tqdm": True,
-    }
-    args = MaskedLMTrainingArguments(str(folder), **{**defaults, **settings})
-    torch.manual_seed(0)
-    model = model or tiny_bert(hidden_dropout_prob=0.1)
-    stream = stream if stream is not None else tiny_stream(TEXTS, num_shards=3)
-    return MaskedLMTrainer(
-        model, args, stream, eval_dataset=eval_dataset, processing_class=TOKENIZER, callbacks=callbacks
-    )
-
-
-def losses(trainer):
-    return [(log["step"], log["loss"], log["accuracy"]) for log in trainer.state.log_history if "loss" in log]
-
-
-class StopAt(TrainerCallback):
-    def __init__(self, step):
-        self.step = step
-
-    def on_step_end(self, args, state, control, **kwargs):
-        control.should_training_stop = state.global_step >= self.step
-
-
-@pytest.mark.parametrize("stop, workers, accumulation", [(3, (0, 0), 1), (6, (0, 2), 2), (9, (2, 0), 2)])
-def test_a_resumed_run_is_the_uninterrupted_one_to_the_last_bit(tmp_path, stop, workers, accumulation):
+@pytest.mark.parametrize("last_save, workers, accumulation", [(3, (0, 0), 1), (6, (0, 2), 2), (9, (2, 0), 2)])
+def test_a_resumed_run_is_the_uninterrupted_one_to_the_last_bit(tmp_path, last_save, workers, accumulation):
     settings = {"gradient_accumulation_steps": accumulation}
     whole = make_trainer(tmp_path / "whole", **settings)
     whole.train()
 
     folder = tmp_path / "cut"
-    first = make_trainer(folder, callbacks=[StopAt(stop + 1)], dataloader_num_workers=workers[0], **settings)
+    first = make_trainer(folder, callbacks=[At(last_save + 1, stop)], dataloader_num_workers=workers[0], **settings)
     first.train()  # it went one step further than its last checkpoint, inside a logging window
     second = make_trainer(folder, dataloader_num_workers=workers[1], **settings)
     second.train(resume_from_checkpoint="auto")
 
     assert losses(second) == losses(whole)
     assert [log["epoch"] for log in second.state.log_history] == [log["epoch"] for log in whole.state.log_history]
-    for name, parameter in whole.model.named_parameters():
-        assert torch.equal(parameter, second.model.get_parameter(name)), name
+    assert_same_weights(second, whole)
 
 
 def test_a_checkpoint_cut_short_is_passed_over_and_the_run_is_still_the_uninterrupted_one(tmp_path):
     whole = make_trainer(tmp_path / "whole")
     whole.train()
-    make_trainer(tmp_path / "cut", callbacks=[StopAt(10)]).train()
+    make_trainer(tmp_path / "cut", callbacks=[At(10, stop)]).train()
     newest = tmp_path / "cut" / "checkpoint-9" / "optimizer.pt"
     newest.write_bytes(newest.read_bytes()[:100])
     resumed = make_trainer(tmp_path / "cut")
@@ -82,7 +41,7 @@ def test_a_checkpoint_cut_short_is_passed_over_and_the_run_is_still_the_uninterr
 
 
 def test_the_number_of_readers_is_kept_when_a_run_resumes(tmp_path):
-    make_trainer(tmp_path, num_readers=4, callbacks=[StopAt(3)]).train()
+    make_trainer(tmp_path, num_readers=4, callbacks=[At(3, stop)]).train()
     resumed = make_trainer(tmp_path, num_readers=None)
     resumed.train(resume_from_checkpoint="auto")
     assert resumed._loader.plan.num_readers == 4
@@ -90,7 +49,7 @@ def test_the_number_of_readers_is_kept_when_a_run_resumes(tmp_path):
 
 @pytest.mark.parametrize("setting", [{"seed": 1}, {"sequence_length": 8}, {"validation_fraction": 0.05}])
 def test_settings_that_move_the_stream_are_refused_when_a_run_resumes(tmp_path, setting):
-    make_trainer(tmp_path, callbacks=[StopAt(3)]).train()
+    make_trainer(tmp_path, callbacks=[At(3, stop)]).train()
     with pytest.raises(ValueError, match=f"was made with {next(iter(setting))}="):
         make_trainer(tmp_path, **setting).train(resume_from_checkpoint="auto")
 
