@@ -1,0 +1,90 @@
+"""Real processes for tests: a small run by `accelerate launch`, in one process or several, stopped in any way."""
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+
+from hf_unlab.resources import recipe_path
+from hf_unlab.testing import tiny_texts
+
+RECIPE = recipe_path("masked_lm", "pretrain.py")
+RECORDING = Path(__file__).with_name("recorded_pretraining.py")
+
+
+def write_texts(path, num_texts=600):
+    """A file of JSON lines."""
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in tiny_texts(num_texts, num_words=30)))
+    return path
+
+
+def launch(output_dir, data_files, *, num_processes=2, script=RECIPE, **settings):
+    """Start a run with dropout, accumulation and worker processes."""
+    defaults = {
+        "dataset": "json",
+        "vocab_size": 400,
+        "config_overrides": "hidden_size=16,num_hidden_layers=1,attention_dropout=0.1,embedding_dropout=0.1",
+        "sequence_length": 16,
+        "validation_fraction": 0.1,
+        "max_steps": 160,
+        "save_steps": 20,
+        "save_total_limit": 20,
+        "logging_steps": 7,
+        "gradient_accumulation_steps": 2,
+        "per_device_train_batch_size": 4,
+        "dataloader_num_workers": 1,
+        "precision": "fp32",
+        "use_cpu": "true",
+    }
+    command = [str(Path(sys.executable).with_name("accelerate")), "launch", "--num_processes", str(num_processes)]
+    command += ["--multi_gpu"] if num_processes > 1 else ["--mixed_precision", "no"]
+    # a port of its own: what was killed may hold the last one a while
+    command += ["--main_process_port", str(random.SystemRandom().randint(20_000, 60_000))]
+    command += [str(script), "--output_dir", str(output_dir), "--data_files", *map(str, data_files)]
+    for name, value in {**defaults, **settings}.items():
+        command += [f"--{name}", str(value)]
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(output_dir.parent)},
+    )
+
+
+def descendants(process):
+    """All processes below the launcher; each rank leads a process group of its own."""
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def kill(process):
+    """SIGKILL to ranks, workers and launcher."""
+    for one in [*descendants(process), process]:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(one.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def finish(process, code=0):
+    """Wait for the end, and return what was printed."""
+    output, _ = process.communicate(timeout=600)
+    assert process.returncode == code, output
+    return output
+
+
+def logged(output_dir, num_steps):
+    """The logs of training that the checkpoint behind a step holds."""
+    state = json.loads((output_dir / f"checkpoint-{num_steps}" / "trainer_state.json").read_text())
+    names = ("step", "loss", "accuracy", "grad_norm", "learning_rate", "epoch")
+    return [{name: log[name] for name in names} for log in state["log_history"] if "loss" in log]
+
+
+def stream_state(output_dir, num_steps):
+    """Where the data stood behind a step."""
+    return json.loads((output_dir / f"checkpoint-{num_steps}" / "stream_state.json").read_text())

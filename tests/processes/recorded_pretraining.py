@@ -1,0 +1,26 @@
+"""The recipe's script, with a note of every micro-batch: the step it was in, and a hash of its tokens and masks."""
+
+import hashlib
+import json
+import os
+import runpy
+from pathlib import Path
+
+from hf_unlab.resources import recipe_path
+from hf_unlab.trainers import masked_lm
+
+
+class RecordingTrainer(masked_lm.MaskedLMTrainer):
+    def compute_objective(self, model, batch):
+        if model.training:
+            content = b"".join(batch[name].numpy().tobytes() for name in ("input_ids", "labels"))
+            note = {"step": self.state.global_step, "batch": hashlib.sha256(content).hexdigest()}
+            note |= {"world_size": self.args.world_size, "workers": self.args.dataloader_num_workers}
+            with Path(self.args.output_dir, f"batches-{os.getpid()}.jsonl").open("a") as file:
+                file.write(json.dumps(note) + "\n")
+        return super().compute_objective(model, batch)
+
+
+if __name__ == "__main__":
+    masked_lm.MaskedLMTrainer = RecordingTrainer
+    runpy.run_path(str(recipe_path("masked_lm", "pretrain.py")))["main"]()

@@ -1,0 +1,158 @@
+"""Real processes: killed, stopped, gone on with on other ranks, they train on what the uninterrupted run trains on."""
+
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from tests.processes.launching import (
+    RECIPE,
+    RECORDING,
+    descendants,
+    finish,
+    kill,
+    launch,
+    logged,
+    stream_state,
+    write_texts,
+)
+
+NUM_STEPS = 160
+
+
+@pytest.fixture(scope="module")
+def data_file(tmp_path_factory):
+    return write_texts(tmp_path_factory.mktemp("data") / "raw.jsonl")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, data_file):
+    """The uninterrupted run on two processes."""
+    folder = tmp_path_factory.mktemp("whole") / "out"
+    assert "2 processes on cpu" in finish(launch(folder, [data_file]))
+    return folder
+
+
+def wait_for(path, process):
+    while not path.exists():
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.02)
+
+
+def test_two_processes_killed_and_resumed_log_the_uninterrupted_losses(tmp_path, data_file, whole):
+    process = launch(tmp_path, [data_file])
+    try:
+        wait_for(tmp_path / "checkpoint-60" / "manifest.json", process)
+    finally:
+        kill(process)
+    assert not (tmp_path / f"checkpoint-{NUM_STEPS}").exists()  # killed halfway, not after the end
+
+    finish(launch(tmp_path, [data_file], resume_from_checkpoint="auto"))
+    assert logged(tmp_path, NUM_STEPS) == logged(whole, NUM_STEPS)
+    assert len(logged(whole, NUM_STEPS)) == NUM_STEPS // 7
+
+    state = stream_state(whole, NUM_STEPS)
+    assert len(state["windows"]) == 2  # one of each rank
+    assert state["num_batches"] == NUM_STEPS * 2 * 2
+    weights = [(folder / "model.safetensors").read_bytes() for folder in (whole, tmp_path)]
+    assert weights[0] == weights[1]
+
+
+def test_a_signal_to_all_processes_saves_and_the_same_command_goes_on(tmp_path, data_file, whole):
+    process = launch(tmp_path, [data_file])
+    wait_for(tmp_path / "checkpoint-20" / "manifest.json", process)
+    for one in descendants(process):  # as SLURM does: workers are not spared
+        one.send_signal(signal.SIGTERM)
+    output = finish(process, code=1)  # the launcher's code for a rank that ended with another than 0
+    assert "Stopped by a signal." in output and "exitcode  : 75" in output
+    stopped = max(tmp_path.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+    assert str(stopped) in output and int(stopped.name.split("-")[1]) < NUM_STEPS
+
+    finish(launch(tmp_path, [data_file]))
+    assert logged(tmp_path, NUM_STEPS) == logged(whole, NUM_STEPS)
+
+
+def batches(folder, first=0):
+    """The micro-batches of each step from `first` on, and the places that made them."""
+    steps, places = defaultdict(list), set()
+    for path in folder.glob("batches-*.jsonl"):
+        for note in map(json.loads, path.read_text().splitlines()):
+            if note["step"] >= first:
+                steps[note["step"]].append(note["batch"])
+                places.add((note["world_size"], note["workers"]))
+    return {step: sorted(hashes) for step, hashes in steps.items()}, places
+
+
+def test_a_run_goes_on_on_other_ranks_and_workers_with_the_same_global_batches(tmp_path, data_file):
+    settings = {"script": RECORDING, "max_steps": 30, "save_steps": 15, "dataloader_num_workers": 2}
+    finish(launch(tmp_path / "whole", [data_file], **settings))
+    expected, places = batches(tmp_path / "whole")
+    assert places == {(2, 2)} and len(expected) == 30 and all(len(step) == 4 for step in expected.values())
+
+    for num_workers in (1, 4):
+        folder = tmp_path / f"one-{num_workers}"
+        shutil.copytree(tmp_path / "whole", folder, ignore=shutil.ignore_patterns("batches-*", "checkpoint-30"))
+        settings["dataloader_num_workers"] = num_workers
+        output = finish(
+            launch(folder, [data_file], num_processes=1, resume_from_checkpoint="auto", **settings),
+        )
+        assert "A step keeps its 4 micro-batches: 1 process x 4 accumulated" in output
+        resumed, places = batches(folder)
+        assert places == {(1, num_workers)}
+        assert resumed == {step: hashes for step, hashes in expected.items() if step >= 15}
+
+
+def test_two_processes_train_and_evaluate_as_one_with_twice_the_accumulation(tmp_path, data_file):
+    """The same micro-batches a step, the same divisor: the same losses, up to the order of additions."""
+    settings = {"max_steps": 20, "logging_steps": 5, "config_overrides": "hidden_size=16"}
+    finish(launch(tmp_path / "two", [data_file], **settings))
+    finish(launch(tmp_path / "one", [data_file], num_processes=1, gradient_accumulation_steps=4, **settings))
+    two, one = (logged(tmp_path / name, 20) for name in ("two", "one"))
+    assert len(two) == 4
+    for ours, theirs in zip(two, one, strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-3)
+    evaluations = [json.loads((tmp_path / name / "eval_results.json").read_text()) for name in ("two", "one")]
+    assert evaluations[0]["eval_loss"] == pytest.approx(evaluations[1]["eval_loss"], rel=1e-4)
+
+
+def test_a_launch_that_starts_one_process_for_two_is_an_error(tmp_path, data_file):
+    """`accelerate launch --cpu --num_processes 2` starts one process unless there is MPI."""
+    command = [str(Path(sys.executable).with_name("accelerate")), "launch", "--cpu", "--num_processes", "2"]
+    command += [str(RECIPE), "--dataset", "json", "--data_files", str(data_file)]
+    result = subprocess.run(
+        [*command, "--output_dir", str(tmp_path), "--vocab_size", "400"], capture_output=True, text=True
+    )
+    assert result.returncode != 0
+    assert "several processes were asked for, but Trainer sees 1" in result.stderr
+
+
+@pytest.mark.slow
+def test_twenty_kills_at_random_moments_change_no_bit_of_the_weights(tmp_path):
+    """Two processes, two workers each, three files mixed by weight; killed while they start, train and save."""
+    files = [write_texts(tmp_path / f"{i}.jsonl", 1500) for i in range(3)]
+    settings = {"max_steps": 3000, "save_steps": 10, "save_total_limit": 3, "dataloader_num_workers": 2}
+    output = finish(launch(tmp_path / "whole", files, **settings))
+    assert "2 processes on cpu" in output
+
+    rng, cut = random.Random(0), tmp_path / "cut"
+    reached = [0]
+    for _ in range(20):
+        process = launch(cut, files, resume_from_checkpoint="auto", **settings)
+        moment = time.monotonic() + rng.uniform(6, 25)
+        while time.monotonic() < moment and process.poll() is None:
+            time.sleep(0.05)
+        assert process.poll() is None, process.communicate()[0]  # it must not have come to its end, or to an error
+        kill(process)
+        steps = [int(path.name.split("-")[1]) for path in cut.glob("checkpoint-*") if path.name[-1].isdigit()]
+        reached.append(max(steps, default=0))
+    print(f"newest checkpoint behind each kill: {reached[1:]}")
+    assert len(set(reached)) > 10  # most kills hit a run that had made progress
+    finish(launch(cut, files, resume_from_checkpoint="auto", **settings))
+    assert (cut / "model.safetensors").read_bytes() == (tmp_path / "whole" / "model.safetensors").read_bytes()
