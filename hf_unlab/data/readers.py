@@ -79,10 +79,11 @@ class ReaderPlan:
         stream = self.streams[number].stream
         seed = derive_seed(self.seed, epoch, number)
         part = shard(stream, num_shards=self.num_readers, index=reader, seed=seed)
-        if tally is not None:
-            part = part.filter(tally.accepts, with_indices=True)
-        shuffled = shuffle_blocks(part, self.block_size, derive_seed(self.seed, epoch, number, reader))
-        return self.prepare(shuffled) if self.prepare else shuffled
+        good = part if tally is None else part.filter(tally.accepts, with_indices=True)
+        shuffled = shuffle_blocks(good, self.block_size, derive_seed(self.seed, epoch, number, reader))
+        prepared = self.prepare(shuffled) if self.prepare else shuffled
+        prepared.set_epoch(part.epoch)
+        return prepared
 
 
 class Reader:

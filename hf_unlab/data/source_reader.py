@@ -1,14 +1,11 @@
 """One reader's part of one source, pass after pass: endless, and resumable at any example."""
 
-import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from datasets import IterableDataset
 
 from hf_unlab.data.bad_examples import BadExample, Example, Tally, bad_examples_table
-
-logger = logging.getLogger("datasets.iterable_dataset")
 
 Decode = Callable[[Example], Example]
 
@@ -27,7 +24,6 @@ class SourceReader:
 
     _stream: IterableDataset
     _iterator: Iterator[Example]
-    _has_resumed: bool
 
     def __init__(
         self,
@@ -53,7 +49,7 @@ class SourceReader:
         """
         self._state = None
         while True:
-            example = self._read()
+            example = next(self._iterator, None)
             if example is None:
                 self._start_next_pass()
                 continue
@@ -94,7 +90,6 @@ class SourceReader:
 
     def _open(self, stream_state: dict[str, Any] | None) -> None:
         self._stream = self._open_pass(self._epoch)
-        self._has_resumed = stream_state is not None
         if stream_state is not None:
             self._stream.load_state_dict(stream_state)
         self._iterator = iterate(self._stream)
@@ -112,21 +107,6 @@ class SourceReader:
         self._num_in_pass = 0
         self._tally.start_pass()
         self._open(None)
-
-    def _read(self) -> Example | None:
-        if not self._has_resumed:
-            return next(self._iterator, None)
-        self._has_resumed = False
-        logger.addFilter(_is_no_false_alarm)
-        try:
-            return next(self._iterator, None)
-        finally:
-            logger.removeFilter(_is_no_false_alarm)
-
-
-def _is_no_false_alarm(record: logging.LogRecord) -> bool:
-    """datasets warns that a shuffle buffer is refilled after a resume; ours, of one example, is empty (`shard`)."""
-    return "shuffle buffer" not in record.getMessage()
 
 
 def iterate(stream: IterableDataset) -> Iterator[Example]:
