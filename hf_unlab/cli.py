@@ -34,3 +34,27 @@ def quickstart(
     if max_steps is not None:
         argv += ["--max_steps", str(max_steps)]
     runpy.run_path(str(script))["main"](argv)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def doctor(
+    context: typer.Context,
+    config: Annotated[Path | None, typer.Option(help="A recipe's YAML file, whose data is opened.")] = None,
+    output_dir: Annotated[
+        str | None, typer.Option("--output-dir", "--output_dir", help="Where a run would write.")
+    ] = None,
+    num_examples: Annotated[int, typer.Option(min=1, help="Examples to read of each source.")] = 32,
+) -> None:
+    """Check the installation, the machine and the data before a run; exit code 1 if there is a problem.
+
+    A recipe's own options may follow, such as --dataset json --data_files 'reviews-*.jsonl'.
+    """
+    from rich.console import Console
+
+    from hf_unlab.doctor import examine
+    from hf_unlab.doctor.findings import render
+
+    argv = [*(["--config", str(config)] if config else []), *context.args]
+    findings = examine(argv, output_dir=output_dir, num_examples=num_examples)
+    if not render(findings, Console(highlight=False)):
+        raise typer.Exit(1)

@@ -137,17 +137,17 @@ def test_a_launch_that_starts_one_process_for_two_is_an_error(tmp_path, data_fil
 def test_twenty_kills_at_random_moments_change_no_bit_of_the_weights(tmp_path):
     """Two processes, two workers each, three files mixed by weight; killed while they start, train and save."""
     files = [write_texts(tmp_path / f"{i}.jsonl", 1500) for i in range(3)]
-    settings = {"max_steps": 3000, "save_steps": 10, "save_total_limit": 3, "dataloader_num_workers": 2}
-    output = finish(launch(tmp_path / "whole", files, **settings))
-    assert "2 processes on cpu" in output
+    settings = {"max_steps": 4000, "save_steps": 10, "save_total_limit": 3, "dataloader_num_workers": 2}
+    start, process = time.monotonic(), launch(tmp_path / "whole", files, **settings)
+    wait_for(tmp_path / "whole" / "checkpoint-10" / "manifest.json", process)
+    seconds_to_start = time.monotonic() - start
+    assert "2 processes on cpu" in finish(process)
 
     rng, cut = random.Random(0), tmp_path / "cut"
     reached = [0]
     for _ in range(20):
         process = launch(cut, files, resume_from_checkpoint="auto", **settings)
-        moment = time.monotonic() + rng.uniform(6, 25)
-        while time.monotonic() < moment and process.poll() is None:
-            time.sleep(0.05)
+        time.sleep(seconds_to_start * rng.uniform(0.7, 1.7))
         assert process.poll() is None, process.communicate()[0]  # it must not have come to its end, or to an error
         kill(process)
         steps = [int(path.name.split("-")[1]) for path in cut.glob("checkpoint-*") if path.name[-1].isdigit()]
