@@ -70,6 +70,7 @@ class PretrainingTrainer(Trainer):
         check_world_size(args)
         checkpoints.make_output_dir(Path(args.output_dir))
         training = open_streams(train_dataset, self.raw_columns)
+        stream_state.check_same_data(training)
         if eval_dataset is not None:
             validation = open_streams(eval_dataset, self.raw_columns)
         else:

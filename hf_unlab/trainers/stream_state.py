@@ -1,9 +1,42 @@
 """What a checkpoint says of the data, and on which terms another launch may go on from it."""
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
+import torch
+from datasets import Dataset
+
+from hf_unlab.data.hashing import content_hash
+from hf_unlab.data.sources import WeightedStream
+from hf_unlab.trainers.metrics import gather_objects
+
 logger = logging.getLogger(__name__)
+
+
+def check_same_data(streams: Sequence[WeightedStream]) -> None:
+    """Refuse data that somebody has already split between the ranks; each of them must call it.
+
+    Raises:
+        ValueError: Ranks see different sizes or different first examples.
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():  # alone, there is nothing to compare
+        for source, *theirs in zip(streams, *gather_objects([_signature(source) for source in streams]), strict=True):
+            if len(set(theirs)) > 1:
+                raise ValueError(
+                    f"The processes see different data in {source.name!r}: it was split between them, or its files "
+                    "differ from node to node. Give every process the whole data; the readers share it out."
+                )
+
+
+def _signature(source: WeightedStream) -> tuple[int, int]:
+    stream = source.stream
+    if isinstance(stream, Dataset):
+        first = stream.with_format("arrow")[:1].to_pylist()
+    else:
+        undecoded = stream.decode(False) if stream.features else stream
+        first = list(undecoded.take(1))
+    return source.size, content_hash(repr(first))
 
 
 def accumulation_for(num_micro_batches: int, world_size: int, configured: int) -> int:

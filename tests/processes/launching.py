@@ -3,8 +3,8 @@
 import contextlib
 import json
 import os
-import random
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -44,9 +44,15 @@ def launch(output_dir, data_files, *, num_processes=2, script=RECIPE, **settings
     }
     command = [str(Path(sys.executable).with_name("accelerate")), "launch", "--num_processes", str(num_processes)]
     command += ["--multi_gpu"] if num_processes > 1 else ["--mixed_precision", "no"]
-    # a port of its own: what was killed may hold the last one a while
-    command += ["--main_process_port", str(random.SystemRandom().randint(20_000, 60_000))]
-    command += [str(script), "--output_dir", str(output_dir), "--data_files", *map(str, data_files)]
+    command += [
+        "--main_process_port",
+        str(free_port()),
+        str(script),
+        "--output_dir",
+        str(output_dir),
+        "--data_files",
+        *map(str, data_files),
+    ]
     for name, value in {**defaults, **settings}.items():
         command += [f"--{name}", str(value)]
     return subprocess.Popen(
@@ -56,6 +62,13 @@ def launch(output_dir, data_files, *, num_processes=2, script=RECIPE, **settings
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(output_dir.parent)},
     )
+
+
+def free_port():
+    """A port for the ranks to meet at: what was killed may hold the usual one a while."""
+    with socket.socket() as one:
+        one.bind(("", 0))
+        return one.getsockname()[1]
 
 
 def descendants(process):

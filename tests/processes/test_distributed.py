@@ -17,6 +17,7 @@ from tests.processes.launching import (
     RECORDING,
     descendants,
     finish,
+    free_port,
     kill,
     launch,
     logged,
@@ -131,6 +132,14 @@ def test_a_launch_that_starts_one_process_for_two_is_an_error(tmp_path, data_fil
     )
     assert result.returncode != 0
     assert "several processes were asked for, but Trainer sees 1" in result.stderr
+
+
+def test_data_that_was_split_between_the_processes_before_is_refused(tmp_path):
+    command = [str(Path(sys.executable).with_name("accelerate")), "launch", "--multi_gpu", "--num_processes", "2"]
+    command += ["--main_process_port", str(free_port()), str(Path(__file__).with_name("split_data.py"))]
+    result = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True)
+    assert result.returncode != 0
+    assert "The processes see different data in 'data 0'" in result.stderr
 
 
 @pytest.mark.slow
