@@ -8,13 +8,14 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from datasets import Dataset, IterableDataset
+from datasets import Dataset, IterableDataset, load_dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf_unlab.data import loader as loader_module
 from hf_unlab.data.loader import EvalLoader, StreamLoader, merge_states
 from hf_unlab.data.readers import ReaderPlan, default_num_readers
+from hf_unlab.data.sharding import spread
 from hf_unlab.data.sources import WeightedStream
 from hf_unlab.data.text import pack_sequences
 
@@ -91,11 +92,56 @@ def run_steps(plan, world_size, num_workers, num_steps, step_size, state=None):
 TOPOLOGIES = [(1, 0), (1, 1), (1, 2), (2, 1), (1, 4), (2, 2), (4, 1)]  # (ranks, workers); all divide 4 readers
 
 
+def problem(row):
+    return "a multiple of five" if row["id"] % 5 == 0 else None
+
+
+def in_memory(size, first):
+    return Dataset.from_dict({"id": list(range(first, first + size))})
+
+
+SOURCES = {
+    "few shards": lambda first: sharded([30], first),
+    "empty shards": lambda first: sharded([0, 20, 0, 13, 9], first),
+    "data set": lambda first: in_memory(45, first),
+    "arrow": lambda first: in_memory(45, first).to_iterable_dataset(num_shards=6),
+    "parquet": None,  # `parquet_source` makes the files
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def parquet_source(tmp_path_factory):
+    """Two files of three row groups each, for any first id."""
+    folder = tmp_path_factory.mktemp("parquet")
+    for number in range(2):
+        in_memory(24, 24 * number).to_parquet(folder / f"{number}.parquet", batch_size=8)
+
+    def opened(first):
+        files = [str(folder / f"{number}.parquet") for number in range(2)]
+        stream = load_dataset("parquet", data_files=files, split="train", streaming=True)
+        return stream.map(partial(shifted, by=first))
+
+    SOURCES["parquet"] = opened
+
+
+def shifted(row, by):
+    return {"id": row["id"] + by}
+
+
+def places(state):
+    """Where each reader stands, without the streams' own states: they say the same place in other ways."""
+    return {
+        number: [{**source, "stream": None} for source in reader["sources"]]
+        for number, reader in state["readers"].items()
+    }
+
+
 @pytest.mark.usefixtures("simulated_workers")
-@settings(max_examples=60, deadline=None, suppress_health_check=["function_scoped_fixture"])
+@settings(max_examples=40, deadline=None, suppress_health_check=["function_scoped_fixture"])
 @given(
     sizes=st.lists(st.integers(0, 40), min_size=1, max_size=9).filter(lambda sizes: sum(sizes) >= 40),
-    second=st.booleans(),
+    others=st.lists(st.tuples(st.sampled_from(sorted(SOURCES)), st.sampled_from([0.2, 1.0, 3.0])), max_size=2),
+    check=st.sampled_from([None, problem]),
     block_size=st.integers(1, 12),
     batch_size=st.integers(1, 3),
     packs=st.booleans(),
@@ -103,13 +149,13 @@ TOPOLOGIES = [(1, 0), (1, 1), (1, 2), (2, 1), (1, 4), (2, 2), (4, 1)]  # (ranks,
     stops=st.lists(st.tuples(st.integers(0, 7), st.sampled_from(TOPOLOGIES)), min_size=1, max_size=4),
 )
 def test_any_stops_and_topologies_give_the_uninterrupted_sequence(
-    sizes, second, block_size, batch_size, packs, seed, stops
+    sizes, others, check, block_size, batch_size, packs, seed, stops
 ):
     streams = [WeightedStream(sharded(sizes, first=0), 2.0)]
-    if second:  # fewer shards than readers, another weight
-        streams.append(WeightedStream(sharded([30], first=1000), 1.0))
+    for number, (kind, weight) in enumerate(others, start=1):
+        streams.append(WeightedStream(spread(SOURCES[kind](1000 * number), 4), weight))
     prepare = partial(packed, length=3) if packs else None
-    plan = ReaderPlan(tuple(streams), 4, batch_size, prepare, block_size=block_size, seed=seed)
+    plan = ReaderPlan(tuple(streams), 4, batch_size, prepare, block_size=block_size, seed=seed, check=check)
     try:
         whole, end = run_steps(plan, 1, 0, sum(n for n, _ in stops), 4)
     except ValueError as error:
@@ -122,6 +168,9 @@ def test_any_stops_and_topologies_give_the_uninterrupted_sequence(
         resumed += steps
     assert resumed == whole
     assert state["num_batches"] == end["num_batches"]
+    assert places(state) == places(end)
+    if check and not packs:
+        assert not any(i % 5 == 0 for step in whole for _, ids, _ in step for (i,) in ids)
 
 
 @pytest.mark.parametrize("sizes", [[64], [16] * 4, [8] * 8, [10, 54], [21, 21, 22]])
