@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import re
 import sys
 import warnings
@@ -38,6 +39,9 @@ def quiet_libraries() -> Iterator[None]:
     transformers.logging.disable_progress_bar()
     datasets.disable_progress_bars()
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    if int(os.environ.get("RANK", 0)):  # what concerns the whole run is said once
+        for name in ("hf_unlab.trainers", "hf_unlab.data.sharding"):
+            logging.getLogger(name).setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             # Saving and autocast warn about torch's own internals.

@@ -19,7 +19,7 @@ from torch import nn
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput, TrainOutput, rotate_checkpoints
 
-from hf_unlab.data.bad_examples import Check, bad_examples_table
+from hf_unlab.data.bad_examples import Check
 from hf_unlab.data.loader import Batch, Collator, EvalLoader, SourceProgress, StreamLoader, merge_states, progress_of
 from hf_unlab.data.readers import ReaderPlan, default_num_readers
 from hf_unlab.data.sharding import spread
@@ -94,8 +94,7 @@ class PretrainingTrainer(Trainer):
         self._bad_examples = BadExampleLog()
         self._saved_step = 0
         self._window = MetricSums(args.device)
-        self._train_seconds = 0.0
-        self._step_started = 0.0
+        self._train_seconds = self._step_started = 0.0
 
     # ---- What a family says ----
 
@@ -146,15 +145,17 @@ class PretrainingTrainer(Trainer):
         collator = self.make_collator(evaluation=False)
         self._loader = StreamLoader(plan, collator, **args.loader_options())
         if state:
-            stream_state.check_settings(state["settings"], self._fixed())
-            weights = [source.weight for source in self.train_dataset]
-            stream_state.warn_of_another_mix(state["mix"], list(zip(self._source_names, weights, strict=True)))
             self._loader.load_state_dict(state)
+            stream_state.check_settings(state["settings"], self._fixed())
+            stream_state.warn_of_another_mix(state["mix"], self._mix())
         return self._loader
 
     def _fixed(self) -> dict[str, Any]:
         sizes = [source.size for source in self._loader.plan.streams] if self._loader else []
         return {name: getattr(self.args, name) for name in self.fixed_settings} | {"source_sizes": sizes}
+
+    def _mix(self) -> list[tuple[str, float]]:
+        return [(source.name, source.weight) for source in self.train_dataset]
 
     @property
     def _source_names(self) -> list[str]:
@@ -208,20 +209,12 @@ class PretrainingTrainer(Trainer):
         num_bad, num_read = self._loader.count_bad()
         has_failed, is_stopped = error is not None, self._signals.received is not None
         report = stopping.agree(self.accelerator, batches, has_failed, is_stopped, num_bad, num_read)
-        has_too_many_bad = report.has_too_many_bad(self.args.max_bad_fraction)
-        if report.has_failed or report.is_stopped or has_too_many_bad:
-            bad_examples = bad_examples_table((source.name, source.tally) for source in self._progress())
+        if report.must_stop(self.args.max_bad_fraction):
+            progress = self._progress()
             self._loader.restore(begin)
             checkpoint = self._save_where_it_stands()
             self.callback_handler.on_train_end(self.args, self.state, self.control)
-            stopping.stop(
-                report,
-                checkpoint,
-                Path(self.args.output_dir),
-                is_main=self.is_world_process_zero(),
-                error=error,
-                bad_examples=bad_examples,
-            )
+            stopping.stop(report, self.args, checkpoint, progress, error)
         return batches, report.num_items
 
     def compute_loss(
@@ -333,7 +326,7 @@ class PretrainingTrainer(Trainer):
         with self._signals:
             output = super().train(str(checkpoint) if checkpoint else None, trial, ignore_keys_for_eval)
         if any(gather_objects(self._signals.received)):  # behind the last step
-            stopping.exit_stopped(Path(args.output_dir), self.is_world_process_zero())
+            stopping.exit_stopped(args)
         return output
 
     def _save_where_it_stands(self) -> Path | None:
@@ -370,7 +363,7 @@ class PretrainingTrainer(Trainer):
         if self.args.should_save:
             state = merge_states([part for part, _ in parts]) | {
                 "micro_batches_per_step": self.args.gradient_accumulation_steps * self.args.world_size,
-                "mix": [(source.name, source.weight) for source in self.train_dataset],
+                "mix": self._mix(),
                 "settings": self._fixed(),
                 "windows": [window for _, window in parts],
             }

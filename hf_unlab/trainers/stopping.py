@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -16,7 +16,10 @@ from typing import Any, NoReturn
 
 import torch
 from accelerate import Accelerator
+from transformers import TrainingArguments
 
+from hf_unlab.data.bad_examples import bad_examples_table
+from hf_unlab.data.loader import SourceProgress
 from hf_unlab.trainers.checkpoints import mark_stopped
 
 logger = logging.getLogger(__name__)
@@ -75,15 +78,16 @@ class StepReport:
     num_bad: int
     num_read: int
 
-    def has_too_many_bad(self, max_fraction: float, least_read: int = 1000) -> bool:
-        """Whether more than this share is bad; of the first examples, few say little.
+    def must_stop(self, max_bad_fraction: float) -> bool:
+        """Whether the step cannot or should not be made; of fewer than 1,000 examples, few bad ones say little.
 
         Example:
             >>> report = StepReport(torch.tensor(1), False, False, num_bad=11, num_read=500)
-            >>> report.has_too_many_bad(0.01), report.has_too_many_bad(0.02)
+            >>> report.must_stop(0.01), report.must_stop(0.02)
             (True, False)
         """
-        return self.num_bad > max_fraction * max(self.num_read, least_read)
+        has_too_many_bad = self.num_bad > max_bad_fraction * max(self.num_read, 1000)
+        return self.has_failed or self.is_stopped or has_too_many_bad
 
 
 def agree(
@@ -104,22 +108,19 @@ def agree(
 
 def stop(
     report: StepReport,
+    args: TrainingArguments,
     checkpoint: Path | None,
-    output_dir: Path,
-    *,
-    is_main: bool,
+    progress: Sequence[SourceProgress],
     error: Exception | None,
-    bad_examples: str,
 ) -> NoReturn:
     """End this rank; only one of them says why.
 
     Args:
         report: What made the ranks stop.
+        args: The run's settings.
         checkpoint: The checkpoint that resumes here, if a step had been made.
-        output_dir: The run's folder.
-        is_main: Whether this is the first rank.
+        progress: What all ranks have read, and skipped, of each source.
         error: What kept this rank from reading.
-        bad_examples: The table of all ranks'.
     """
     where = f"{checkpoint} resumes there." if checkpoint else "There is no checkpoint: no step had been made."
     if error is not None:
@@ -128,18 +129,19 @@ def stop(
     if report.has_failed:
         raise SystemExit(1)  # another rank says why
     if report.is_stopped:
-        exit_stopped(output_dir, is_main, where)
-    if not is_main:
+        exit_stopped(args, where)
+    if args.process_index:
         raise SystemExit(1)
+    table = bad_examples_table((source.name, source.tally) for source in progress)
     raise ValueError(
         f"Too many bad examples: {report.num_bad:,} of {report.num_read:,}. Mend the data, or allow more with "
-        f"max_bad_fraction. {where}\n{bad_examples}"
+        f"max_bad_fraction. {where}\n{table}"
     )
 
 
-def exit_stopped(output_dir: Path, is_main: bool, where: str = "") -> NoReturn:
+def exit_stopped(args: TrainingArguments, where: str = "") -> NoReturn:
     """Leave after a signal, with the code that says so."""
-    if is_main:
-        mark_stopped(output_dir)
+    if args.process_index == 0:
+        mark_stopped(Path(args.output_dir))
         logger.warning("Stopped by a signal. %s Run the same command again to go on.", where)
     raise SystemExit(EXIT_STOPPED)
