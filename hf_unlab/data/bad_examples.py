@@ -1,5 +1,6 @@
 """Examples that nothing can be learnt from: skipped, counted by reason, never hidden."""
 
+import reprlib
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -7,7 +8,9 @@ from typing import Any
 Example = dict[str, Any]
 Check = Callable[[Example], str | None]
 
-_NUM_NAMED, _NAME_LENGTH = 3, 100
+_NUM_NAMED, _REASON_LENGTH = 3, 40
+_SHORTENER = reprlib.Repr()
+_SHORTENER.maxstring = _SHORTENER.maxother = 60
 
 
 class BadExample(Exception):
@@ -54,6 +57,7 @@ class Tally:
 
     def refuse(self, example: Example, reason: str) -> None:
         """Count a bad example."""
+        reason = " ".join(reason.split())[:_REASON_LENGTH]
         self.reasons[reason] += 1
         if len(self.first) < _NUM_NAMED:
             self.first.append(f"{reason}: {_shortened(example)}")
@@ -105,9 +109,12 @@ def bad_examples_table(tallies: Iterable[tuple[str, Tally]]) -> str:
 
 
 def _shortened(example: Example) -> str:
-    # the columns are cut before they are shown: one of them may hold megabytes
-    shown = {
-        column: value[:_NAME_LENGTH] if isinstance(value, str | bytes) else value for column, value in example.items()
-    }
-    text = " ".join(repr(shown).split())
-    return text if len(text) <= _NAME_LENGTH else text[: _NAME_LENGTH - 3] + "..."
+    columns = ", ".join(f"{column!r}: {_SHORTENER.repr(_without_bytes(value))}" for column, value in example.items())
+    return " ".join(f"{{{columns}}}".split())[:100]
+
+
+def _without_bytes(value: Any) -> Any:
+    # an image or a clip: its first bytes say enough, and to spell out megabytes takes long
+    if isinstance(value, bytes):
+        return value[:20]
+    return {key: _without_bytes(one) for key, one in value.items()} if isinstance(value, dict) else value

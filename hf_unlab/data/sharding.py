@@ -1,5 +1,6 @@
 """Cutting sources into the readers' parts so that every example is in exactly one of them."""
 
+import copy
 import logging
 import math
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from datasets import Dataset, IterableDataset
+from datasets.iterable_dataset import SkipExamplesIterable, TakeExamplesIterable
 
 from hf_unlab.data.hashing import derive_seed
 from hf_unlab.data.network import files_of
@@ -46,9 +48,9 @@ def spread(stream: IterableDataset | Dataset, num_readers: int, name: str = "dat
     _refuse_inexact(stream, name)
     files = files_of(stream)
     is_local = bool(files) and not any("://" in file for file in files)
-    if is_local or stream.num_shards < num_readers:
+    if (is_local or stream.num_shards < num_readers) and not _is_cut_by_number(stream):
         stream = stream.reshard()
-    num_shards, groups = stream.num_shards, num_groups(stream.num_shards, num_readers)
+    num_shards, groups = stream.num_shards, _groups_of(stream, num_readers)
     if (num_sharing := num_readers // groups) > 1:
         logger.warning(
             "%r has %d shard%s for %d readers: %d readers read the same %s, each keeping one example in %d. That "
@@ -84,18 +86,18 @@ def shard(stream: IterableDataset | Dataset, *, num_shards: int, index: int, see
     Example:
         >>> numbers = Dataset.from_dict({"n": list(range(6))}).to_iterable_dataset()
         >>> [[row["n"] for row in shard(numbers, num_shards=2, index=i, seed=0)] for i in range(2)]
-        [[0, 2, 4], [1, 3, 5]]
+        [[0, 3, 4], [1, 2, 5]]
     """
     if isinstance(stream, Dataset):
         return _permuted_part(stream, num_shards, index, seed)
-    groups = num_groups(stream.num_shards, num_shards)
+    groups = _groups_of(stream, num_shards)
     num_turns = num_shards // groups
     group, turn = divmod(index, num_turns)
-    part = stream.shard(groups, group)
+    part = stream.shard(groups, group) if groups > 1 else copy.copy(stream)
     if num_turns > 1:
         part = part.filter(partial(_is_turn, num_turns=num_turns, turn=turn), with_indices=True)
     # A stream's epoch alone orders its shards; `shuffle` would also pass each example through a buffer, 0.1 ms each
-    part.set_epoch(derive_seed(seed, group))
+    part.set_epoch(0 if _is_cut_by_number(stream) else derive_seed(seed, group))
     return part
 
 
@@ -111,8 +113,19 @@ def num_groups(num_shards: int, num_readers: int) -> int:
     return math.gcd(num_shards, num_readers)
 
 
+def _groups_of(stream: IterableDataset, num_readers: int) -> int:
+    return 1 if _is_cut_by_number(stream) else num_groups(stream.num_shards, num_readers)
+
+
+def _is_cut_by_number(stream: IterableDataset) -> bool:
+    """Whether `take` or `skip` counts over several shards: of a part or in another order it would count others."""
+    cuts = (TakeExamplesIterable, SkipExamplesIterable)
+    return stream.num_shards > 1 and any(isinstance(stage, cuts) for stage in _stages(stream._ex_iterable))
+
+
 def _is_turn(_: dict[str, Any], index: int, *, num_turns: int, turn: int) -> bool:
-    return index % num_turns == turn
+    # the order of turns moves on from round to round, so that data with a period does not all fall to one reader
+    return (index + index // num_turns) % num_turns == turn
 
 
 def _permuted_part(data: Dataset, num_parts: int, index: int, seed: int) -> IterableDataset:

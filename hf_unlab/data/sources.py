@@ -224,6 +224,10 @@ class WeightedStream:
     weight: float = 1.0
     name: str = "data"
 
+    def __post_init__(self) -> None:
+        if not self.weight > 0:
+            raise ValueError(f"The source {self.name!r} has weight {self.weight}; a weight must be above 0.")
+
     @property
     def size(self) -> int:
         """Rows of a data set, shards of a stream: what shows cheaply that the data has changed."""
@@ -260,6 +264,9 @@ def open_streams(data: Data | Sequence[Data], required_columns: Sequence[str]) -
             stream = open_stream(item, required_columns)
             streams.append(WeightedStream(stream.select_columns(list(required_columns)), item.weight, item.label))
         elif isinstance(item, Dataset | IterableDataset):
+            if isinstance(item, Dataset) and item.format["type"] == "custom":
+                raise ValueError("The data has a set_transform, which readers cannot follow; use map instead.")
+            item = item.with_format(None)  # what another library would be handed is of no use to the readers
             columns = item.column_names or list(next(iter(item.take(1)), {}))
             if not columns:
                 raise ValueError(f"The data (number {number}) is empty: it has no example at all.")

@@ -29,7 +29,7 @@ def text_problem(example: dict[str, Any], *, column: str = "text", max_character
     if text is None:
         return "missing"
     if not isinstance(text, str):
-        return "NaN" if text != text else f"{type(text).__name__} instead of text"
+        return "NaN" if isinstance(text, float) and text != text else f"{type(text).__name__} instead of text"
     if len(text) > max_characters:
         return f"longer than {max_characters:,} characters"
     return "empty" if not text or text.isspace() else None

@@ -1,0 +1,402 @@
+"""Bad examples are skipped, and counted once each by source and reason, also where a resume reads a block again."""
+
+import io
+import itertools
+import json
+from collections import Counter
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset, Features, IterableDataset, Value
+from datasets import Image as ImageFeature
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from hf_unlab.data import network
+from hf_unlab.data.bad_examples import BadExample, Tally, bad_examples_table
+from hf_unlab.data.loader import StreamLoader, merge_states, progress_of
+from hf_unlab.data.readers import ReaderPlan
+from hf_unlab.data.sources import WeightedStream
+from hf_unlab.data.text import pack_sequences, text_problem
+
+
+def rows_of(shards):
+    for one in shards:
+        yield from ({"id": i} for i in one)
+
+
+def sharded(sizes, first=0):
+    """A stream of ids with shards of the given sizes."""
+    ids = iter(range(first, first + sum(sizes)))
+    return IterableDataset.from_generator(
+        rows_of, gen_kwargs={"shards": [list(itertools.islice(ids, size)) for size in sizes]}
+    )
+
+
+def problem(row, bad=(3, 5)):
+    """Ids that one of the numbers divides are bad, by that reason; 0 is good."""
+    return next((f"a multiple of {n}" for n in bad if row["id"] and row["id"] % n == 0), None)
+
+
+def as_document(row):
+    return {"input_ids": [2 * row["id"], 2 * row["id"] + 1]}
+
+
+def packed(stream):
+    return pack_sequences(stream.map(as_document), length=3, batch_size=4)
+
+
+def read(reader, num_batches):
+    """Batches of ids, and the state behind each as JSON."""
+    batches, states = [], []
+    for _ in range(num_batches):
+        examples, _ = reader.next_batch()
+        batches.append([np.atleast_1d(example.get("id", example.get("input_ids"))).tolist() for example in examples])
+        states.append(json.dumps(reader.state_dict()))
+    return batches, states
+
+
+def resumed(plan, number, state):
+    reader = plan.build(number)
+    reader.load_state_dict(json.loads(state))
+    return reader
+
+
+def tallies(state):
+    return [source["tally"] for source in json.loads(state)["sources"]]
+
+
+@settings(max_examples=100)
+@given(
+    values=st.lists(st.sampled_from(["", "a", None, 1]), max_size=30),
+    restarts=st.lists(st.integers(0, 30), max_size=4),
+    num_passes=st.integers(1, 2),
+)
+def test_a_tally_counts_each_example_of_a_pass_once_however_often_it_is_read(values, restarts, num_passes):
+    tally = Tally(text_problem)
+    for _ in range(num_passes):
+        tally.start_pass()
+        for restart in [*restarts, 0]:  # read on to anywhere, then again from the beginning
+            tally = loaded(tally)
+            for index, value in enumerate(values[: restart or None]):
+                assert tally.accepts({"text": value}, index) == (value == "a")
+    reasons = Counter({"": "empty", None: "missing", 1: "int instead of text"}.get(value) for value in values)
+    assert tally.num_read == num_passes * len(values)
+    assert tally.reasons == Counter({r: num_passes * n for r, n in reasons.items() if r})
+    assert tally.num_bad == tally.reasons.total()
+    assert len(tally.first) == min(3, tally.num_bad)
+
+
+def loaded(tally):
+    other = Tally(text_problem)
+    other.load_state_dict(json.loads(json.dumps(tally.state_dict())))
+    return other
+
+
+def test_a_tally_without_a_check_counts_what_is_read():
+    tally = Tally()
+    assert all(tally.accepts({"text": None}, index) for index in range(3))
+    assert (tally.num_read, tally.num_bad) == (3, 0)
+
+
+def test_tallies_of_readers_add_up():
+    total = Tally()
+    for number in range(3):
+        tally = Tally(text_problem)
+        for index, value in enumerate(["", "fine", None][: number + 1]):
+            tally.accepts({"text": value, "of": number}, index)
+        total.add(json.loads(json.dumps(tally.state_dict())))
+    assert (total.num_read, total.reasons) == (6, {"empty": 3, "missing": 1})
+    assert len(total.first) == 3
+    assert total.first[0] == "empty: {'text': '', 'of': 0}"
+
+
+@pytest.mark.parametrize(
+    "value, reason",
+    [
+        ("a", None),
+        ("a\ud800b", None),
+        ("\ud800", None),  # lone surrogates become question marks where they are tokenised
+        (np.str_("a"), None),
+        ("x" * 50, None),
+        ("x" * 51, "longer than 50 characters"),
+        (" " * 51, "longer than 50 characters"),
+        ("", "empty"),
+        (" \n\t\u00a0\u2003", "empty"),
+        (None, "missing"),
+        (float("nan"), "NaN"),
+        (np.float64("nan"), "NaN"),
+        (1.5, "float instead of text"),
+        (0, "int instead of text"),
+        (True, "bool instead of text"),
+        (b"bytes", "bytes instead of text"),
+        (["a"], "list instead of text"),
+        ([], "list instead of text"),
+        ({"text": "a"}, "dict instead of text"),
+        (Image.new("RGB", (2, 2)), "Image instead of text"),
+    ],
+)
+def test_what_is_wrong_with_a_text_is_said_in_a_few_words(value, reason):
+    assert text_problem({"text": value}, max_characters=50) == reason
+
+
+@pytest.mark.parametrize("value", [np.arange(2), np.empty(0), torch.arange(2)])
+def test_an_array_is_no_text_either(value):
+    assert text_problem({"text": value}) == f"{type(value).__name__} instead of text"
+
+
+def test_absurd_length_has_a_default_and_another_column_can_be_checked():
+    assert text_problem({"text": "x" * 10_000_001}) == "longer than 10,000,000 characters"
+    assert text_problem({"text": "x", "caption": ""}, column="caption") == "empty"
+
+
+SIZES = st.lists(st.integers(0, 12), min_size=1, max_size=6).filter(lambda sizes: sum(sizes) >= 12)
+
+
+def read_or_stop(plan, number, num_batches):
+    """As `read`, from the beginning; nothing where the reader's part has too few good examples, and it says so."""
+    try:
+        return read(plan.build(number), num_batches)
+    except ValueError as error:
+        if "Too little data" not in str(error):
+            raise
+        return [], []
+
+
+@settings(max_examples=25)
+@given(
+    sizes=SIZES,
+    block_size=st.integers(1, 9),
+    batch_size=st.integers(1, 3),
+    packs=st.booleans(),
+    stops=st.lists(st.integers(0, 6), min_size=1, max_size=4),
+)
+def test_counts_after_any_stops_are_those_of_the_uninterrupted_run(sizes, block_size, batch_size, packs, stops):
+    streams = (WeightedStream(sharded(sizes)), WeightedStream(Dataset.from_dict({"id": list(range(1, 31))}), 0.5))
+    prepare = packed if packs else None
+    plan = ReaderPlan(streams, 2, batch_size, prepare, block_size=block_size, check=problem)
+    number = batch_size % 2
+    whole, states = read_or_stop(plan, number, sum(stops) + 4)
+    if not whole:
+        return
+    batches, state = [], json.dumps(plan.build(number).state_dict())
+    for num_batches in [*stops, 4]:
+        more, behind = read(resumed(plan, number, state), num_batches)
+        batches += more
+        state = (behind or [state])[-1]
+        if behind:
+            assert tallies(state) == tallies(states[len(batches) - 1])
+    assert batches == whole
+
+
+@settings(max_examples=25)
+@given(sizes=SIZES, block_size=st.integers(1, 9), packs=st.booleans(), reader=st.integers(0, 2))
+def test_what_is_counted_is_what_was_read_of_each_epoch(sizes, block_size, packs, reader):
+    """The counts are recomputed from the raw examples, in the order in which the passes read them."""
+    streams = (WeightedStream(sharded(sizes)),)
+    plan = ReaderPlan(streams, 3, 1, packed if packs else None, block_size=block_size, check=problem)
+    raw = replace(plan, prepare=None, block_size=1)
+    batches, states = read_or_stop(plan, reader, 25)
+    passes = {}
+    for state in states:
+        (source,), (tally,) = json.loads(state)["sources"], tallies(state)
+        epoch = source["epoch"]
+        if epoch not in passes:
+            passes[epoch] = list(raw.open_pass(reader, 0, epoch))
+        rows = list(itertools.chain(*(passes[e] for e in range(epoch)), passes[epoch][: tally["next_index"]]))
+        assert tally["num_read"] == len(rows)
+        assert tally["reasons"] == Counter(reason for row in rows if (reason := problem(row)))
+    if not packs:
+        assert all(problem({"id": i}) is None for batch in batches for (i,) in batch)
+
+
+@pytest.mark.parametrize("num_readers", [1, 4])
+def test_every_bad_example_is_counted_once_an_epoch_over_all_readers(num_readers):
+    plan = ReaderPlan((WeightedStream(sharded([15, 0, 25, 20])),), num_readers, 1, block_size=4, check=problem)
+    num_bad = Counter(reason for i in range(60) if (reason := problem({"id": i})))
+    for num_epochs in (1, 2):
+        total = Tally()
+        for number in range(num_readers):
+            tally = Tally(problem)
+            for epoch in range(num_epochs):
+                tally.start_pass()
+                list(plan.open_pass(number, 0, epoch, tally=tally))
+            total.add(tally.state_dict())
+        assert total.num_read == 60 * num_epochs
+        assert total.reasons == Counter({reason: n * num_epochs for reason, n in num_bad.items()})
+
+
+class Flaky:
+    """Ids of a shard, which a lost connection cuts off where it is told to, once each."""
+
+    def __init__(self, faults):
+        self.faults = set(faults)
+
+    def __call__(self, shards):
+        for one in shards:
+            for i in one:
+                if i in self.faults:
+                    self.faults.remove(i)
+                    raise ConnectionResetError("connection reset")
+                yield {"id": i}
+
+
+def refuse_multiples_of_seven(row):
+    if row["id"] % 7 == 0:
+        raise BadExample("a multiple of seven")
+    return row
+
+
+@pytest.mark.parametrize("block_size", [1, 4, 50])
+@pytest.mark.parametrize("faults", [[0], [7, 8], [1, 13, 14, 20, 29]])
+def test_a_batch_that_is_read_again_after_a_lost_connection_counts_once(faults, block_size, monkeypatch):
+    monkeypatch.setattr(network, "FIRST_WAIT_SECONDS", 0.0)
+
+    def run(faults):
+        generate = Flaky([])
+        stream = IterableDataset.from_generator(generate, gen_kwargs={"shards": [list(range(30))]})
+        plan = ReaderPlan(
+            (WeightedStream(stream), WeightedStream(sharded([25], first=100))),
+            *(1, 4),
+            block_size=block_size,
+            check=problem,
+            decode=refuse_multiples_of_seven,
+        )
+        generate.faults.update(faults)
+        return read(plan.build(0), 15), generate.faults
+
+    (batches, states), left = run(faults)
+    (expected, expected_states), _ = run([])
+    assert not left
+    assert batches == expected
+    assert [tallies(state) for state in states] == [tallies(state) for state in expected_states]
+    assert tallies(states[-1])[0]["reasons"].keys() == {"a multiple of 3", "a multiple of 5", "a multiple of seven"}
+
+
+def png(colour):
+    stream = io.BytesIO()
+    Image.new("RGB", (16, 16), (colour, 255 - colour, 7 * colour % 256)).save(stream, format="PNG")
+    return stream.getvalue()
+
+
+def image_cells(num_rows):
+    """PNG files, of which every fifth is cut in its middle and every seventh has no byte."""
+    cells = []
+    for number in range(num_rows):
+        data = png(number)
+        cells.append(b"" if number % 7 == 3 else data[: len(data) // 2] if number % 5 == 2 else data)
+    return cells
+
+
+def decode_image(example):
+    cell = example["image"]
+    try:
+        image = Image.open(io.BytesIO(cell["bytes"] if isinstance(cell, dict) else cell))
+        return {**example, "image": np.asarray(image)}
+    except (OSError, SyntaxError) as error:
+        raise BadExample("no image" if not cell else type(error).__name__) from error
+
+
+IMAGE_PROBLEMS = {"bytes": Value("binary"), "image": ImageFeature(decode=False)}
+
+
+@pytest.mark.parametrize("block_size", [1, 5])
+@pytest.mark.parametrize("kind", ["bytes", "image"])
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_images_that_cannot_be_decoded_are_skipped_and_counted_exactly(kind, is_stream, block_size):
+    cells = image_cells(40)
+    features = Features({"id": Value("int64"), "image": IMAGE_PROBLEMS[kind]})
+    rows = {"id": list(range(40)), "image": cells if kind == "bytes" else [{"bytes": c, "path": None} for c in cells]}
+    data = Dataset.from_dict(rows, features=features)
+    stream = data.to_iterable_dataset(num_shards=4) if is_stream else data
+    plan = ReaderPlan((WeightedStream(stream),), 2, 2, block_size=block_size, decode=decode_image)
+    bad = {number for number in range(40) if number % 7 == 3 or number % 5 == 2}
+
+    for number in range(2):
+        whole, states = read(plan.build(number), 14)
+        for place in (0, 3, 6, 9):
+            batches, behind = read(resumed(plan, number, states[place]), 4)
+            assert batches == whole[place + 1 : place + 5]
+            assert [tallies(state) for state in behind] == [tallies(state) for state in states[place + 1 : place + 5]]
+
+        first, second = ([row["id"] for row in plan.open_pass(number, 0, epoch)] for epoch in range(2))
+        good = [i for i in first if i not in bad]
+        batches, states = read(replace(plan, batch_size=1).build(number), len(good) + 1)
+        assert [i for ((i,),) in batches[:-1]] == good
+        # all bad ones of the first pass, and those before the first good one of the second
+        leading = list(itertools.takewhile(bad.__contains__, second))
+        (tally,) = tallies(states[-1])
+        assert sum(tally["reasons"].values()) == len(bad & set(first)) + len(leading)
+        assert len(tally["reasons"]) == 2
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_real_workers_deliver_their_tallies_to_the_main_process(num_workers):
+    streams = (
+        WeightedStream(sharded([20] * 3), 1.0, "a"),
+        WeightedStream(Dataset.from_dict({"id": [3] * 10 + [1] * 30}), 1.0, "b"),
+    )
+    plan = ReaderPlan(streams, 4, 2, block_size=3, check=problem)
+
+    def collate(examples, k):
+        return {"ids": torch.tensor([example["id"] for example in examples])}
+
+    def run(num_workers):
+        loader = StreamLoader(plan, collate, num_workers=num_workers)
+        batches = [batch["ids"].tolist() for batch in itertools.islice(loader, 30)]
+        return batches, loader
+
+    (expected, alone), (batches, loader) = run(0), run(num_workers)
+    assert batches == expected
+    assert loader.count_bad() == alone.count_bad() and loader.count_bad()[0] > 0
+    progress = [progress_of([merge_states([one.state_dict()])], ["a", "b"]) for one in (loader, alone)]
+    assert [source.tally.reasons for source in progress[0]] == [source.tally.reasons for source in progress[1]]
+    assert progress[0][0].tally.reasons.keys() == {"a multiple of 3", "a multiple of 5"}
+    assert progress[0][1].tally.reasons.keys() == {"a multiple of 3"}
+    table = bad_examples_table((source.name, source.tally) for source in progress[0])
+    assert table == bad_examples_table((source.name, source.tally) for source in progress[1])
+    assert [line.split(":")[0] for line in table.splitlines() if not line.startswith(" ")] == ["a", "b"]
+
+
+def test_the_table_has_a_line_for_each_reason_and_nothing_for_clean_sources():
+    dirty, clean = Tally(partial(text_problem, max_characters=9)), Tally(text_problem)
+    for index in range(12_000):
+        dirty.accepts({"text": ["", None, "x" * 10, "fine"][index % 4] if index % 2 else "fine"}, index)
+        clean.accepts({"text": "fine"}, index)
+    assert bad_examples_table([("clean", clean), ("never read", Tally())]) == ""
+    assert bad_examples_table([("clean", clean), ("web", dirty)]).splitlines() == [
+        "web: 3,000 of 12,000 examples skipped (25.00%)",
+        "       3,000  missing",
+        "    missing: {'text': None}",
+        "    missing: {'text': None}",
+        "    missing: {'text': None}",
+    ]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "x" * 3_000_000,
+        b"\x00" * 3_000_000,
+        {"bytes": b"\x89PNG" * 500_000, "path": "a.png"},
+        ["word " * 100_000] * 3,
+        list(range(300_000)),
+        np.zeros(1_000_000),
+        "\n".join("lines"),
+        "\ud800" * 1000,
+        "\x1b[31m" * 1000,
+    ],
+)
+def test_the_excerpt_of_an_example_is_short_and_one_line_and_plain(value):
+    tally = Tally()
+    tally.refuse({"text": value, "more": 1}, "bad")
+    (excerpt,) = tally.first
+    assert len(excerpt) <= len("bad: ") + 100
+    assert "\n" not in excerpt and "\x1b" not in excerpt
+    excerpt.encode()
+    assert max(map(len, bad_examples_table([("web", tally)]).splitlines())) <= 110
+    assert len(json.dumps(tally.state_dict())) < 1000

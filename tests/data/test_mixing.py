@@ -1,0 +1,375 @@
+"""Mixes of sources: shares as weighted, whole epochs of each source, exact resumes, and errors where none is left."""
+
+import itertools
+import json
+import re
+from collections import Counter, defaultdict
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset, IterableDataset
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hf_unlab.data.bad_examples import BadExample
+from hf_unlab.data.loader import StreamLoader, merge_states, progress_of
+from hf_unlab.data.readers import Reader, ReaderPlan
+from hf_unlab.data.sources import WeightedStream
+
+
+def rows_of(shards):
+    for one in shards:
+        yield from ({"id": i} for i in one)
+
+
+def sharded(sizes, first=0):
+    """A stream of ids with shards of the given sizes."""
+    ids = iter(range(first, first + sum(sizes)))
+    return IterableDataset.from_generator(
+        rows_of, gen_kwargs={"shards": [list(itertools.islice(ids, size)) for size in sizes]}
+    )
+
+
+def mix(*sizes_and_weights, make=None):
+    """Sources whose ids begin at 0, 1000, 2000, ...; sizes of shards, or rows of a data set, and weights."""
+    streams = []
+    for number, (sizes, weight) in enumerate(sizes_and_weights):
+        if isinstance(sizes, int):
+            stream = Dataset.from_dict({"id": list(range(1000 * number, 1000 * number + sizes))})
+        else:
+            stream = sharded(sizes, first=1000 * number)
+        streams.append(WeightedStream(stream, weight, f"source {number}"))
+    return tuple(streams)
+
+
+def weighted(plan, *weights):
+    return replace(plan, streams=tuple(replace(one, weight=w) for one, w in zip(plan.streams, weights, strict=True)))
+
+
+def read(reader, num_batches):
+    """Ids of batches, and the state behind each, as JSON."""
+    batches, states = [], []
+    for _ in range(num_batches):
+        examples, numbers = reader.next_batch()
+        ids = [example["id"] for example in examples]
+        assert [i // 1000 for i in ids] == numbers
+        batches.append(ids)
+        states.append(json.dumps(reader.state_dict()))
+    return batches, states
+
+
+def resumed(plan, number, state):
+    reader = plan.build(number)
+    reader.load_state_dict(json.loads(state))
+    return reader
+
+
+def by_source(batches):
+    sequences = defaultdict(list)
+    for i in itertools.chain(*batches):
+        sequences[i // 1000].append(i)
+    return sequences
+
+
+def assert_continues(first, second):
+    """Two sequences of the same source agree as far as both go."""
+    length = min(len(first), len(second))
+    assert first[:length] == second[:length]
+
+
+class Endless:
+    """A source in which nothing ever ends."""
+
+    def next_example(self):
+        return {}
+
+    def state_dict(self):
+        return {}
+
+
+@pytest.mark.parametrize("weights", [[1], [1, 1], [0.7, 0.2, 0.1], [1000, 1], [1, 0.001, 1], [*[1.0] * 30, 5, 0.001]])
+def test_shares_approach_the_weights(weights):
+    shares = [weight / sum(weights) for weight in weights]
+    reader = Reader([Endless() for _ in weights], shares, batch_size=1000, seed=0)
+    num_batches = 20
+    drawn = Counter(number for _ in range(num_batches) for number in reader.next_batch()[1])
+    num = 1000 * num_batches
+    for number, share in enumerate(shares):
+        assert abs(drawn[number] - share * num) <= 4 * np.sqrt(share * (1 - share) * num) + 1e-6
+
+
+@pytest.mark.parametrize("block", [1, 1023, 1024, 1025])
+def test_draws_do_not_depend_on_the_batches_they_are_made_in(block):
+    shares = [0.5, 0.3, 0.2]
+    one_by_one = Reader([Endless() for _ in shares], shares, batch_size=1, seed=3)
+    together = Reader([Endless() for _ in shares], shares, batch_size=block, seed=3)
+    num_batches = -(-3000 // block)
+    drawn = list(itertools.chain(*(together.next_batch()[1] for _ in range(num_batches))))
+    assert [one_by_one.next_batch()[1][0] for _ in drawn] == drawn
+
+
+MIXES = st.lists(
+    st.tuples(
+        st.one_of(
+            st.integers(6, 30),
+            st.lists(st.integers(0, 8), min_size=1, max_size=6).filter(lambda sizes: sum(sizes) >= 6),
+        ),
+        st.sampled_from([0.3, 1.0, 2.5]),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+def read_or_stop(plan, number, num_batches):
+    """As `read`, from the beginning; nothing where a reader of many shards has got too few examples, and says so."""
+    try:
+        return read(plan.build(number), num_batches)
+    except ValueError as error:
+        if "Too little data" not in str(error):
+            raise
+        return [], []
+
+
+@settings(max_examples=25)
+@given(sources=MIXES, num_readers=st.integers(1, 3), block_size=st.integers(1, 9), seed=st.integers(0, 3))
+def test_epochs_of_each_source_are_whole_permutations_of_the_readers_part(sources, num_readers, block_size, seed):
+    plan = ReaderPlan(mix(*sources), num_readers, 3, block_size=block_size, seed=seed)
+    number = seed % num_readers
+    batches, states = read_or_stop(plan, number, 30)
+    for source, sequence in by_source(batches).items():
+        place = 0
+        for epoch in itertools.count():
+            part = [row["id"] for row in plan.open_pass(number, source, epoch)]
+            assert_continues(sequence[place:], part)
+            if place + len(part) >= len(sequence):
+                break
+            place += len(part)
+        state = json.loads(states[-1])["sources"][source]
+        expected = {"epoch": epoch, "num_in_pass": len(sequence) - place, "num_examples": len(sequence)}
+        assert state.items() >= expected.items()
+
+
+@settings(max_examples=25)
+@given(sources=MIXES, num_readers=st.integers(1, 4), epoch=st.integers(0, 3), block_size=st.integers(1, 9))
+def test_an_epoch_of_all_readers_holds_every_example_of_each_source_once(sources, num_readers, epoch, block_size):
+    plan = ReaderPlan(mix(*sources), num_readers, 1, block_size=block_size)
+    for source, (sizes, _) in enumerate(sources):
+        size = sizes if isinstance(sizes, int) else sum(sizes)
+        ids = [row["id"] for c in range(num_readers) for row in plan.open_pass(c, source, epoch)]
+        assert Counter(ids) == Counter(range(1000 * source, 1000 * source + size))
+
+
+@pytest.mark.parametrize("block_size", [1, 4])
+def test_a_repeated_source_comes_in_another_order_each_epoch(block_size):
+    plan = ReaderPlan(mix((12, 4.0), ([1] * 12, 4.0), (400, 1.0)), 1, 3, block_size=block_size)
+    sequences = by_source(read(plan.build(0), 100)[0])
+    for source in (0, 1):
+        epochs = [tuple(sequences[source][place : place + 12]) for place in range(0, 96, 12)]
+        assert len(set(epochs)) == len(epochs) == 8
+        assert all(sorted(epoch) == sorted(epochs[0]) for epoch in epochs)
+
+
+@settings(max_examples=12)
+@given(
+    sources=MIXES,
+    others=st.lists(st.sampled_from([0.2, 1.0, 3.0]), min_size=4, max_size=4),
+    block_size=st.integers(1, 9),
+)
+def test_the_sequence_of_a_source_does_not_depend_on_the_weights(sources, others, block_size):
+    plan = ReaderPlan(mix(*sources), 1, 2, block_size=block_size)
+    first = by_source(read_or_stop(plan, 0, 30)[0])
+    second = by_source(read_or_stop(weighted(plan, *others[: len(sources)]), 0, 30)[0])
+    for source in first.keys() & second.keys():
+        assert_continues(first[source], second[source])
+
+
+@settings(max_examples=20)
+@given(
+    sources=MIXES,
+    block_size=st.integers(1, 9),
+    batch_size=st.integers(1, 4),
+    stops=st.lists(st.integers(0, 7), min_size=1, max_size=4),
+)
+def test_a_reader_goes_on_exactly_after_any_stops(sources, block_size, batch_size, stops):
+    plan = ReaderPlan(mix(*sources), 2, batch_size, block_size=block_size)
+    whole, states = read_or_stop(plan, 1, sum(stops) + 5)
+    if not whole:
+        return
+    batches, reader = [], plan.build(1)
+    for num_batches in [*stops, 5]:
+        reader = resumed(plan, 1, json.dumps(reader.state_dict()))  # also before, and twice without, a batch
+        batches += read(reader, num_batches)[0]
+    assert batches == whole
+    end, expected = reader.state_dict(), json.loads(states[-1])
+    for ours, theirs in zip(end["sources"], expected["sources"], strict=True):
+        assert {**ours, "stream": None} == {**theirs, "stream": None}  # other ways to say the same place
+
+
+def test_a_state_before_a_source_was_ever_read_is_exact():
+    plan = ReaderPlan(mix((40, 1.0), (40, 0.02), ([20], 0.02)), 1, 2, block_size=3)
+    whole, states = read(plan.build(0), 200)
+    sequences = [source["num_examples"] for source in json.loads(states[0])["sources"]]
+    assert sequences == [2, 0, 0]
+    assert {i // 1000 for i in itertools.chain(*whole)} == {0, 1, 2}
+    assert read(resumed(plan, 0, states[0]), 199)[0] == whole[1:]
+
+
+def test_a_state_right_after_a_resume_is_the_state_that_was_loaded():
+    plan = ReaderPlan(mix((40, 1.0), ([20, 20], 1.0)), 2, 2, block_size=3)
+    state = read(plan.build(0), 9)[1][-1]
+    assert json.dumps(resumed(plan, 0, state).state_dict()) == state
+    assert json.dumps(resumed(plan, 0, json.dumps(resumed(plan, 0, state).state_dict())).state_dict()) == state
+
+
+@pytest.mark.parametrize("block_size", [1, 4, 100])
+@pytest.mark.parametrize("sizes", [12, [6, 6], [12]])
+def test_a_state_at_the_end_of_an_epoch_is_exact(sizes, block_size):
+    plan = ReaderPlan(mix((sizes, 1.0)), 1, 4, block_size=block_size)
+    whole, states = read(plan.build(0), 12)
+    assert json.loads(states[2])["sources"][0]["num_in_pass"] == 12  # just at the end
+    for place in (1, 2, 3, 5, 8):
+        assert read(resumed(plan, 0, states[place]), 11 - place)[0] == whole[place + 1 :]
+
+
+@settings(max_examples=15)
+@given(
+    sources=MIXES.filter(lambda sources: len(sources) > 1),
+    weights=st.lists(st.sampled_from([0.1, 1.0, 4.0]), min_size=4, max_size=4),
+    stop=st.integers(0, 12),
+)
+def test_other_weights_after_a_resume_change_the_interleaving_alone(sources, weights, stop):
+    plan = ReaderPlan(mix(*sources), 1, 2, block_size=4)
+    whole, states = read_or_stop(plan, 0, stop + 25)
+    if not whole:
+        return
+    reader = weighted(plan, *weights[: len(sources)]).build(0)
+    reader.load_state_dict(json.loads(states[stop]))
+    try:
+        rest, _ = read(reader, 25)
+    except ValueError as error:
+        if "Too little data" not in str(error):
+            raise
+        return  # a heavier source may now be too small
+    expected, sequences = by_source(whole), by_source(whole[: stop + 1] + rest)
+    for source in expected.keys() & sequences.keys():
+        assert_continues(sequences[source], expected[source])
+
+
+def collate_ids(examples, k):
+    return {"ids": torch.tensor([example["id"] for example in examples]), "k": torch.tensor(k)}
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_batches_say_which_source_each_example_is_of(num_workers):
+    plan = ReaderPlan(mix((60, 1.0), ([20, 20], 2.0), (30, 1.0)), 4, 8, block_size=4)
+    loader = StreamLoader(plan, collate_ids, num_workers=num_workers)
+    batches = list(itertools.islice(loader, 12))
+    assert all(torch.equal(batch["source_ids"], batch["ids"] // 1000) for batch in batches)
+    assert set(torch.cat([batch["source_ids"] for batch in batches]).tolist()) == {0, 1, 2}
+
+
+def test_batches_of_a_sole_source_do_not_say_so():
+    loader = StreamLoader(ReaderPlan(mix((60, 1.0)), 2, 8), collate_ids)
+    assert "source_ids" not in next(iter(loader))
+
+
+def test_progress_counts_what_was_consumed_on_all_ranks():
+    plan = ReaderPlan(mix((16, 3.0), ([10, 10], 1.0)), 2, 4, block_size=3)
+    loaders = [StreamLoader(plan, collate_ids, rank=r, world_size=2) for r in range(2)]
+    ids = []
+    for loader in loaders:
+        ids += torch.cat([batch["ids"] for batch in itertools.islice(loader, 10)]).tolist()
+    states = [loader.state_dict() for loader in loaders]
+    progress = progress_of(states, ["a", "b"])
+    consumed = Counter(i // 1000 for i in ids)
+    assert [source.name for source in progress] == ["a", "b"]
+    assert [source.num_examples for source in progress] == [consumed[0], consumed[1]]
+    assert sum(consumed.values()) == 80
+    # each reader has 8 and 10 examples an epoch; a pass is finished when the next one begins
+    parts = [part["sources"] for state in states for part in state["readers"].values()]
+    assert [source.num_epochs for source in progress] == [
+        sum((part[0]["num_examples"] - 1) // 8 for part in parts),
+        sum((part[1]["num_examples"] - 1) // 10 for part in parts),
+    ]
+    merged = progress_of([merge_states(states)], ["a", "b"])
+    assert [(one.num_examples, one.num_epochs) for one in merged] == [
+        (one.num_examples, one.num_epochs) for one in progress
+    ]
+
+
+def test_a_source_far_smaller_than_the_other_repeats_and_the_other_does_not():
+    plan = ReaderPlan(mix((4, 1.0), (500, 1.0)), 1, 2, block_size=10)
+    sequences = by_source(read(plan.build(0), 400)[0])
+    counts = Counter(sequences[0])
+    assert max(counts.values()) - min(counts.values()) <= 1 and min(counts.values()) > 80
+    assert max(Counter(sequences[1]).values()) == 1
+
+
+def test_a_source_too_small_for_its_share_of_a_batch_is_named_with_the_reader():
+    plan = ReaderPlan(mix((400, 1.0), ([6, 6], 1.0)), 2, 16)
+    message = "Too little data: reader 1 of 2 finds 6 training examples in a whole epoch of 'source 1', fewer than "
+    with pytest.raises(ValueError, match=message + r"its share of one batch \(8\)"):
+        read(plan.build(1), 3)
+    # enough where its share is smaller
+    assert by_source(read(weighted(plan, 3.0, 1.0).build(1), 20)[0]).keys() == {0, 1}
+
+
+def nothing_of(stream):
+    return stream.filter(lambda row: False)
+
+
+def refuse(example):
+    raise BadExample("broken")
+
+
+@pytest.mark.parametrize("block_size", [1, 4])
+@pytest.mark.parametrize("weight", [1.0, 0.01])
+@pytest.mark.parametrize("rest", [{"check": lambda row: "bad"}, {"decode": refuse}, {"prepare": nothing_of}])
+def test_a_source_that_yields_nothing_raises_and_says_why(rest, weight, block_size):
+    plan = ReaderPlan(mix(([9, 9], 1.0), (9, weight)), 2, 2, block_size=block_size, **rest)
+    with pytest.raises(ValueError, match=r"finds 0 training examples in a whole epoch of 'source [01]'") as caught:
+        read(plan.build(0), 500)
+    if "prepare" not in rest:  # what a prepare leaves out it has not called bad
+        assert re.search(r"\nsource [01]: (9|4) of \1 examples skipped \(100.00%\)\n +\1  b", str(caught.value))
+
+
+def test_a_source_that_yields_nothing_any_more_raises_too():
+    """Not in an epoch of ours, but files can change under a run, and decoders can fail from some time on."""
+    num_decoded = itertools.count()
+
+    def decode(example):
+        number = next(num_decoded)
+        assert number < 100  # it would go on for ever
+        if number < 30:
+            return example
+        raise BadExample("from now on")
+
+    reader = ReaderPlan(mix((12, 1.0)), 1, 2, decode=decode).build(0)
+    with pytest.raises(ValueError, match="finds 0 training examples in a whole epoch of 'source 0'"):
+        read(reader, 20)
+
+
+@pytest.mark.parametrize("sizes, reader", [([0], 0), ([0], 1), ([0, 8], 0), ([8, 0], 1), ([0, 0, 0, 0, 8, 8], 0)])
+def test_a_reader_whose_part_is_empty_raises(sizes, reader):
+    plan = ReaderPlan(mix((40, 1.0), (sizes, 1.0)), 2, 4)
+    message = f"reader {reader} of 2 finds 0 training examples in a whole epoch of 'source 1'"
+    with pytest.raises(ValueError, match=message):
+        read(plan.build(reader), 50)
+
+
+def test_a_batch_larger_than_an_epoch_is_refused_and_one_as_large_is_not():
+    plan = ReaderPlan(mix((20, 1.0)), 2, 10)
+    assert [len(set(batch)) for batch in read(plan.build(0), 3)[0]] == [10, 10, 10]
+    with pytest.raises(ValueError, match=r"finds 10 .* share of one batch \(11\)"):
+        read(replace(plan, batch_size=11).build(0), 1)
+
+
+def test_dozens_of_sources_resume_exactly():
+    sources = [(8 if n % 2 else [4, 4], 0.001 if n % 5 == 0 else 1.0) for n in range(33)]
+    plan = ReaderPlan(mix(*sources), 2, 4, block_size=3)
+    whole, states = read(plan.build(0), 60)
+    for place in (0, 1, 30):
+        assert read(resumed(plan, 0, states[place]), 10)[0] == whole[place + 1 : place + 11]
