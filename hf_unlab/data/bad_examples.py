@@ -46,7 +46,7 @@ class Tally:
         return self.reasons.total()
 
     def accepts(self, example: Example, index: int) -> bool:
-        """Whether a raw example is good; a predicate for `IterableDataset.filter(with_indices=True)`."""
+        """Whether a raw example is good; the `keep` of `shuffle_blocks`."""
         reason = self._check(example) if self._check else None
         if index >= self._next_index:
             self._next_index = index + 1

@@ -41,7 +41,7 @@ class ReaderPlan:
         >>> plan = ReaderPlan((WeightedStream(numbers),), num_readers=2, batch_size=2, block_size=1)
         >>> reader = plan.build(1)
         >>> [[row["n"] for row in reader.next_batch()[0]] for _ in range(3)]
-        [[1, 3], [5, 7], [1, 3]]
+        [[1, 2], [5, 6], [1, 2]]
     """
 
     streams: tuple[WeightedStream, ...]
@@ -79,8 +79,8 @@ class ReaderPlan:
         stream = self.streams[number].stream
         seed = derive_seed(self.seed, epoch, number)
         part = shard(stream, num_shards=self.num_readers, index=reader, seed=seed)
-        good = part if tally is None else part.filter(tally.accepts, with_indices=True)
-        shuffled = shuffle_blocks(good, self.block_size, derive_seed(self.seed, epoch, number, reader))
+        order_seed = derive_seed(self.seed, epoch, number, reader)
+        shuffled = shuffle_blocks(part, self.block_size, order_seed, keep=tally.accepts if tally else None)
         prepared = self.prepare(shuffled) if self.prepare else shuffled
         prepared.set_epoch(part.epoch)
         return prepared
