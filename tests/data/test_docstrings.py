@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from hf_unlab.data import builtin
-from hf_unlab.data.builtin import docstrings
+from hf_unlab.data.builtin import corpus_cache, docstrings
 from hf_unlab.data.hashing import content_hash
 from hf_unlab.data.sources import Source, open_stream
 from hf_unlab.data.text import tokenise
@@ -21,7 +21,7 @@ ROWS = [(f"This docstring is number {i} and speaks of numpy and NumPy's arrays."
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     """An empty cache folder, and a gathering that takes no time."""
-    monkeypatch.setattr(docstrings, "HF_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(corpus_cache, "HF_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(docstrings, "_gather", lambda: ROWS)
     return tmp_path
 
@@ -135,7 +135,7 @@ def test_a_package_that_is_not_installed_gives_nothing():
 def corpus(tmp_path_factory):
     """The real corpus, gathered once: file of each split."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(docstrings, "HF_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setattr(corpus_cache, "HF_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         return docstrings.data_files()
 
 
@@ -163,7 +163,7 @@ def test_no_real_labelled_text_holds_the_name_of_its_package(corpus):
 
 @pytest.mark.slow
 def test_gathering_again_gives_the_same_files(corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr(docstrings, "HF_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(corpus_cache, "HF_CACHE_HOME", str(tmp_path))
     again = docstrings.data_files()
     assert again["train"].parent.name == corpus["train"].parent.name
     for split in SPLITS:

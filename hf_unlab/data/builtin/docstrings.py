@@ -13,10 +13,8 @@ import inspect
 import json
 import os
 import re
-import shutil
 import sys
 import sysconfig
-import tempfile
 import warnings
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
@@ -24,8 +22,8 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from datasets.config import HF_CACHE_HOME
 
+from hf_unlab.data.builtin.corpus_cache import made_once
 from hf_unlab.data.hashing import content_hash, hash_fraction
 
 STANDARD_LIBRARY = "stdlib"
@@ -66,18 +64,7 @@ def data_files() -> dict[str, Path]:
         OSError: The cache folder (`HF_HOME`) cannot be written.
     """
     splits = ("train", "labelled_train", "labelled_test")
-    folder = Path(HF_CACHE_HOME) / "hf_unlab" / f"docstrings-{_fingerprint()}"
-    if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".docstrings-"))
-        try:
-            _write(_gather(), scratch)
-            scratch.rename(folder)
-        except OSError:
-            if not folder.is_dir():  # else another process was quicker: its folder, equal to ours, stays
-                raise
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+    folder = made_once(f"docstrings-{_fingerprint()}", lambda folder: _write(_gather(), folder))
     return {split: folder / f"{split}.parquet" for split in splits}
 
 
