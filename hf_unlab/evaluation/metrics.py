@@ -1,13 +1,23 @@
 """The measures of the proof, as `evaluate` modules that need neither the network nor a cache folder."""
 
 import tempfile
+from collections.abc import Sequence
 
 import datasets
 import evaluate
 import numpy as np
 
+from hf_unlab.evaluation.retrieval import recall_at
 
-class Accuracy(evaluate.Metric):
+
+class _InMemory(evaluate.Metric):
+    def __init__(self) -> None:
+        # evaluate makes its cache folder even if it will not write there; give it one that goes away again.
+        with tempfile.TemporaryDirectory() as folder:
+            super().__init__(keep_in_memory=True, cache_dir=folder, seed=0)
+
+
+class Accuracy(_InMemory):
     """Share of predictions that equal their reference.
 
     `evaluate.load("accuracy")` fetches a script from the Hub; this class is made directly and keeps its data in
@@ -17,11 +27,6 @@ class Accuracy(evaluate.Metric):
         >>> Accuracy().compute(predictions=[0, 1, 1, 0], references=[0, 1, 0, 0])
         {'accuracy': 0.75}
     """
-
-    def __init__(self) -> None:
-        # evaluate makes its cache folder even if it will not write there; give it one that goes away again.
-        with tempfile.TemporaryDirectory() as folder:
-            super().__init__(keep_in_memory=True, cache_dir=folder, seed=0)
 
     def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
@@ -35,3 +40,38 @@ class Accuracy(evaluate.Metric):
 
     def _compute(self, predictions: list[int], references: list[int]) -> dict[str, float]:
         return {"accuracy": float(np.mean(np.asarray(predictions) == np.asarray(references)))}
+
+
+class RetrievalRecall(_InMemory):
+    """`recall_at` as an `evaluate` module, which can be filled batch by batch.
+
+    evaluate hands vectors on as lists of Python numbers: beyond some 10,000 pairs call `recall_at` itself.
+
+    Args:
+        ks: As in `recall_at`.
+
+    Example:
+        >>> metric = RetrievalRecall(ks=(1,))
+        >>> metric.add_batch(image_features=np.eye(2), text_features=np.eye(2), captions=["cat", "dog"])
+        >>> metric.compute()
+        {'image_to_text_R@1': 1.0, 'text_to_image_R@1': 1.0}
+    """
+
+    def __init__(self, ks: Sequence[int] = (1, 5, 10)) -> None:
+        super().__init__()
+        self.ks = tuple(ks)
+
+    def _info(self) -> evaluate.MetricInfo:
+        vector = datasets.Sequence(datasets.Value("float32"))
+        columns = {"image_features": vector, "text_features": vector, "captions": datasets.Value("string")}
+        return evaluate.MetricInfo(
+            description="Recall@k of image-text pairs, both ways.",
+            citation="",
+            inputs_description="image_features, text_features: vectors; row i of each is a pair. captions: the texts.",
+            features=datasets.Features(columns),
+        )
+
+    def _compute(
+        self, image_features: list[list[float]], text_features: list[list[float]], captions: list[str]
+    ) -> dict[str, float]:
+        return recall_at(np.asarray(image_features), np.asarray(text_features), self.ks, captions)

@@ -20,10 +20,10 @@ from transformers.trainer_callback import PrinterCallback
 from hf_unlab.evaluation.few_label import Candidate
 from hf_unlab.evaluation.text import batches_by_length, pad, tokenise, usable_length
 from hf_unlab.finetuning.isolation import alone_and_quiet
+from hf_unlab.finetuning.protocol import count_labels, steps_of_fit
 
 ModelMaker = Callable[[int, int], PreTrainedModel]
 TEST_BATCH_SIZE = 64
-MIN_STEPS, MAX_STEPS, NUM_EPOCHS = 30, 100, 15
 
 
 def from_checkpoint(path: str | os.PathLike[str]) -> ModelMaker:
@@ -123,19 +123,18 @@ def finetune_text_classifier(
         >>> candidate.predict(draw_few(labels, 5, seed=0), 0)  # doctest: +SKIP
     """
     pool_labels = np.asarray(pool_labels)
-    if pool_labels.shape != (len(pool_texts),) or pool_labels.size == 0 or pool_labels.min() < 0:
-        raise ValueError(
-            f"{name}: labels have shape {pool_labels.shape} for {len(pool_texts)} pool texts; give one class index, "
-            "counted from 0, for each text."
-        )
-    for what, given in (("num_steps", num_steps), ("batch_size", batch_size), ("learning_rate", learning_rate)):
-        if given is not None and given <= 0:
-            raise ValueError(f"{name}: {what} is {given}; it must be above 0.")
-    num_labels = int(pool_labels.max()) + 1
+    num_labels = count_labels(
+        name,
+        pool_labels,
+        len(pool_texts),
+        num_steps=num_steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+    )
     tokens: dict[int, tuple[list[list[int]], list[list[int]]]] = {}  # by length; tokenised once, not once a fit
 
     def predict(train_indices: np.ndarray, seed: int) -> np.ndarray:
-        steps = num_steps or int(np.clip(NUM_EPOCHS * len(train_indices) / batch_size, MIN_STEPS, MAX_STEPS))
+        steps = num_steps or steps_of_fit(len(train_indices), batch_size)
         with alone_and_quiet(), tempfile.TemporaryDirectory() as folder:
             model = make_model(num_labels, seed)
             length = usable_length(model, tokenizer, max_length)

@@ -1,0 +1,109 @@
+"""Image features, raw pixels and the digits: order, batches, modes, and what the pictures show."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from hf_unlab.evaluation.few_label import draw_few
+from hf_unlab.evaluation.images import (
+    evaluating,
+    extract_image_features,
+    handwritten_digits,
+    raw_pixel_baseline,
+    raw_pixels,
+)
+
+
+class Encoder(torch.nn.Module):
+    """Batch normalisation and dropout: in training mode features would depend on the batch and on chance."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.norm = torch.nn.Conv2d(3, 4, 3, stride=2), torch.nn.BatchNorm2d(4)
+        self.dropout = torch.nn.Dropout(0.5)
+
+    def encode_image(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        return self.dropout(self.norm(self.conv(pixel_values))).mean((2, 3))
+
+
+def transform(image: Image.Image) -> torch.Tensor:
+    pixels = np.asarray(image.convert("RGB").resize((8, 8)), dtype=np.float32)
+    return torch.from_numpy(pixels / 255).permute(2, 0, 1)
+
+
+def noise_images(num: int) -> list[Image.Image]:
+    rng = np.random.default_rng(0)
+    return [Image.fromarray(rng.integers(0, 256, (9, 7 + i % 3, 3), dtype=np.uint8)) for i in range(num)]
+
+
+def test_features_are_those_of_each_image_alone() -> None:
+    encoder, images = Encoder(), noise_images(11)
+    with torch.no_grad(), evaluating(encoder):
+        expected = torch.cat([encoder.encode_image(transform(image)[None]) for image in images]).numpy()
+    for batch_size in (1, 4, 64):
+        features = extract_image_features(encoder, transform, images, batch_size)
+        assert features.dtype == np.float32
+        np.testing.assert_allclose(features, expected, atol=1e-6)
+
+
+def test_modes_and_weights_stay_as_they_were() -> None:
+    encoder = Encoder()
+    encoder.norm.eval()  # frozen by its user
+    state = {name: value.clone() for name, value in encoder.state_dict().items()}
+    extract_image_features(encoder, transform, noise_images(3))
+    assert (encoder.training, encoder.norm.training, encoder.dropout.training) == (True, False, True)
+    assert all(torch.equal(value, state[name]) for name, value in encoder.state_dict().items())
+    encoder.conv = None
+    with pytest.raises(TypeError):
+        extract_image_features(encoder, transform, noise_images(3))
+    assert encoder.dropout.training
+
+
+def test_raw_pixels() -> None:
+    checkers = Image.fromarray(np.kron([[0, 1], [1, 0]], np.full((4, 4), 255)).astype(np.uint8))
+    assert raw_pixels([checkers], 2)[0].reshape(4, 3)[:, 0].tolist() == [0, 1, 1, 0]
+    assert raw_pixels([checkers], 1)[0].tolist() == pytest.approx([0.5] * 3, abs=0.01)  # the mean, not a sample
+    assert raw_pixels(noise_images(5), 4).shape == (5, 48)
+    assert raw_pixels([], 4).shape == (0, 48)
+
+
+def test_errors() -> None:
+    with pytest.raises(ValueError, match="0 images"):
+        extract_image_features(Encoder(), transform, [])
+    with pytest.raises(ValueError, match="image_size is 0"):
+        raw_pixels(noise_images(1), 0)
+    with pytest.raises(ValueError, match="image_size is 7"):
+        handwritten_digits(7)
+
+
+def test_digits_are_whole_dark_on_white_and_in_the_order_of_the_files() -> None:
+    pool, test = handwritten_digits(32)
+    digits = load_digits()
+    assert pool.label_names == test.label_names
+    assert (pool.label_names[0], pool.label_names[9]) == ("digit zero", "digit nine")
+    np.testing.assert_array_equal(np.concatenate([pool.labels, test.labels]), digits.target)
+    for part, start in ((pool, 0), (test, len(pool))):
+        for i in (0, 100, len(part) - 1):
+            image = part.inputs[i]
+            assert image.mode == "RGB" and image.size == (32, 32)
+            grey = np.asarray(image.convert("L"), dtype=float)
+            assert grey[:4].min() == grey[:, :4].min() == grey[-4:].min() == grey[:, -4:].min() == 255
+            small = np.asarray(image.convert("L").crop((4, 4, 28, 28)).resize((8, 8), Image.Resampling.BOX))
+            ink = digits.images[start + i]
+            assert np.corrcoef(255.0 - small.ravel(), ink.ravel())[0, 1] > 0.95
+
+
+@pytest.mark.parametrize("image_size", [8, 33, 64])
+def test_digits_of_any_size(image_size: int) -> None:
+    assert {image.size for image in handwritten_digits(image_size)[0].inputs} == {(image_size, image_size)}
+
+
+def test_the_baseline_reads_digits() -> None:
+    pool, test = handwritten_digits(32)
+    baseline = raw_pixel_baseline("raw pixels", pool.inputs, pool.labels, test.inputs, image_size=8)
+    accuracy = (baseline.predict(draw_few(pool.labels, 5, 0), 0) == test.labels).mean()
+    assert (baseline.name, baseline.method) == ("raw pixels", "logistic regression")
+    assert 0.7 < accuracy < 0.95
