@@ -5,6 +5,7 @@ import logging
 import os
 import re
 import sys
+import textwrap
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -38,7 +39,9 @@ def quiet_libraries() -> Iterator[None]:
     datasets.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     datasets.disable_progress_bars()
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logging.basicConfig(level=logging.WARNING)
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(_Wrapped("%(message)s"))
     if int(os.environ.get("RANK", 0)):  # what concerns the whole run is said once
         for name in ("hf_unlab.trainers", "hf_unlab.data.sharding"):
             logging.getLogger(name).setLevel(logging.ERROR)
@@ -52,6 +55,16 @@ def quiet_libraries() -> Iterator[None]:
         datasets.logging.set_verbosity(verbosities[1])
         transformers.logging.enable_progress_bar()
         datasets.enable_progress_bars()
+
+
+class _Wrapped(logging.Formatter):
+    """Messages on lines of 80 columns."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Line by line, so that tables stay tables."""
+        lines = super().format(record).splitlines()
+        wrapper = textwrap.TextWrapper(80, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+        return "\n".join(wrapper.fill(line) for line in lines)
 
 
 @contextlib.contextmanager

@@ -70,7 +70,16 @@ def pretrained(tmp_path_factory, labelled_files):
         str(recipe_path("masked_lm", "tiny.yaml")),
     ]
     command[0] = str(Path(sys.executable).with_name("accelerate"))
-    data = ["--dataset", "json", "--data_files", f"{labelled_files}/raw-*.jsonl", "--vocab_size", "400"]
+    data = [
+        "--dataset",
+        "json",
+        "--data_files",
+        f"{labelled_files}/raw-*.jsonl",
+        "--vocab_size",
+        "400",
+        "--num_readers",
+        "2",
+    ]
     labels = ["--labelled_dataset", "json", "--labelled_train_files", f"{labelled_files}/train.jsonl"]
     labels += ["--labelled_test_files", f"{labelled_files}/test.jsonl"]
     result = subprocess.run(

@@ -270,10 +270,11 @@ def _start_worker(_: int) -> None:
     # In this process alone: a forked tokenizer must not start threads, and says so on stderr unless told.
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     # A signal that a cluster sends to all processes must not kill the workers before their rank has saved.
-    signal.signal(signal.SIGTERM, _let_one_pass)
+    signal.signal(signal.SIGTERM, _outlive)
     if hasattr(signal, "SIGUSR1"):
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
 
-def _let_one_pass(number: int, _: Any) -> None:
-    signal.signal(number, signal.SIG_DFL)  # a second one ends the worker: so a DataLoader ends those that hang
+def _outlive(number: int, _: Any) -> None:
+    signal.signal(number, signal.SIG_IGN)  # cluster and launcher may each send one
+    signal.alarm(300)  # but a worker that hangs, and that its DataLoader wants to end so, ends

@@ -175,21 +175,6 @@ def with_retries(read: Callable[[], Result], reopen: Callable[[], None], *, read
     raise AssertionError  # for mypy: the count has no end
 
 
-def is_transient(error: BaseException, file: str | None) -> bool:
-    """Whether reading again may mend an error: the network's, or a decoder's at the end of a cut remote file.
-
-    Args:
-        error: What was raised; what it came from counts.
-        file: The file that was read (`failed_file`), None if there is none: the error of a decoder is then no fault of
-            a file's.
-
-    Example:
-        >>> is_transient(ConnectionResetError(), None), is_transient(EOFError(), "/data/cut.jsonl.gz")
-        (True, False)
-    """
-    return _judge(error, file) == "transient"
-
-
 def _judge(error: BaseException, file: str | None) -> Literal["transient", "final", "other"]:
     """`final` is of the network too, but of no use to repeat: asked often enough, not there, or not allowed."""
     import aiohttp
@@ -232,45 +217,26 @@ def _describe(error: BaseException) -> str:
     return " ".join(str(link).split()) or type(link).__name__
 
 
-def current_file(stream: IterableDataset) -> str | None:
-    """The file that a stream is reading right now, for messages; `failed_file` is surer where there is an error.
-
-    Returns:
-        Path or URL; None where the stream is not made of files, or is a mix, which reads several at a time.
+def files_of(stream: IterableDataset) -> list[str]:
+    """All files of a stream, each once; empty where it is not made of files.
 
     Example:
         >>> import tempfile, pathlib
         >>> path = pathlib.Path(tempfile.mkdtemp()) / "a.txt"
         >>> _ = path.write_text("one\\ntwo\\n")
         >>> stream = datasets.load_dataset("text", data_files=str(path), split="train", streaming=True)
-        >>> _ = next(iter(stream))
-        >>> current_file(stream) == str(path), files_of(stream) == [str(path)]
-        (True, True)
+        >>> files_of(stream) == [str(path)]
+        True
     """
-    sources = list(_file_sources(stream))
-    if len(sources) != 1 or not sources[0][0]:
-        return None
-    files, state = sources[0]
-    return files[min((state or {}).get("shard_idx", 0), len(files) - 1)]
-
-
-def files_of(stream: IterableDataset) -> list[str]:
-    """All files of a stream, each once; empty where it is not made of files."""
-    return list(dict.fromkeys(file for files, _ in _file_sources(stream) for file in files))
-
-
-# All that follows looks behind datasets' public face.
-
-
-def _file_sources(stream: IterableDataset) -> Iterator[tuple[list[str], dict[str, Any] | None]]:
-    """Files and state of each innermost part of a stream."""
+    files: dict[str, None] = {}
     waiting = [stream._ex_iterable]
     while waiting:
         part = waiting.pop(0)
         inner = [part.ex_iterable] if hasattr(part, "ex_iterable") else getattr(part, "ex_iterables", [])
         waiting.extend(inner)
         if not inner:
-            yield _files_in(getattr(part, "kwargs", {})), getattr(part, "_state_dict", None)
+            files |= dict.fromkeys(_files_in(getattr(part, "kwargs", {})))
+    return list(files)
 
 
 def failed_file(error: BaseException) -> str | None:

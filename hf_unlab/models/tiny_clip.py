@@ -81,9 +81,9 @@ def train_caption_tokenizer(
 def tiny_clip(tokenizer: PreTrainedTokenizerBase | None, image_size: int = 32) -> TransformersDualEncoder:
     """The preset `tiny`: 0.9M weights and a vocabulary.
 
-    Convolutions learn sooner than a vision transformer, and LayerNorm, unlike BatchNorm, allows gradient caching. Layer
-    scale starts at 1: ConvNeXt's 1e-6 is for many layers and long training. Its size is provisional: towers have been
-    compared for speed only, and smaller ones are several times quicker.
+    Convolutions learn sooner than a vision transformer, and LayerNorm, unlike BatchNorm, allows gradient caching.
+    Layer scale starts at 1: ConvNeXt's 1e-6 is for many layers and long training. Its size is provisional: towers have
+    been compared for speed only, and smaller ones are several times quicker.
 
     Args:
         tokenizer: The captions', with a beginning and an end token: see `train_caption_tokenizer`.

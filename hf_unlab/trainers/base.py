@@ -16,7 +16,7 @@ import datasets
 import torch
 from datasets import Dataset, IterableDataset
 from torch import nn
-from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerControl, TrainerState
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput, TrainOutput, rotate_checkpoints
 
 from hf_unlab.data.bad_examples import Check
@@ -273,7 +273,7 @@ class PretrainingTrainer(Trainer):
         model.train(was_training)
         means = sums.means(self.accelerator)
         num_examples = means.pop("_examples", 0.0)
-        if not num_examples:
+        if not num_examples or "loss" not in means:
             raise ValueError(
                 "The held-out data is too little to evaluate on: it gives no example once it is prepared. Raise "
                 "validation_fraction and validation_num_examples, or set eval_strategy to 'no'."
@@ -304,15 +304,16 @@ class PretrainingTrainer(Trainer):
         """
         args = self.args
         resume = args.resume_from_checkpoint if resume_from_checkpoint is None else resume_from_checkpoint
-        with args.main_process_first(desc="looking for checkpoints"):
+        with args.main_process_first(local=args.save_on_each_node, desc="looking for checkpoints"):
             # the other ranks follow when a folder to be overwritten is empty already
             overwrite = args.overwrite_output_dir and args.should_save
             checkpoint = checkpoints.resolve_checkpoint(args.output_dir, resume, overwrite)
+        if len({found and found.name for found in gather_objects(checkpoint)}) > 1:
+            raise ValueError("The processes find different checkpoints: --output_dir must be a folder that all share.")
         self._resume_state = state = checkpoints.read_stream_state(checkpoint) if checkpoint else None
         if checkpoint and state:
-            args.gradient_accumulation_steps = stream_state.accumulation_for(
-                state["micro_batches_per_step"], args.world_size, args.gradient_accumulation_steps
-            )
+            num_micro_batches, given = state["micro_batches_per_step"], args.gradient_accumulation_steps
+            args.gradient_accumulation_steps = stream_state.accumulation_for(num_micro_batches, args.world_size, given)
             self.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
         self._saved_step = self.state.global_step if checkpoint else 0
         if checkpoint and self._saved_step >= args.max_steps:
@@ -323,10 +324,13 @@ class PretrainingTrainer(Trainer):
         self.accelerator.wait_for_everyone()
         if args.should_save:
             checkpoints.claim(Path(args.output_dir), type(self).__name__)
+        if args.eval_strategy != "no":
+            self.held_out()  # a network that fails now costs nothing
+        self._window.clear()
         with self._signals:
             output = super().train(str(checkpoint) if checkpoint else None, trial, ignore_keys_for_eval)
         if any(gather_objects(self._signals.received)):  # behind the last step
-            stopping.exit_stopped(args)
+            stopping.exit_stopped(args, f"{self._save_where_it_stands()} is saved.")
         return output
 
     def _save_where_it_stands(self) -> Path | None:
@@ -357,6 +361,7 @@ class PretrainingTrainer(Trainer):
         window = {
             "loss": self._tr_loss.item(),
             "last_logged": self._globalstep_last_logged,
+            "seconds": self._train_seconds,
             "metrics": self._window.state_dict(),
         }
         parts = gather_objects((self._loader.state_dict(), window))
@@ -375,7 +380,7 @@ class PretrainingTrainer(Trainer):
             return
         windows = self._resume_state["windows"]
         loss, metrics = stream_state.rank_window(windows, self.args.process_index, self.args.world_size)
-        self._globalstep_last_logged = windows[0]["last_logged"]
+        self._globalstep_last_logged, self._train_seconds = windows[0]["last_logged"], windows[0]["seconds"]
         self._tr_loss.fill_(loss)
         for sums in metrics:
             self._window.add({name: tuple(pair) for name, pair in sums.items()})
@@ -388,12 +393,8 @@ class _StreamCallback(TrainerCallback):
     def __init__(self, trainer: PretrainingTrainer) -> None:
         self._trainer = trainer
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_begin(self, *_: Any, **__: Any) -> None:
         self._trainer._restore_window()
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_step_end(self, *_: Any, **__: Any) -> None:
         self._trainer._train_seconds += time.perf_counter() - self._trainer._step_started

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
 import xxhash
 from safetensors import SafetensorError
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, sort_checkpoints
@@ -24,6 +25,7 @@ MANIFEST_NAME = "manifest.json"
 STREAM_STATE_NAME = "stream_state.json"
 RUN_NAME = "run.json"
 HELD_OUT_NAME = "held_out.parquet"
+_NEWEST = (True, "auto", "true", "True")
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -72,6 +74,8 @@ def whole_or_absent(checkpoint: Path, *, is_writer: bool) -> Iterator[None]:
         yield
         if is_writer:
             write_manifest(checkpoint)
+    except (torch.OutOfMemoryError, torch.distributed.DistError):
+        raise
     except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors report a full disk by their own
         if is_writer and checkpoint.is_dir():
             shutil.rmtree(checkpoint, ignore_errors=True)
@@ -169,9 +173,11 @@ def resolve_checkpoint(output_dir: str | Path, resume: str | bool | None, overwr
 
     Args:
         output_dir: The run's folder.
-        resume: `"auto"` or True for the newest whole checkpoint, or none if there is none; a path; or None, which is
-            as "auto" if a signal stopped the run.
+        resume: `"auto"` or True for the newest whole checkpoint, or none if there is none; a path; or None.
         overwrite: Delete the run that the folder holds.
+
+    A run that a signal stopped goes on from its newest whole checkpoint, whatever else is asked: the command that was
+    stopped is the one that is run again.
 
     Returns:
         The checkpoint to resume from, or None for a new run.
@@ -180,14 +186,20 @@ def resolve_checkpoint(output_dir: str | Path, resume: str | bool | None, overwr
         ValueError: The named checkpoint is missing or damaged, or a new run would begin in a folder that holds one.
     """
     folder = Path(output_dir)
-    if resume in (True, "auto", "true", "True") or (resume is None and not overwrite and _was_stopped(folder)):
+    was_stopped = _was_stopped(folder)
+    if was_stopped and (newest := newest_whole_checkpoint(folder)):
+        if overwrite or resume not in (None, *_NEWEST):
+            logger.warning("A signal stopped this run: going on from %s. To begin anew, delete the folder.", newest)
+        return newest
+    if resume in _NEWEST:
         return newest_whole_checkpoint(folder)
     if resume:
         checkpoint = Path(str(resume))
         problem = damage(checkpoint) if checkpoint.is_dir() else "there is no such folder"
         if problem:
             raise ValueError(f"Cannot resume from {checkpoint}: {problem}. 'auto' takes the newest whole checkpoint.")
-        if checkpoint.resolve().parent != folder.resolve() and (folder / RUN_NAME).exists():
+        is_another = checkpoint.resolve().parent != folder.resolve() and (folder / RUN_NAME).exists()
+        if is_another and not was_stopped:
             raise ValueError(f"The folder {folder} holds another run than {checkpoint}; choose another --output_dir.")
         return checkpoint
     previous = [folder / RUN_NAME, *folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"), folder / HELD_OUT_NAME]
@@ -195,7 +207,7 @@ def resolve_checkpoint(output_dir: str | Path, resume: str | bool | None, overwr
         for path in previous:
             # another process may be deleting the same
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
-    elif any(path.exists() for path in previous[:-1]):
+    elif not was_stopped and any(path.exists() for path in previous[:-1]):
         raise ValueError(
             f"The folder {folder} holds another run. Go on with it (--resume_from_checkpoint auto), choose another "
             "--output_dir, or delete its checkpoints and start anew (--overwrite_output_dir)."

@@ -2,14 +2,16 @@
 
 import itertools
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
 
 from hf_unlab.data.bad_examples import Check
+from hf_unlab.data.network import with_retries
 from hf_unlab.data.source_reader import iterate
 from hf_unlab.data.sources import WeightedStream, hold_out
 
@@ -46,8 +48,8 @@ def keep_held_out(
     rows: list[dict[str, Any]] = []
     for source in streams:
         share = max(1, round(num_examples * source.weight / total_weight))
-        good = (example for example in _examples(source) if check is None or check(example) is None)
-        rows += itertools.islice(good, share)
+        read = partial(_first_examples, source, share, check)
+        rows += with_retries(read, lambda: None, reader="the held-out part")
     if not rows:
         raise ValueError(
             "Nothing is held out for evaluation: the data is small and validation_fraction low. Raise "
@@ -59,6 +61,7 @@ def keep_held_out(
     scratch.replace(path)
 
 
-def _examples(source: WeightedStream) -> Iterator[dict[str, Any]]:
-    stream = source.stream
-    return iterate(stream.to_iterable_dataset() if isinstance(stream, Dataset) else stream)
+def _first_examples(source: WeightedStream, num_examples: int, check: Check | None) -> list[dict[str, Any]]:
+    stream = source.stream.to_iterable_dataset() if isinstance(source.stream, Dataset) else source.stream
+    good = (example for example in iterate(stream) if check is None or check(example) is None)
+    return list(itertools.islice(good, num_examples))

@@ -50,8 +50,12 @@ class MetricSums:
         return totals
 
     def means(self, accelerator: Accelerator | None = None) -> dict[str, float]:
-        """Sum over count of each metric, over all ranks if an accelerator is given; where the count is 0, the sum."""
-        return {name: total / max(count, 1) for name, (total, count) in self.totals(accelerator).items()}
+        """Sum over count of each metric, over all ranks if an accelerator is given.
+
+        Where nothing was counted there is no mean; but a name that begins with _ is a sum and nothing else.
+        """
+        totals = self.totals(accelerator).items()
+        return {name: total / max(count, 1) for name, (total, count) in totals if count or name.startswith("_")}
 
     def clear(self) -> None:
         """Begin a new window."""

@@ -4,11 +4,12 @@ All ranks must end at the same step, behind the same checkpoint; so before each 
 are, in the one small reduction that also sums the items of the step.
 """
 
+import contextlib
 import logging
 import os
 import signal
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -44,10 +45,8 @@ class StopSignals:
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "StopSignals":
-        if threading.current_thread() is threading.main_thread():  # Python allows handlers nowhere else
-            for name in _SIGNALS:
-                if number := getattr(signal, name, None):  # Windows has no SIGUSR1
-                    self._before[number] = signal.signal(number, self._receive)
+        self.received = None
+        self._before = {number: signal.signal(number, self._receive) for number in _numbers()}
         return self
 
     def __exit__(
@@ -123,13 +122,15 @@ def stop(
         error: What kept this rank from reading.
     """
     where = f"{checkpoint} resumes there." if checkpoint else "There is no checkpoint: no step had been made."
+    if report.is_stopped:  # it comes first: it may itself have killed what reads the data
+        if error is not None:
+            logger.warning("Data could not be read meanwhile: %s", error)
+        exit_stopped(args, where)
     if error is not None:
         error.add_note(where)
         raise error
     if report.has_failed:
         raise SystemExit(1)  # another rank says why
-    if report.is_stopped:
-        exit_stopped(args, where)
     if args.process_index:
         raise SystemExit(1)
     table = bad_examples_table((source.name, source.tally) for source in progress)
@@ -139,9 +140,30 @@ def stop(
     )
 
 
-def exit_stopped(args: TrainingArguments, where: str = "") -> NoReturn:
+@contextlib.contextmanager
+def behind_training(args: TrainingArguments) -> Iterator[None]:
+    """What a script does with a trained model: nothing is left to save, so a signal ends it at once with its code."""
+
+    def leave(number: int, frame: FrameType | None) -> NoReturn:
+        exit_stopped(args, "All steps are made and saved.")
+
+    before = {number: signal.signal(number, leave) for number in _numbers()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _numbers() -> list[signal.Signals]:
+    # Python allows handlers in the main thread alone, and Windows has no SIGUSR1
+    is_main = threading.current_thread() is threading.main_thread()
+    return [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)] if is_main else []
+
+
+def exit_stopped(args: TrainingArguments, where: str) -> NoReturn:
     """Leave after a signal, with the code that says so."""
-    if args.process_index == 0:
+    if args.should_save:
         mark_stopped(Path(args.output_dir))
         logger.warning("Stopped by a signal. %s Run the same command again to go on.", where)
     raise SystemExit(EXIT_STOPPED)

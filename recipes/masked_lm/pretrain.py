@@ -13,6 +13,7 @@ from hf_unlab.models.text import load_masked_lm, tokenizer_for
 from hf_unlab.settings import DataSettings, FewLabelSettings, TextModelSettings
 from hf_unlab.trainers.checkpoints import resolve_checkpoint
 from hf_unlab.trainers.masked_lm import MaskedLMTrainer, MaskedLMTrainingArguments
+from hf_unlab.trainers.stopping import behind_training
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -39,18 +40,19 @@ def main(argv: list[str] | None = None) -> None:
         trainer = MaskedLMTrainer(model, args, sources, processing_class=tokenizer)
         announce(trainer, sources)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        metrics = trainer.evaluate()
-        trainer.save_model()
-        trainer.save_metrics("eval", metrics)
+        with behind_training(args):
+            metrics = trainer.evaluate()
+            trainer.save_model()
+            trainer.save_metrics("eval", metrics)
 
-        # A loss is not a result: five rows of few-label accuracy are. One process measures them, which outlasts any
-        # barrier's timeout, so the others leave.
-        is_main = trainer.is_world_process_zero()
-        trainer.accelerator.end_training()
-        if is_main:
-            with proof_progress() as on_progress:
-                table = prove_text_encoder(args.output_dir, few_label, sources, on_progress)
-            say(table, args.output_dir)
+            # A loss is not a result: five rows of few-label accuracy are. One process measures them, which outlasts
+            # any barrier's timeout, so the others leave.
+            is_main = trainer.is_world_process_zero()
+            trainer.accelerator.end_training()
+            if is_main:
+                with proof_progress() as on_progress:
+                    table = prove_text_encoder(args.output_dir, few_label, sources, on_progress)
+                say(table, args.output_dir)
 
 
 if __name__ == "__main__":

@@ -16,11 +16,10 @@ from huggingface_hub.errors import OfflineModeIsEnabled
 from hf_unlab.data import network
 from hf_unlab.data.network import (
     NetworkError,
+    _judge,
     bound_network,
-    current_file,
     failed_file,
     files_of,
-    is_transient,
     with_retries,
 )
 from tests.faulty_server import Fault, FaultyServer
@@ -193,13 +192,15 @@ def test_a_cut_local_file_is_no_fault_of_the_network(folder, tmp_path):
     with pytest.raises(EOFError) as caught:
         list(stream)
     assert failed_file(caught.value) == str(cut)
-    assert not is_transient(caught.value, str(cut)) and is_transient(caught.value, "http://host/cut.jsonl.gz")
+    assert (
+        _judge(caught.value, str(cut)) == "other" and _judge(caught.value, "http://host/cut.jsonl.gz") == "transient"
+    )
 
 
 def test_what_is_worth_trying_again():
-    assert is_transient(TimeoutError(), None) and is_transient(ConnectionResetError(), None)
-    assert not is_transient(FileNotFoundError("http://host/a"), "http://host/a")
-    assert not is_transient(OfflineModeIsEnabled(), "hf://datasets/a/b/c.parquet")
+    assert _judge(TimeoutError(), None) == _judge(ConnectionResetError(), None) == "transient"
+    assert _judge(FileNotFoundError("http://host/a"), "http://host/a") != "transient"
+    assert _judge(OfflineModeIsEnabled(), "hf://datasets/a/b/c.parquet") != "transient"
 
 
 @pytest.mark.parametrize("error", [ValueError("mine"), KeyError("mine"), pa.ArrowInvalid("mine"), OSError("mine")])
@@ -223,33 +224,15 @@ def test_the_file_that_failed_is_known_in_a_mix(folder):
         server.choose = lambda request: Fault("status") if request.name == "1.parquet" else None
         with pytest.raises(NetworkError, match=r"Cannot read http://[^/]*/1\.parquet for"):
             TinyReader(mix).read_all()
-    assert current_file(mix) is None and len(files_of(mix)) == 4
+    assert len(files_of(mix)) == 4
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "jsonl.gz", "parquet", "txt", "csv"])
-def test_current_file_follows_the_stream(folder, kind):
+def test_files_are_found_behind_other_stages_and_in_parts(folder, kind):
     files = [str(folder / f"{number}.{kind}") for number in range(2)]
     stream = load_dataset(BUILDERS[kind.split(".")[-1]], data_files=files, split="train", streaming=True)
-    stream = stream.map(dict).filter(bool).select_columns(["text"])
-    assert files_of(stream) == files and current_file(stream) == files[0]
-    seen = [current_file(stream) for _ in stream]
-    assert seen == [files[0]] * NUM_ROWS + [files[1]] * NUM_ROWS
-    assert current_file(stream) == files[1]  # the last one, when all are read
-
-
-def test_current_file_of_parts_and_shuffles(folder):
-    files = [str(folder / f"{number}.parquet") for number in range(2)]
-    stream = load_dataset("parquet", data_files=files, split="train", streaming=True)
-    second = stream.shard(2, 1)
-    assert files_of(second) == files[1:] and current_file(second) == files[1]
-    groups = stream.reshard()
-    assert groups.num_shards == 6 and files_of(groups) == files
-    shuffled = groups.shuffle(seed=0, buffer_size=1, max_buffer_input_shards=1)
-    for row in shuffled:
-        assert current_file(shuffled) == files[row["n"] // NUM_ROWS]
-    state = shuffled.state_dict()
-    shuffled.load_state_dict(state)
-    assert current_file(shuffled) in files
+    assert files_of(stream.map(dict).filter(bool).select_columns(["text"]).reshard()) == files
+    assert files_of(stream.shard(2, 1)) == files[1:]
 
 
 def test_streams_that_are_not_made_of_files():
@@ -257,7 +240,7 @@ def test_streams_that_are_not_made_of_files():
     in_memory = Dataset.from_dict({"n": [1, 2]}).to_iterable_dataset()
     for stream in (generated, in_memory.map(dict)):
         next(iter(stream))
-        assert current_file(stream) is None and files_of(stream) == []
+        assert files_of(stream) == []
 
 
 def test_a_client_of_the_users_stays(monkeypatch):

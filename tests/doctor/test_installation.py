@@ -35,7 +35,7 @@ def test_this_installation_fits():
 
 
 def test_floors_are_the_package_s_own_and_a_local_version_fits(set_versions):
-    set_versions(torch="2.10.1", transformers="5.17.0", datasets="5.0.1+cpu", open_clip_torch="4.0")
+    set_versions(torch="2.10.1", transformers="5.17.0", datasets="5.2.0+cpu", open_clip_torch="4.0")
     findings = list(installation.check_packages())
     status, detail = detail_of("torch", findings)
     assert status == "problem" and "2.10.1" in detail and "-m pip install 'torch>=2.11'" in detail

@@ -38,7 +38,9 @@ def test_clear_begins_a_new_window():
     assert sums.means() == {}
 
 
-def test_nothing_counted_is_zero_and_no_division_by_it():
+def test_where_nothing_was_counted_there_is_no_mean():
     sums = MetricSums(torch.device("cpu"))
     sums.add({"a": (0.0, 0)})
-    assert sums.means() == {"a": 0.0}
+    assert sums.means() == {}  # zero would look like a perfect loss
+    sums.add({"_sum": (3.0, 0)})
+    assert sums.means() == {"_sum": 3.0}

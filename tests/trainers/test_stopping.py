@@ -11,8 +11,8 @@ from datasets import IterableDataset
 
 from hf_unlab.testing import tiny_stream
 from hf_unlab.trainers.checkpoints import damage
-from hf_unlab.trainers.stopping import EXIT_STOPPED
-from tests.trainers.helpers import TEXTS, At, assert_same_weights, losses, make_trainer
+from hf_unlab.trainers.stopping import EXIT_STOPPED, behind_training
+from tests.trainers.helpers import TEXTS, At, assert_same_weights, losses, make_trainer, stop
 
 
 def send(number, control):
@@ -55,6 +55,39 @@ def test_a_signal_at_the_last_step_is_obeyed_too(tmp_path):
     trainer = make_trainer(tmp_path, callbacks=[At(12, partial(send, signal.SIGTERM))])
     assert train(trainer) == EXIT_STOPPED
     assert train(make_trainer(tmp_path)) == 0
+
+
+@pytest.mark.parametrize("resume", ["auto", "PATH", "overwrite"])
+def test_whatever_the_command_says_it_goes_on_when_it_is_run_again(tmp_path, resume):
+    make_trainer(tmp_path / "other", max_steps=3).train()
+    settings = {
+        "auto": {"resume_from_checkpoint": "auto"},
+        "PATH": {"resume_from_checkpoint": str(tmp_path / "other" / "checkpoint-3")},
+        "overwrite": {"overwrite_output_dir": True},
+    }[resume]
+    run = tmp_path / "run"
+    assert train(make_trainer(run, callbacks=[At(7, partial(send, signal.SIGTERM))], **settings)) == EXIT_STOPPED
+    again = make_trainer(run, callbacks=[At(8, stop)], **settings)
+    again.train()
+    assert again.state.global_step == 8 and (run / "checkpoint-7").exists()  # the next step, not the first
+
+
+def test_a_trainer_that_was_stopped_can_be_used_again(tmp_path):
+    whole = make_trainer(tmp_path / "whole")
+    whole.train()
+    trainer = make_trainer(tmp_path / "cut", callbacks=[At(6, partial(send, signal.SIGTERM))])
+    assert train(trainer) == EXIT_STOPPED
+    assert train(trainer, resume_from_checkpoint="auto") == 0
+    assert losses(trainer) == losses(whole)
+
+
+def test_behind_training_a_signal_ends_the_script_at_once(tmp_path):
+    trainer = make_trainer(tmp_path)
+    trainer.train()
+    with pytest.raises(SystemExit) as stopped, behind_training(trainer.args):
+        send(signal.SIGUSR1, None)
+    assert stopped.value.code == EXIT_STOPPED
+    assert make_trainer(tmp_path).train().global_step == 12  # nothing to train, and the rest of the script can be run
 
 
 def test_a_signal_before_the_first_step_leaves_nothing_and_the_command_starts_anew(tmp_path):
