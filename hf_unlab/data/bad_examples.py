@@ -1,12 +1,16 @@
 """Examples that nothing can be learnt from: skipped, counted by reason, never hidden."""
 
+import logging
 import reprlib
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
+
+logger = logging.getLogger(__name__)
 
 Example = dict[str, Any]
 Check = Callable[[Example], str | None]
+Decode = Callable[[Example], Example]
 
 _NUM_NAMED, _REASON_LENGTH = 3, 40
 _SHORTENER = reprlib.Repr()
@@ -85,6 +89,20 @@ class Tally:
         self.num_read += state["num_read"]
         self.reasons.update(state["reasons"])
         self.first = [*self.first, *state["first"]][:_NUM_NAMED]
+
+
+def good_examples(examples: Iterable[Example], decode: Decode | None) -> Iterator[tuple[Example, Example]]:
+    """Each example that can be decoded, as it was and decoded; the others are named in a warning.
+
+    Args:
+        examples: Undecoded examples.
+        decode: Raises BadExample; None leaves all as they are.
+    """
+    for example in examples:
+        try:
+            yield example, decode(example) if decode else example
+        except BadExample as bad:
+            logger.warning("Left out of the held-out examples (%s): %s", bad, _shortened(example))
 
 
 def bad_examples_table(tallies: Iterable[tuple[str, Tally]]) -> str:

@@ -1,10 +1,11 @@
 """Hashes that depend on content alone: the same on every machine, in every process, in any order."""
 
 import hashlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from hf_unlab.data.cells import cell_bytes
 
 _HASH_BITS = 64
 
@@ -27,17 +28,16 @@ def content_hash(value: str | bytes | dict[str, Any]) -> int:
         >>> content_hash("abc") == content_hash("abd")
         False
     """
-    if isinstance(value, dict) and (value.get("bytes") is not None or value.get("path")):
-        value = value["bytes"] if value.get("bytes") is not None else Path(value["path"]).read_bytes()
-    if isinstance(value, str):
+    content = cell_bytes(value) if isinstance(value, dict) else value
+    if isinstance(content, str):
         # surrogates occur in scraped text; they must hash, not raise
-        value = value.encode("utf-8", errors="surrogatepass")
-    if not isinstance(value, bytes):
+        content = content.encode("utf-8", errors="surrogatepass")
+    if not isinstance(content, bytes):
         raise ValueError(
             f"Cannot hash a {type(value).__name__}: give text, bytes or an undecoded cell with 'bytes' or 'path' "
             "(`stream.decode(False)` keeps images and audio undecoded)."
         )
-    return int.from_bytes(hashlib.blake2b(value, digest_size=_HASH_BITS // 8).digest(), "big")
+    return int.from_bytes(hashlib.blake2b(content, digest_size=_HASH_BITS // 8).digest(), "big")
 
 
 def hash_fraction(value: str | bytes | dict[str, Any]) -> float:

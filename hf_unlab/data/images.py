@@ -12,12 +12,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import numpy as np
 import torch
 from PIL import ExifTags, Image, ImageOps
 
-from hf_unlab.data.bad_examples import BadExample
+from hf_unlab.data.bad_examples import BadExample, Example
+from hf_unlab.data.cells import cell_bytes, read_file
 
 MAX_PIXELS = 89_478_485  # where Pillow begins to warn of a decompression bomb: 256 MiB of RGB
 # The mean and standard deviation of CLIP's training images (https://huggingface.co/papers/2103.00020, its code).
@@ -70,19 +70,15 @@ def decode_image(cell: Any, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
 
 
 def _read(cell: Any) -> bytes:
-    if isinstance(cell, dict):
-        cell = cell.get("bytes") if cell.get("bytes") is not None else cell.get("path")
-    if cell is None or (isinstance(cell, str) and not cell):
+    try:
+        if isinstance(cell, dict):
+            cell = cell_bytes(cell)
+        elif isinstance(cell, str | Path) and cell:
+            cell = read_file(cell)
+    except (FileNotFoundError, IsADirectoryError):
+        raise BadExample("missing file") from None
+    if cell is None or cell == "":
         raise BadExample("missing")
-    if isinstance(cell, str | Path):
-        try:
-            if "://" in str(cell):  # on the Hub, say, or inside an archive
-                with fsspec.open(str(cell), "rb") as file:
-                    cell = file.read()
-            else:
-                cell = Path(cell).read_bytes()
-        except (FileNotFoundError, IsADirectoryError):
-            raise BadExample("missing file") from None
     if not isinstance(cell, bytes):
         raise BadExample(f"{type(cell).__name__} instead of an image")
     if not cell:
@@ -131,6 +127,16 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.clip(values_HW * (255 / white), 0, 255).round().astype(np.uint8))
 
 
+def decode_example(example: Example, *, column: str = "image", max_pixels: int = MAX_PIXELS) -> Example:
+    """An example with its image decoded; the `decode` of readers of images.
+
+    Example:
+        >>> decode_example({"image": Image.new("L", (2, 2)), "text": "grey"})["image"].mode
+        'RGB'
+    """
+    return {**example, column: decode_image(example[column], max_pixels=max_pixels)}
+
+
 @dataclass(frozen=True)
 class TrainTransform:
     """A random crop, resized to a square, normalised. The defaults are mild, as CLIP's are.
@@ -145,6 +151,7 @@ class TrainTransform:
         flip_probability: Share of the images that are mirrored left to right.
         mean: Of each channel, subtracted.
         std: Of each channel, divided by.
+        interpolation: Pillow's name of it, "bicubic" or another.
 
     Raises:
         ValueError: A setting is out of its range.
@@ -161,9 +168,10 @@ class TrainTransform:
     flip_probability: float = 0.0
     mean: Colour = CLIP_MEAN
     std: Colour = CLIP_STD
+    interpolation: str = "bicubic"
 
     def __post_init__(self) -> None:
-        _check_output(self.size, self.mean, self.std)
+        _check_output(self.size, self.mean, self.std, self.interpolation)
         if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1] <= 1:
             raise ValueError(f"scale must be two shares of the area, 0 < least <= greatest <= 1, not {self.scale}.")
         if len(self.ratio) != 2 or not 0 < self.ratio[0] <= self.ratio[1] < float("inf"):
@@ -182,7 +190,7 @@ class TrainTransform:
             (3, size, size) float32.
         """
         area, ratio, left, top, flip = rng.random(5).tolist()
-        square = _resize(image, self._crop(image.size, area, ratio, left, top), self.size)
+        square = _resize(image, self._crop(image.size, area, ratio, left, top), self.size, self.interpolation)
         if flip < self.flip_probability:
             square = square.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         return _normalise(square, self.mean, self.std)
@@ -204,6 +212,9 @@ class EvalTransform:
         size: Side of the result in pixels.
         mean: Of each channel, subtracted.
         std: Of each channel, divided by.
+        interpolation: Pillow's name of it, "bicubic" or another.
+        resize_mode: "shortest" as above; "squash" brings both sides to the size; "longest" keeps the whole image in
+            its shape and lays it on black.
 
     Raises:
         ValueError: A setting is out of its range.
@@ -217,9 +228,13 @@ class EvalTransform:
     size: int = 224
     mean: Colour = CLIP_MEAN
     std: Colour = CLIP_STD
+    interpolation: str = "bicubic"
+    resize_mode: str = "shortest"
 
     def __post_init__(self) -> None:
-        _check_output(self.size, self.mean, self.std)
+        _check_output(self.size, self.mean, self.std, self.interpolation)
+        if self.resize_mode not in ("shortest", "squash", "longest"):
+            raise ValueError(f"resize_mode must be shortest, squash or longest, not {self.resize_mode!r}.")
 
     def __call__(self, image: Image.Image) -> torch.Tensor:
         """Resize, crop and normalise an RGB picture.
@@ -227,14 +242,26 @@ class EvalTransform:
         Returns:
             (3, size, size) float32.
         """
-        side = min(image.size)
-        x, y = (image.width - side) / 2, (image.height - side) / 2
-        return _normalise(_resize(image, (x, y, x + side, y + side), self.size), self.mean, self.std)
+        if self.resize_mode == "longest":
+            filters = Image.Resampling[self.interpolation.upper()]
+            square = ImageOps.pad(image, (self.size, self.size), filters, "black")
+        else:
+            box = (0, 0, *image.size) if self.resize_mode == "squash" else _central_square(*image.size)
+            square = _resize(image, box, self.size, self.interpolation)
+        return _normalise(square, self.mean, self.std)
 
 
-def _resize(image: Image.Image, box: Box, size: int) -> Image.Image:
+def _central_square(width: int, height: int) -> Box:
+    side = min(width, height)
+    x, y = (width - side) / 2, (height - side) / 2
+    return x, y, x + side, y + side
+
+
+def _resize(image: Image.Image, box: Box, size: int, interpolation: str) -> Image.Image:
     # Pillow crops, filters and resizes at once, with fractions of pixels: a quarter of torchvision's time at 64 pixels
-    return image.resize((size, size), Image.Resampling.BICUBIC, box=box, reducing_gap=_REDUCING_GAP)
+    resampling = Image.Resampling[interpolation.upper()]
+    gap = None if interpolation == "nearest" else _REDUCING_GAP
+    return image.resize((size, size), resampling, box=box, reducing_gap=gap)
 
 
 def _normalise(image: Image.Image, mean: Colour, std: Colour) -> torch.Tensor:
@@ -251,7 +278,9 @@ def _affine(mean: Colour, std: Colour) -> tuple[np.ndarray, np.ndarray]:
     return np.float32(1 / (255 * std_C11)), np.float32(-mean_C11 / std_C11)
 
 
-def _check_output(size: int, mean: Colour, std: Colour) -> None:
+def _check_output(size: int, mean: Colour, std: Colour, interpolation: str) -> None:
+    if interpolation.upper() not in Image.Resampling.__members__:
+        raise ValueError(f"interpolation must be bicubic, bilinear or another of Pillow's, not {interpolation!r}.")
     if size < 1:
         raise ValueError(f"size must be a number of pixels above 0, not {size}.")
     if len(mean) != 3 or len(std) != 3 or not all(value > 0 for value in std):

@@ -16,7 +16,7 @@ import torch
 from datasets import IterableDataset
 from torch.utils.data import DataLoader, get_worker_info
 
-from hf_unlab.data.bad_examples import Example, Tally
+from hf_unlab.data.bad_examples import Decode, Example, Tally, good_examples
 from hf_unlab.data.network import bound_network
 from hf_unlab.data.readers import ReaderPlan, check_num_readers
 from hf_unlab.data.source_reader import iterate
@@ -171,6 +171,7 @@ class EvalLoader:
         stream: Prepared examples, the same on every rank.
         collate: Makes batch k from its examples.
         batch_size: Examples a batch; the last may be smaller.
+        decode: Makes an example whole; those that cannot be decoded are left out, with a warning.
         rank: This process.
         world_size: Processes.
         num_workers: Worker processes of this rank.
@@ -183,12 +184,13 @@ class EvalLoader:
         collate: Collator,
         batch_size: int,
         *,
+        decode: Decode | None = None,
         rank: int = 0,
         world_size: int = 1,
         num_workers: int = 0,
         **loader_options: Any,
     ) -> None:
-        self._made = _MadeOnce(stream, collate, batch_size, rank, world_size)
+        self._made = _MadeOnce(stream, collate, batch_size, decode, rank, world_size)
         self._num_workers, self._loader_options = num_workers, loader_options
 
     def __iter__(self) -> Iterator[Batch]:
@@ -230,9 +232,15 @@ class _Made(torch.utils.data.IterableDataset):
 
 class _MadeOnce(torch.utils.data.IterableDataset):
     def __init__(
-        self, stream: IterableDataset, collate: Collator, batch_size: int, rank: int, world_size: int
+        self,
+        stream: IterableDataset,
+        collate: Collator,
+        batch_size: int,
+        decode: Decode | None,
+        rank: int,
+        world_size: int,
     ) -> None:
-        self.stream, self.collate, self.batch_size = stream, collate, batch_size
+        self.stream, self.collate, self.batch_size, self.decode = stream, collate, batch_size, decode
         self.rank, self.world_size = rank, world_size
 
     def __iter__(self) -> Iterator[Batch]:
@@ -242,8 +250,10 @@ class _MadeOnce(torch.utils.data.IterableDataset):
             batch = list(itertools.islice(examples, self.batch_size))
             if not batch:
                 return
-            if k % self.world_size == self.rank and k // self.world_size % num_workers == worker:
-                yield self.collate(batch, k)
+            if k % self.world_size != self.rank or k // self.world_size % num_workers != worker:
+                continue
+            if decoded := [example for _, example in good_examples(batch, self.decode)]:
+                yield self.collate(decoded, k)
 
 
 def _worker() -> tuple[int, int]:

@@ -8,15 +8,17 @@ from typing import Any
 import numpy as np
 from datasets import IterableDataset
 
-from hf_unlab.data.bad_examples import Check, Example, Tally
+from hf_unlab.data.bad_examples import Check, Decode, Example, Tally
 from hf_unlab.data.hashing import derive_seed
 from hf_unlab.data.network import with_retries
 from hf_unlab.data.sharding import shard
 from hf_unlab.data.shuffling import shuffle_blocks
-from hf_unlab.data.source_reader import Decode, SourceReader
+from hf_unlab.data.source_reader import SourceReader
 from hf_unlab.data.sources import WeightedStream
 
 _DRAWN_TOGETHER = 1024
+# A distinct batch leaves the tail of an epoch unread: an eighth of it on average, if it is only four batches long.
+LEAST_DISTINCT_BATCHES = 4
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,9 @@ class ReaderPlan:
         seed: With the epoch and the reader's number it decides all order.
         check: Says why a raw example is bad, or None; bad ones are skipped and counted.
         decode: Makes a training example whole as it is handed out; raises BadExample to skip it.
+        is_distinct: No example is twice in a batch, nor in the batches of several readers, as contrastive losses need
+            it: a batch never spans the end of a source's epoch, of which it leaves a tail of less than a batch unread,
+            and each reader has the same examples in all epochs.
         network_retries: How often a request over the network, and then a file, is tried again.
         network_timeout_seconds: The longest wait for the next bytes.
 
@@ -52,6 +57,7 @@ class ReaderPlan:
     seed: int = 0
     check: Check | None = None
     decode: Decode | None = None
+    is_distinct: bool = False
     network_retries: int = 5
     network_timeout_seconds: float = 60.0
 
@@ -66,8 +72,10 @@ class ReaderPlan:
                 partial(self.open_pass, reader, number, tally=tally),
                 tally,
                 decode=self.decode,
-                least=share * self.batch_size,
-                reader=name,
+                least=share * self.batch_size * (LEAST_DISTINCT_BATCHES if self.is_distinct else 1),
+                is_distinct=self.is_distinct,
+                reader=reader,
+                num_readers=self.num_readers,
                 source=self.streams[number].name,
             )
             sources.append(source)
@@ -78,7 +86,8 @@ class ReaderPlan:
         """One reader's finite stream of one source in one epoch, made anew because `map` cannot see `set_epoch`."""
         stream = self.streams[number].stream
         seed = derive_seed(self.seed, epoch, number)
-        part = shard(stream, num_shards=self.num_readers, index=reader, seed=seed)
+        parts_seed = derive_seed(self.seed, number) if self.is_distinct else None
+        part = shard(stream, num_shards=self.num_readers, index=reader, seed=seed, parts_seed=parts_seed)
         order_seed = derive_seed(self.seed, epoch, number, reader)
         shuffled = shuffle_blocks(part, self.block_size, order_seed, keep=tally.accepts if tally else None)
         prepared = self.prepare(shuffled) if self.prepare else shuffled
@@ -95,7 +104,7 @@ class Reader:
     Args:
         sources: One reader's part of each source.
         shares: Their shares of the examples, which sum to 1.
-        batch_size: Examples in a batch; a batch may span the end of a source's epoch.
+        batch_size: Examples in a batch; unless its sources are distinct, it may span the end of an epoch.
         seed: Draws the sources: the n-th example's source depends on this, n and the shares alone.
         name: For messages.
         network_retries: How often a batch is read again after the network has failed.
@@ -134,7 +143,8 @@ class Reader:
 
     def _read_batch(self) -> tuple[list[Example], list[int]]:
         numbers = [self._draw() for _ in range(self._batch_size)]
-        return [self._sources[number].next_example() for number in numbers], numbers
+        examples = [iter(source.next_examples(numbers.count(n))) for n, source in enumerate(self._sources)]
+        return [next(examples[number]) for number in numbers], numbers
 
     def _draw(self) -> int:
         block, place = divmod(self._num_examples, _DRAWN_TOGETHER)
@@ -156,15 +166,15 @@ class Reader:
             source.load_state_dict(source_state)
 
 
-def default_num_readers(world_size: int, num_workers: int) -> int:
-    """The smallest multiple of ranks x workers that is at least 8.
+def default_num_readers(world_size: int, num_workers: int, at_least: int = 8) -> int:
+    """The smallest multiple of ranks x workers that is at least 8, or what is asked for.
 
     Example:
         >>> default_num_readers(1, 0), default_num_readers(3, 2), default_num_readers(8, 4)
         (8, 12, 32)
     """
     places = world_size * max(1, num_workers)
-    return places * -(-8 // places)
+    return places * -(-at_least // places)
 
 
 def check_num_readers(num_readers: int, world_size: int, num_workers: int) -> None:

@@ -67,7 +67,9 @@ def spread(stream: IterableDataset | Dataset, num_readers: int, name: str = "dat
     return stream
 
 
-def shard(stream: IterableDataset | Dataset, *, num_shards: int, index: int, seed: int) -> IterableDataset:
+def shard(
+    stream: IterableDataset | Dataset, *, num_shards: int, index: int, seed: int, parts_seed: int | None = None
+) -> IterableDataset:
     """One reader's part of a source, in an order drawn from the seed.
 
     A map-style data set is permuted as a whole, then cut. A stream is cut by its own shards (files, row groups), each
@@ -78,7 +80,9 @@ def shard(stream: IterableDataset | Dataset, *, num_shards: int, index: int, see
         stream: The whole source.
         num_shards: Parts to cut into; together they hold every example once.
         index: Which part, from 0.
-        seed: The same for all parts; another one for each epoch.
+        seed: Decides the order; the same for all parts, another one for each epoch.
+        parts_seed: Decides which examples are in which part. By default `seed`, so that it changes from epoch to
+            epoch; the same for all epochs, an example is always in the same part.
 
     Returns:
         The part, as a stream. Its `epoch` orders its shards: `map` forgets it, so set it again on what is made of it.
@@ -89,13 +93,14 @@ def shard(stream: IterableDataset | Dataset, *, num_shards: int, index: int, see
         [[0, 3, 4], [1, 2, 5]]
     """
     if isinstance(stream, Dataset):
-        return _permuted_part(stream, num_shards, index, seed)
+        return _permuted_part(stream, num_shards, index, seed, parts_seed)
     groups = _groups_of(stream, num_shards)
     num_turns = num_shards // groups
     group, turn = divmod(index, num_turns)
     part = stream.shard(groups, group) if groups > 1 else copy.copy(stream)
     if num_turns > 1:
         part = part.filter(partial(_is_turn, num_turns=num_turns, turn=turn), with_indices=True)
+        seed = seed if parts_seed is None else parts_seed  # turns go by number, so another order is another part
     # A stream's epoch alone orders its shards; `shuffle` would also pass each example through a buffer, 0.1 ms each
     part.set_epoch(0 if _is_cut_by_number(stream) else derive_seed(seed, group))
     return part
@@ -128,9 +133,12 @@ def _is_turn(_: dict[str, Any], index: int, *, num_turns: int, turn: int) -> boo
     return (index + index // num_turns) % num_turns == turn
 
 
-def _permuted_part(data: Dataset, num_parts: int, index: int, seed: int) -> IterableDataset:
+def _permuted_part(data: Dataset, num_parts: int, index: int, seed: int, parts_seed: int | None) -> IterableDataset:
     bounds = np.linspace(0, len(data), num_parts + 1).astype(np.int64)
-    order = np.random.default_rng(seed).permutation(len(data))[bounds[index] : bounds[index + 1]].copy()
+    whole = np.random.default_rng(seed if parts_seed is None else parts_seed).permutation(len(data))
+    order = whole[bounds[index] : bounds[index + 1]].copy()
+    if parts_seed is not None:
+        np.random.default_rng((seed, index)).shuffle(order)
     part = data.select(order, keep_in_memory=True)
     # a resume skips inside one of these, so that it is short however long the part
     return part.to_iterable_dataset(num_shards=max(1, min(64, len(part) // 1000)))

@@ -5,9 +5,7 @@ from typing import Any
 
 from datasets import IterableDataset
 
-from hf_unlab.data.bad_examples import BadExample, Example, Tally, bad_examples_table
-
-Decode = Callable[[Example], Example]
+from hf_unlab.data.bad_examples import BadExample, Decode, Example, Tally, bad_examples_table
 
 
 class SourceReader:
@@ -18,8 +16,10 @@ class SourceReader:
         tally: Counts the examples read and skipped.
         decode: Makes an example whole as it is handed out (an image from its bytes); raises BadExample to skip it.
         least: Examples that a pass must yield.
-        reader: The reader's name, for messages.
-        source: The source's.
+        is_distinct: Examples asked for together are of one pass; a tail that is too short for them is left out.
+        reader: Number of the reader, for messages.
+        num_readers: Readers in all, for messages.
+        source: The source's name.
     """
 
     _stream: IterableDataset
@@ -32,27 +32,39 @@ class SourceReader:
         *,
         decode: Decode | None = None,
         least: float = 1,
-        reader: str = "",
+        is_distinct: bool = False,
+        reader: int = 0,
+        num_readers: int = 1,
         source: str = "",
     ) -> None:
         self._open_pass, self._tally, self._decode = open_pass, tally, decode
-        self._least, self._reader, self._source = least, reader, source
+        self._least, self._is_distinct = least, is_distinct
+        self._reader, self._num_readers, self._source = reader, num_readers, source
         self._epoch = self._num_in_pass = self._num_examples = 0
         self._state: dict[str, Any] | None = None
         self._open(None)
 
-    def next_example(self) -> Example:
-        """The next good example.
+    def next_examples(self, num_examples: int) -> list[Example]:
+        """The next good examples.
 
         Raises:
             ValueError: A whole pass yields too few.
         """
-        self._state = None
-        while True:
-            example = next(self._iterator, None)
-            if example is None:
-                self._start_next_pass()
+        examples: list[Example] = []
+        while len(examples) < num_examples:
+            example = self._next_of_pass()
+            if example is not None:
+                examples.append(example)
                 continue
+            self._start_next_pass(num_examples if self._is_distinct else 1)
+            if self._is_distinct:
+                self._num_examples -= len(examples)
+                examples.clear()
+        return examples
+
+    def _next_of_pass(self) -> Example | None:
+        self._state = None
+        for example in self._iterator:
             if self._decode:
                 try:
                     example = self._decode(example)
@@ -62,6 +74,7 @@ class SourceReader:
             self._num_in_pass += 1
             self._num_examples += 1
             return example
+        return None
 
     def state_dict(self) -> dict[str, Any]:
         """Where it stands, as JSON.
@@ -94,19 +107,28 @@ class SourceReader:
             self._stream.load_state_dict(stream_state)
         self._iterator = iterate(self._stream)
 
-    def _start_next_pass(self) -> None:
-        if self._num_in_pass < self._least:
+    def _start_next_pass(self, num_together: int) -> None:
+        least = max(self._least, num_together)
+        if self._num_in_pass < least:
             table = bad_examples_table([(self._source, self._tally)])
             raise ValueError(
-                f"Too little data: reader {self._reader} finds {self._num_in_pass} training examples in a whole epoch "
-                f"of {self._source!r}, fewer than its share of one batch ({self._least:.3g}). Give more data or fewer "
-                "readers (num_readers), smaller batches (per_device_train_batch_size) or shorter sequences "
-                "(sequence_length)." + (f"\n{table}" if table else "")
+                f"Too little data: reader {self._reader} of {self._num_readers} finds {self._num_in_pass} training "
+                f"examples in a whole epoch of {self._source!r}, fewer than {self._what_is_least()} ({least:.3g}). "
+                + self._advice(least)
+                + (f"\n{table}" if table else "")
             )
         self._epoch += 1
         self._num_in_pass = 0
         self._tally.start_pass()
         self._open(None)
+
+    def _what_is_least(self) -> str:
+        return "four times its share of a batch" if self._is_distinct else "its share of one batch"
+
+    def _advice(self, least: float) -> str:
+        enough = int(self._num_readers * self._num_in_pass / least)
+        readers = f"fewer readers (num_readers={enough}), " if 0 < enough < self._num_readers else ""
+        return f"Give more data, {readers}smaller batches (per_device_train_batch_size) or shorter sequences."
 
 
 def iterate(stream: IterableDataset) -> Iterator[Example]:

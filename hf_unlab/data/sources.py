@@ -11,6 +11,7 @@ import datasets
 from datasets import Dataset, IterableDataset
 
 from hf_unlab.data import builtin
+from hf_unlab.data.cells import cell_bytes, is_cell
 from hf_unlab.data.hashing import hash_fraction
 
 BUILTIN_PREFIX = "builtin:"
@@ -82,7 +83,7 @@ def open_stream(source: Source, required_columns: Sequence[str] = ()) -> Iterabl
         required_columns: Columns that must be there (after `source.columns` is applied).
 
     Returns:
-        A `datasets.IterableDataset`; nothing but its first example has been read.
+        A `datasets.IterableDataset`, images and audio undecoded; nothing but its first example has been read.
 
     Raises:
         ValueError: The source cannot be found or read, is empty, or lacks a column.
@@ -96,7 +97,7 @@ def open_stream(source: Source, required_columns: Sequence[str] = ()) -> Iterabl
     """
     hint = ""
     try:
-        stream = _load(source)
+        stream = undecoded(_load(source))
         hint = "; is a file empty, cut short, or of another format?"
         first = next(iter(stream.take(1)), None)
     except (ValueError, OSError, EOFError, RuntimeError, StopIteration, datasets.exceptions.DatasetsError) as error:
@@ -106,6 +107,29 @@ def open_stream(source: Source, required_columns: Sequence[str] = ()) -> Iterabl
     if first is None:
         raise ValueError(f"The source {source.label!r} (split {source.split!r}) is empty: it has no example at all.")
     return _rename(stream, source, first, required_columns)
+
+
+def undecoded(stream: IterableDataset | Dataset) -> IterableDataset | Dataset:
+    """Leave images and audio as their bytes or paths, so that order and splits cost no decoding.
+
+    Args:
+        stream: Any data; a stream whose features nobody knows stays as it is.
+
+    Example:
+        >>> cell = {"bytes": b"\x89PNG...", "path": None}
+        >>> images = Dataset.from_list([{"image": cell}]).cast_column("image", datasets.Image())
+        >>> undecoded(images)[0]["image"] == cell
+        True
+    """
+    features = stream.features or {}
+    decodes = [column for column, feature in features.items() if getattr(feature, "decode", False)]
+    if not decodes:
+        return stream
+    if isinstance(stream, IterableDataset):
+        return stream.decode(False)
+    for column in decodes:
+        stream = stream.cast_column(column, replace(features[column], decode=False))
+    return stream
 
 
 def _rename(
@@ -210,8 +234,13 @@ def _belongs(example: dict[str, Any], *, column: str, fraction: float, held_out:
     if column not in example:
         raise ValueError(f"Cannot hold out by the column {column!r}: the columns are {sorted(example)}.")
     value = example[column]
-    is_empty_cell = isinstance(value, dict) and value.get("bytes") is None and not value.get("path")
-    if value is None or is_empty_cell or isinstance(value, int | float | list):
+    if isinstance(value, list) and value:  # several captions: the first decides
+        value = value[0]
+    try:
+        value = cell_bytes(value) if is_cell(value) else value
+    except (FileNotFoundError, IsADirectoryError):
+        value = None
+    if value is None or isinstance(value, int | float | list):
         return not held_out  # nothing to hash: a bad example, which the readers of the training part count and skip
     return (hash_fraction(value) < fraction) == held_out
 
@@ -266,7 +295,9 @@ def open_streams(data: Data | Sequence[Data], required_columns: Sequence[str]) -
         elif isinstance(item, Dataset | IterableDataset):
             if isinstance(item, Dataset) and item.format["type"] == "custom":
                 raise ValueError("The data has a set_transform, which readers cannot follow; use map instead.")
-            item = item.with_format(None)  # what another library would be handed is of no use to the readers
+            item = undecoded(
+                item.with_format(None)
+            )  # what another library would be handed is of no use to the readers
             columns = item.column_names or list(next(iter(item.take(1)), {}))
             if not columns:
                 raise ValueError(f"The data (number {number}) is empty: it has no example at all.")

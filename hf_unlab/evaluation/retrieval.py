@@ -166,6 +166,30 @@ def recall_at(
     }
 
 
+def retrieval_metrics(image_ND: Features, text_ND: Features, captions: Sequence[Hashable]) -> dict[str, float]:
+    """What an evaluation during training says of held-out pairs.
+
+    Args:
+        image_ND: (N, D); row i belongs to row i of the texts.
+        text_ND: (N, D).
+        captions: As in `recall_at`.
+
+    Returns:
+        `recall_at` 1, 5 and 10; `mean_recall`, the mean of those six; and `feature_spread` of each side (from 2 pairs
+        on), such as `image_mean_cosine`.
+
+    Example:
+        >>> retrieval_metrics(np.eye(4), np.eye(4), "abcd")["mean_recall"]
+        1.0
+    """
+    recalls = recall_at(image_ND, text_ND, captions=captions)
+    metrics = {**recalls, "mean_recall": sum(recalls.values()) / len(recalls)}
+    for side, features_ND in (("image", image_ND), ("text", text_ND)):
+        if len(features_ND) > 1:
+            metrics |= {f"{side}_{name}": value for name, value in feature_spread(features_ND).items()}
+    return metrics
+
+
 def zero_shot_accuracy(
     image_ND: Features, class_CD: Features, labels: Sequence[int] | np.ndarray, k: int = 1
 ) -> float:

@@ -1,14 +1,21 @@
-"""The middle of gradient caching: gradients of a contrastive loss with respect to features without a graph.
+"""Gradient caching (GradCache; Gao et al. 2021, https://huggingface.co/papers/2101.06983): the gradients of one large
+contrastive batch at the memory of a small one.
 
 Legend: B pairs of this rank, D features.
 """
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from hf_unlab.losses.contrastive import GatheredFeatures, precise_dtype
+
+Features = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor | None]
+Encode = Callable[[Any], Features]
+Gather = Callable[[torch.Tensor, torch.Tensor], GatheredFeatures]
 
 
 @dataclass(frozen=True)
@@ -36,14 +43,9 @@ def cached_feature_gradients(
     logit_scale: torch.Tensor,
     logit_bias: torch.Tensor | None,
     loss_fn: Callable[..., torch.Tensor],
-    gather: Callable[[torch.Tensor, torch.Tensor], GatheredFeatures] | None = None,
+    gather: Gather | None = None,
 ) -> FeatureGradients:
-    """The middle of gradient caching (GradCache; Gao et al. 2021, https://huggingface.co/papers/2101.06983).
-
-    First encode every chunk of the step without a graph and join the features; this finds the gradients of the whole
-    step with respect to them. Then encode every chunk again, now with a graph and the same random numbers, and go back
-    through it from its rows of the gradients. That gives the gradients of the whole batch at the memory of one chunk.
-    Gradients of scale and bias belong to the step: go back through them once, not with every chunk.
+    """The gradients of a whole step with respect to features that have no graph; the middle of `CachedBatch`.
 
     Args:
         image_BD: Features of all images of this rank's step; a graph behind them is not followed.
@@ -75,3 +77,102 @@ def cached_feature_gradients(
     typed = [gradient.to(tensor.dtype) for gradient, tensor in zip(gradients, inputs, strict=True)]
     image, text, scale, bias = typed if logit_bias is not None else (*typed, None)
     return FeatureGradients(loss_sum.detach(), image, text, scale, bias)
+
+
+class CachedBatch:
+    """A contrastive batch in chunks, each encoded twice; its gradients are those of the whole batch, exactly.
+
+    At first every chunk is encoded without a graph, and the loss of all features gives the gradients with respect to
+    them. Then `next_loss` encodes a chunk again, now with a graph and the same random numbers (torch's, of the CPU and
+    of the current accelerator), and goes back from its rows of those gradients.
+
+    Args:
+        encode: From a chunk to unit-norm image features, text features, logit scale (exponentiated) and logit bias or
+            None; the wrapped model's forward, so that DDP and autocast see it. No BatchNorm: chunks must not depend on
+            one another.
+        chunks: All chunks of this rank; as many on every rank.
+        loss_fn: As in `cached_feature_gradients`.
+        gather: As in `cached_feature_gradients`.
+
+    Example:
+        >>> from hf_unlab.losses.contrastive import info_nce_loss
+        >>> towers, scale = torch.nn.Linear(2, 2), torch.tensor(10.0)
+        >>> chunks = list(torch.randn(6, 2).split(2))
+        >>> batch = CachedBatch(lambda chunk: (towers(chunk), chunk, scale, None), chunks, info_nce_loss)
+        >>> for _ in chunks:
+        ...     batch.next_loss().backward()
+    """
+
+    def __init__(
+        self,
+        encode: Encode,
+        chunks: Sequence[Any],
+        loss_fn: Callable[..., torch.Tensor],
+        gather: Gather | None = None,
+    ) -> None:
+        self._encode, self._chunks, self._num_done = encode, chunks, 0
+        self._random_states: list[_RandomState] = []
+        images, texts = [], []
+        with torch.no_grad():
+            for chunk in chunks:
+                self._random_states.append(_RandomState())
+                image_BD, text_BD, scale, bias = encode(chunk)
+                images.append(image_BD)
+                texts.append(text_BD)
+        self.features: Features = (torch.cat(images), torch.cat(texts), scale, bias)
+        self.gathered: GatheredFeatures | None = None
+
+        def gather_and_keep(image_BD: torch.Tensor, text_BD: torch.Tensor) -> GatheredFeatures:
+            assert gather is not None
+            self.gathered = gather(image_BD, text_BD)
+            return self.gathered
+
+        self._gradients = cached_feature_gradients(*self.features, loss_fn, gather and gather_and_keep)
+        self._sizes = [len(image_BD) for image_BD in images]
+
+    def next_loss(self) -> torch.Tensor:
+        """What to go back from for the next chunk; all of them together are the loss of the whole batch.
+
+        Returns:
+            (). Its value is this rank's whole loss for the first chunk, and 0 for the others.
+
+        Raises:
+            IndexError: Every chunk has been done.
+        """
+        number, gradients = self._num_done, self._gradients
+        with self._random_states[number].replayed():
+            image_BD, text_BD, scale, bias = self._encode(self._chunks[number])
+        begin = sum(self._sizes[:number])
+        rows = slice(begin, begin + self._sizes[number])
+        parts = [(image_BD * gradients.image_BD[rows]).sum(), (text_BD * gradients.text_BD[rows]).sum()]
+        if number == len(self._chunks) - 1:  # theirs belong to the batch; DDP reduces with the last backward
+            parts.append(scale * gradients.logit_scale)
+            if bias is not None and gradients.logit_bias is not None:
+                parts.append(bias * gradients.logit_bias)
+        self._num_done += 1
+        surrogate = torch.stack([part.to(gradients.loss_sum.dtype) for part in parts]).sum()
+        return surrogate - surrogate.detach() + (gradients.loss_sum if number == 0 else 0)
+
+
+class _RandomState:
+    """torch's random numbers, on the CPU and the current accelerator, as they are about to be drawn."""
+
+    def __init__(self) -> None:
+        accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+        self._device = torch.get_device_module(accelerator) if accelerator is not None else None
+        self._state = torch.get_rng_state(), self._device and self._device.get_rng_state()
+
+    @contextlib.contextmanager
+    def replayed(self) -> Iterator[None]:
+        """The same numbers within; afterwards those that were next before."""
+        now = _RandomState()
+        self._restore()
+        try:
+            yield
+        finally:
+            now._restore()
+
+    def _restore(self) -> None:
+        torch.set_rng_state(self._state[0])
+        if self._device is not None:
+            self._device.set_rng_state(self._state[1])

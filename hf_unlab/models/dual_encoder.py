@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from hf_unlab.data.images import EvalTransform, TrainTransform
+
 _WRAPPED = "model."  # where an adapter keeps the library's own model, in the names of its weights
 
 
@@ -49,6 +51,23 @@ class Preprocessing:
     std: tuple[float, float, float]
     interpolation: str = "bicubic"
     resize_mode: str = "shortest"
+
+    def train_transform(
+        self, scale: tuple[float, float] = (0.9, 1.0), flip_probability: float = 0.0
+    ) -> TrainTransform:
+        """Crops at random, for training: see `TrainTransform`."""
+        return TrainTransform(
+            self.image_size,
+            scale,
+            flip_probability=flip_probability,
+            mean=self.mean,
+            std=self.std,
+            interpolation=self.interpolation,
+        )
+
+    def eval_transform(self) -> EvalTransform:
+        """Without chance, as the model was or will be used."""
+        return EvalTransform(self.image_size, self.mean, self.std, self.interpolation, self.resize_mode)
 
 
 class Tokenise(ABC):

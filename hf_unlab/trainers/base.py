@@ -19,11 +19,10 @@ from torch import nn
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerControl, TrainerState
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput, TrainOutput, rotate_checkpoints
 
-from hf_unlab.data.bad_examples import Check
+from hf_unlab.data.bad_examples import Check, Decode
 from hf_unlab.data.loader import Batch, Collator, EvalLoader, SourceProgress, StreamLoader, merge_states, progress_of
 from hf_unlab.data.readers import ReaderPlan, default_num_readers
 from hf_unlab.data.sharding import spread
-from hf_unlab.data.source_reader import Decode
 from hf_unlab.data.sources import Data, open_streams
 from hf_unlab.trainers import checkpoints, stopping, stream_state
 from hf_unlab.trainers.arguments import PretrainingArguments, check_world_size
@@ -53,6 +52,8 @@ class PretrainingTrainer(Trainer):
 
     raw_columns: tuple[str, ...] = ()
     input_unit: str = "examples"
+    # No example may meet itself in a step: see ReaderPlan.is_distinct.
+    needs_distinct_examples: bool = False
     # What a resumed run must have in common with the one that saved: another value would read other data.
     fixed_settings: tuple[str, ...] = ("seed", "data_seed", "shuffle_block_size", "validation_fraction")
     control: TrainerControl
@@ -128,7 +129,9 @@ class PretrainingTrainer(Trainer):
         """The stream loader, at the start or where the resumed checkpoint stood."""
         args, state = self.args, self._resume_state
         num_readers = args.num_readers or (state and state["num_readers"])
-        num_readers = num_readers or default_num_readers(args.world_size, args.dataloader_num_workers)
+        least = stream_state.least_readers(args, self.needs_distinct_examples)
+        num_readers = num_readers or default_num_readers(args.world_size, args.dataloader_num_workers, max(8, least))
+        stream_state.check_enough_readers(num_readers, least)
         spread_out = [replace(one, stream=spread(one.stream, num_readers, one.name)) for one in self.train_dataset]
         plan = ReaderPlan(
             tuple(spread_out),
@@ -139,6 +142,7 @@ class PretrainingTrainer(Trainer):
             seed=args.stream_seed,
             check=self.make_check(),
             decode=self.make_decode(),
+            is_distinct=self.needs_distinct_examples,
             network_retries=args.network_retries,
             network_timeout_seconds=args.network_timeout_seconds,
         )
@@ -180,6 +184,7 @@ class PretrainingTrainer(Trainer):
             self.make_prepare()(stream),
             self.make_collator(evaluation=True),
             self.args.per_device_eval_batch_size,
+            decode=self.make_decode(),
             **(self.args.loader_options() | place),
         )
 
@@ -187,7 +192,9 @@ class PretrainingTrainer(Trainer):
         """The raw held-out examples, written to the output folder the first time and read from there ever after."""
         path = Path(self.args.output_dir) / checkpoints.HELD_OUT_NAME
         with self.args.main_process_first(desc="writing the held-out examples"):
-            keep_held_out(self.eval_dataset, path, self.args.validation_num_examples, self.make_check())
+            keep_held_out(
+                self.eval_dataset, path, self.args.validation_num_examples, self.make_check(), self.make_decode()
+            )
         return datasets.Dataset.from_parquet(str(path), keep_in_memory=True).to_iterable_dataset()
 
     # ---- One step ----

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from datasets import Dataset
 
-from hf_unlab.data.bad_examples import Check
+from hf_unlab.data.bad_examples import Check, Decode, Example, good_examples
+from hf_unlab.data.cells import cell_bytes, is_cell
 from hf_unlab.data.network import with_retries
 from hf_unlab.data.source_reader import iterate
 from hf_unlab.data.sources import WeightedStream, hold_out
@@ -29,7 +29,11 @@ def split(
 
 
 def keep_held_out(
-    streams: Sequence[WeightedStream], path: Path, num_examples: int, check: Check | None = None
+    streams: Sequence[WeightedStream],
+    path: Path,
+    num_examples: int,
+    check: Check | None = None,
+    decode: Decode | None = None,
 ) -> None:
     """Write the first held-out examples of each source, as many as its weight, unless the file is there.
 
@@ -38,6 +42,7 @@ def keep_held_out(
         path: The parquet file to write.
         num_examples: Examples over all sources; fewer where the sources hold fewer.
         check: Says why an example is bad, or None; bad ones are left out.
+        decode: Decodes an example; those that cannot be are left out. Written are the others' undecoded bytes.
 
     Raises:
         ValueError: No source has a single held-out example.
@@ -45,10 +50,10 @@ def keep_held_out(
     if path.exists():
         return
     total_weight = sum(source.weight for source in streams)
-    rows: list[dict[str, Any]] = []
+    rows: list[Example] = []
     for source in streams:
         share = max(1, round(num_examples * source.weight / total_weight))
-        read = partial(_first_examples, source, share, check)
+        read = partial(_first_examples, source, share, check, decode)
         rows += with_retries(read, lambda: None, reader="the held-out part")
     if not rows:
         raise ValueError(
@@ -61,7 +66,17 @@ def keep_held_out(
     scratch.replace(path)
 
 
-def _first_examples(source: WeightedStream, num_examples: int, check: Check | None) -> list[dict[str, Any]]:
+def _first_examples(
+    source: WeightedStream, num_examples: int, check: Check | None, decode: Decode | None
+) -> list[Example]:
     stream = source.stream.to_iterable_dataset() if isinstance(source.stream, Dataset) else source.stream
-    good = (example for example in iterate(stream) if check is None or check(example) is None)
-    return list(itertools.islice(good, num_examples))
+    examples = (example for example in iterate(stream) if check is None or check(example) is None)
+    good = (example for example, _ in good_examples(examples, decode))
+    return [_whole(example) for example in itertools.islice(good, num_examples)]
+
+
+def _whole(example: Example) -> Example:
+    """Bytes for paths: the file must outlast the folder that the images lie in."""
+    return {
+        column: {**value, "bytes": cell_bytes(value)} if is_cell(value) else value for column, value in example.items()
+    }

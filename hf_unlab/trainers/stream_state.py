@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
+from transformers import TrainingArguments
 
 from hf_unlab.data.hashing import content_hash
 from hf_unlab.data.sources import WeightedStream
@@ -72,6 +73,28 @@ def accumulation_for(num_micro_batches: int, world_size: int, configured: int) -
             configured,
         )
     return accumulation
+
+
+def least_readers(args: TrainingArguments, is_distinct: bool) -> int:
+    """Readers that a run needs: where no example may meet itself, one for each micro-batch of a step."""
+    return args.gradient_accumulation_steps * args.world_size if is_distinct else 1
+
+
+def check_enough_readers(num_readers: int, least: int) -> None:
+    """Refuse steps in which one reader would make two micro-batches that must not share an example.
+
+    Raises:
+        ValueError: There are too few; says how many would do.
+
+    Example:
+        >>> check_enough_readers(8, least=8)
+    """
+    if num_readers < least:
+        raise ValueError(
+            f"num_readers={num_readers} is too low for steps of {least} micro-batches whose examples must all differ: "
+            f"each needs a reader of its own. Take num_readers={least}, or fewer and larger micro-batches "
+            "(gradient_accumulation_steps, per_device_train_batch_size)."
+        )
 
 
 def check_settings(saved: dict[str, Any], ours: dict[str, Any]) -> None:
