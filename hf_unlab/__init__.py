@@ -15,13 +15,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # for type checkers and editors, which do not follow __getattr__
     from hf_unlab.data.loader import EvalLoader, StreamLoader
     from hf_unlab.data.sources import Source, hold_out, open_stream
+    from hf_unlab.models.dual_encoder import DualEncoder, load_dual_encoder
     from hf_unlab.trainers.arguments import PretrainingArguments
     from hf_unlab.trainers.base import PretrainingTrainer
+    from hf_unlab.trainers.image_text import ImageTextContrastiveTrainer, ImageTextContrastiveTrainingArguments
     from hf_unlab.trainers.masked_lm import MaskedLMTrainer, MaskedLMTrainingArguments
     from hf_unlab.trainers.objective import ObjectiveOutput
 
 __all__ = [
+    "DualEncoder",
     "EvalLoader",
+    "ImageTextContrastiveTrainer",
+    "ImageTextContrastiveTrainingArguments",
     "MaskedLMTrainer",
     "MaskedLMTrainingArguments",
     "ObjectiveOutput",
@@ -30,11 +35,16 @@ __all__ = [
     "Source",
     "StreamLoader",
     "hold_out",
+    "load_dual_encoder",
     "open_stream",
 ]
 
 # Where each public name lives. tests/test_packaging.py holds this table, __all__ and the imports above together.
 _MODULES = {
+    "DualEncoder": "hf_unlab.models.dual_encoder",
+    "ImageTextContrastiveTrainer": "hf_unlab.trainers.image_text",
+    "ImageTextContrastiveTrainingArguments": "hf_unlab.trainers.image_text",
+    "load_dual_encoder": "hf_unlab.models.dual_encoder",
     "EvalLoader": "hf_unlab.data.loader",
     "MaskedLMTrainer": "hf_unlab.trainers.masked_lm",
     "MaskedLMTrainingArguments": "hf_unlab.trainers.masked_lm",

@@ -4,7 +4,11 @@ from dataclasses import dataclass, field
 
 from hf_unlab.data.sources import Source
 
-BUILTIN_LABELLED = {"builtin:docstrings": ("labelled_train", "labelled_test")}
+# What a built-in corpus is proved on: a labelled one, its splits to draw labels from and to test on.
+BUILTIN_LABELLED = {
+    "builtin:docstrings": ("builtin:docstrings", "labelled_train", "labelled_test"),
+    "builtin:glyphs": ("builtin:digits", "train", "test"),
+}
 
 
 @dataclass
@@ -20,6 +24,12 @@ class DataSettings:
     data_dir: str | None = field(default=None, metadata={"help": "Folder inside the data set."})
     split: str = field(default="train", metadata={"help": "Split to read."})
     text_column: str = field(default="text", metadata={"help": "The column with the text."})
+    eval_dataset: str | None = field(
+        default=None,
+        metadata={"help": "Data to evaluate on, in place of a held-out part; by default --dataset with eval_files."},
+    )
+    eval_files: list[str] | None = field(default=None, metadata={"help": "Its files, globs or URLs."})
+    eval_split: str = field(default="test", metadata={"help": "Its split; files are all read."})
     data: list[Source] | None = field(
         default=None, metadata={"help": "Several sources, each with path, weight, ...", "yaml_only": True}
     )
@@ -38,16 +48,46 @@ class DataSettings:
             if not self.data:
                 raise ValueError("There is no data: give --dataset, or a data: list in the YAML file.")
             return self.data
-        columns = {} if self.text_column == "text" else {"text": self.text_column}
         source = Source(
             self.dataset,
             self.dataset_config,
             split=self.split,
             data_files=self.data_files,
             data_dir=self.data_dir,
-            columns=columns,
+            columns=self._columns(),
         )
         return [source]
+
+    def eval_source(self) -> Source | None:
+        """The data to evaluate on, if there is some apart from the training data.
+
+        Raises:
+            ValueError: There are files and nobody knows of which format.
+
+        Example:
+            >>> DataSettings(dataset="json", eval_files=["held-out.jsonl"]).eval_source().data_files
+            ['held-out.jsonl']
+        """
+        path = self.eval_dataset or (self.dataset if self.eval_files else None)
+        if path is None:
+            if self.eval_files:
+                raise ValueError("eval_files needs the builder that reads them: give --eval_dataset, such as json.")
+            return None
+        split = "train" if self.eval_files else self.eval_split  # loose files have the one split "train"
+        return Source(path, split=split, data_files=self.eval_files, columns=self._columns())
+
+    def _columns(self) -> dict[str, str]:
+        return {} if self.text_column == "text" else {"text": self.text_column}
+
+
+@dataclass
+class ImageTextDataSettings(DataSettings):
+    """Pairs of images and captions; `text_column` holds a caption or a list of them."""
+
+    image_column: str = field(default="image", metadata={"help": "The column with the image."})
+
+    def _columns(self) -> dict[str, str]:
+        return super()._columns() | ({} if self.image_column == "image" else {"image": self.image_column})
 
 
 @dataclass
@@ -75,6 +115,42 @@ class TextModelSettings:
 
 
 @dataclass
+class DualEncoderSettings:
+    """A dual encoder of images and texts: see `load_dual_encoder`."""
+
+    model: str = field(
+        default="tiny",
+        metadata={
+            "help": "tiny or base from scratch, open_clip:ARCHITECTURE from scratch, open_clip:hf-hub:NAME, or a dual "
+            "encoder's Hub id or path (of an image encoder, with text_tower)."
+        },
+    )
+    text_tower: str | None = field(
+        default=None, metadata={"help": "A text encoder to join with the image encoder `model`."}
+    )
+    from_scratch: bool = field(
+        default=False, metadata={"help": "Take only the architecture of a checkpoint, with random weights."}
+    )
+    image_size: int | None = field(
+        default=None, metadata={"help": "Pixels of a side (tiny, open_clip); by default the model's own."}
+    )
+    lock_image: bool = field(default=False, metadata={"help": "Train the text tower only (LiT)."})
+    patch_dropout: float = field(
+        default=0.0, metadata={"help": "Share of an image's patches left out in training (open_clip's ViT)."}
+    )
+    logit_scale: float | None = field(
+        default=None, metadata={"help": "Start of the inverse temperature; by default the model's own."}
+    )
+    logit_bias: float | None = field(
+        default=None, metadata={"help": "Start of the bias of a sigmoid loss, such as -10; gives open_clip's one."}
+    )
+    vocab_size: int = field(default=2048, metadata={"help": "Tokens of tiny's tokenizer, trained on the captions."})
+    tokenizer_num_examples: int = field(
+        default=20_000, metadata={"help": "Captions that it is trained on, from the beginning of the data."}
+    )
+
+
+@dataclass
 class FewLabelSettings:
     """The proof after pretraining: classification with few labels a class."""
 
@@ -89,14 +165,12 @@ class FewLabelSettings:
     labelled_test_files: list[str] | None = field(default=None, metadata={"help": "Files that are tested on."})
     labelled_train_split: str = field(default="train", metadata={"help": "Split that labels are drawn from."})
     labelled_test_split: str = field(default="test", metadata={"help": "Split that is tested on."})
-    labelled_text_column: str = field(default="text", metadata={"help": "Its column with the text."})
     label_column: str = field(default="label", metadata={"help": "Its column with the label."})
     num_labels_per_class: list[int] = field(
         default_factory=lambda: [5, 10, 50], metadata={"help": "Columns of the table."}
     )
     few_label_seeds: list[int] = field(default_factory=lambda: [0, 1, 2], metadata={"help": "Draws of the labels."})
     few_label_max_test: int = field(default=1000, metadata={"help": "Test examples scored, drawn at random."})
-    few_label_max_length: int = field(default=128, metadata={"help": "Tokens read of each labelled text."})
     finetune_learning_rate: float = field(default=5e-4, metadata={"help": "Peak rate of fine-tuning."})
     finetune_steps: int | None = field(
         default=None, metadata={"help": "Steps a fit; by default 15 passes, at least 30 and at most 100 steps."}
@@ -109,22 +183,49 @@ class FewLabelSettings:
             training: The raw data, whose own labels are taken if it is one built-in corpus.
 
         Example:
-            >>> FewLabelSettings().labelled_sources([Source("builtin:docstrings")])[1].split
+            >>> TextFewLabelSettings().labelled_sources([Source("builtin:docstrings")])[1].split
             'labelled_test'
         """
         if self.labelled_dataset is None:
             if len(training) != 1 or training[0].path not in BUILTIN_LABELLED:
                 return None
-            path, splits = training[0].path, BUILTIN_LABELLED[training[0].path]
+            path, *splits = BUILTIN_LABELLED[training[0].path]
         else:
-            path, splits = self.labelled_dataset, (self.labelled_train_split, self.labelled_test_split)
+            path, splits = self.labelled_dataset, [self.labelled_train_split, self.labelled_test_split]
             if self.labelled_train_files or self.labelled_test_files:
                 # a data set made of loose files has the one split "train"
-                splits = ("train", "train")
+                splits = ["train", "train"]
         files = (self.labelled_train_files, self.labelled_test_files)
-        columns = {"text": self.labelled_text_column, "label": self.label_column}
+        columns = {} if path.startswith("builtin:") else {**self._columns(), "label": self.label_column}
         first, second = (
             Source(path, self.labelled_config, split=split, data_files=part, columns=columns)
             for split, part in zip(splits, files, strict=True)
         )
         return first, second
+
+    def _columns(self) -> dict[str, str]:
+        """Where the inputs are."""
+        return {}
+
+
+@dataclass
+class TextFewLabelSettings(FewLabelSettings):
+    """Classification of texts with few labels a class."""
+
+    labelled_text_column: str = field(default="text", metadata={"help": "The column with the labelled text."})
+    few_label_max_length: int = field(default=128, metadata={"help": "Tokens read of each labelled text."})
+
+    def _columns(self) -> dict[str, str]:
+        return {"text": self.labelled_text_column}
+
+
+@dataclass
+class ImageFewLabelSettings(FewLabelSettings):
+    """Classification of images with few labels a class."""
+
+    labelled_image_column: str = field(default="image", metadata={"help": "The column with the labelled image."})
+    # suits small convolutional networks; a ViT-B wants about 3e-5
+    finetune_learning_rate: float = field(default=2e-3, metadata={"help": "Peak rate of fine-tuning."})
+
+    def _columns(self) -> dict[str, str]:
+        return {"image": self.labelled_image_column}

@@ -34,10 +34,8 @@ def too_little():
 
     tally = Tally(lambda example: "empty")
     stream = Dataset.from_dict({"text": [""]}).to_iterable_dataset()
-    reader = SourceReader(
-        lambda _: stream.filter(tally.accepts, with_indices=True), tally, source="web", reader="0 of 1"
-    )
-    return reader.next_example()
+    reader = SourceReader(lambda _: stream.filter(tally.accepts, with_indices=True), tally, source="web")
+    return reader.next_examples(1)
 
 
 def in_worker(fail):

@@ -35,8 +35,8 @@ class ReaderPlan:
         check: Says why a raw example is bad, or None; bad ones are skipped and counted.
         decode: Makes a training example whole as it is handed out; raises BadExample to skip it.
         is_distinct: No example is twice in a batch, nor in the batches of several readers, as contrastive losses need
-            it: a batch never spans the end of a source's epoch, of which it leaves a tail of less than a batch unread,
-            and each reader has the same examples in all epochs.
+            it: a batch never spans the end of a source's epoch, of which less than a batch is left out, in each
+            epoch another part; and a reader has the same examples in all epochs.
         network_retries: How often a request over the network, and then a file, is tried again.
         network_timeout_seconds: The longest wait for the next bytes.
 

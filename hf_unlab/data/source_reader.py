@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 from datasets import IterableDataset
 
 from hf_unlab.data.bad_examples import BadExample, Decode, Example, Tally, bad_examples_table
@@ -16,7 +17,8 @@ class SourceReader:
         tally: Counts the examples read and skipped.
         decode: Makes an example whole as it is handed out (an image from its bytes); raises BadExample to skip it.
         least: Examples that a pass must yield.
-        is_distinct: Examples asked for together are of one pass; a tail that is too short for them is left out.
+        is_distinct: Examples asked for together are of one pass. What is too little for them is left out, at its end
+            or its beginning, from pass to pass in other parts.
         reader: Number of the reader, for messages.
         num_readers: Readers in all, for messages.
         source: The source's name.
@@ -40,7 +42,7 @@ class SourceReader:
         self._open_pass, self._tally, self._decode = open_pass, tally, decode
         self._least, self._is_distinct = least, is_distinct
         self._reader, self._num_readers, self._source = reader, num_readers, source
-        self._epoch = self._num_in_pass = self._num_examples = 0
+        self._epoch = self._num_in_pass = self._num_examples = self._num_left_out = 0
         self._state: dict[str, Any] | None = None
         self._open(None)
 
@@ -58,9 +60,18 @@ class SourceReader:
                 continue
             self._start_next_pass(num_examples if self._is_distinct else 1)
             if self._is_distinct:
-                self._num_examples -= len(examples)
+                self._leave_out_beginning(len(examples))
                 examples.clear()
         return examples
+
+    def _leave_out_beginning(self, num_left_at_end: int) -> None:
+        """Share what a pass leaves out between its beginning and its end: a file always ends alike."""
+        self._num_examples -= num_left_at_end
+        num_spare = self._num_left_out + num_left_at_end
+        self._num_left_out = int(np.random.default_rng((self._reader, self._epoch)).integers(num_spare + 1))
+        for _ in range(self._num_left_out):
+            next(self._iterator, None)
+        self._num_in_pass = self._num_left_out
 
     def _next_of_pass(self) -> Example | None:
         self._state = None
@@ -80,14 +91,15 @@ class SourceReader:
         """Where it stands, as JSON.
 
         Returns:
-            `epoch`, `num_in_pass` and `num_examples` (handed out in this pass and in all), `stream` (the stream's own
-            state) and `tally`.
+            `epoch`, `num_in_pass` (examples of this pass that are behind it), `num_examples` (handed out in all),
+            `num_left_out` (at the beginning of this pass), `stream` (the stream's own state) and `tally`.
         """
         if self._state is None:
             self._state = {
                 "epoch": self._epoch,
                 "num_in_pass": self._num_in_pass,
                 "num_examples": self._num_examples,
+                "num_left_out": self._num_left_out,
                 "stream": self._stream.state_dict(),
                 "tally": self._tally.state_dict(),
             }
@@ -96,7 +108,7 @@ class SourceReader:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go to where another one of the same part stood."""
         self._epoch, self._num_in_pass = state["epoch"], state["num_in_pass"]
-        self._num_examples = state["num_examples"]
+        self._num_examples, self._num_left_out = state["num_examples"], state["num_left_out"]
         self._tally.load_state_dict(state["tally"])
         self._open(state["stream"])
         self._state = state  # until an example is read, the stream knows nothing of the state it was given

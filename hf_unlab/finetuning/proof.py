@@ -1,33 +1,28 @@
-"""The proof that a text checkpoint helps: one table of few-label accuracies."""
+"""The proof that a checkpoint helps: one table of few-label accuracies, the same for every recipe."""
 
-import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
-from hf_unlab.data.hashing import content_hash
-from hf_unlab.data.source_reader import iterate
-from hf_unlab.data.sources import Source, open_stream
+from hf_unlab.data.sources import Source
 from hf_unlab.evaluation.few_label import Candidate, LabelledData, few_label_table
-from hf_unlab.evaluation.overlap import find_overlap
+from hf_unlab.evaluation.labelled import LabelledSplits, load_labelled
 from hf_unlab.evaluation.probes import linear_probe, tfidf_baseline
+from hf_unlab.evaluation.retrieval import class_features
 from hf_unlab.evaluation.table import FewLabelTable
 from hf_unlab.evaluation.text import extract_text_features
+from hf_unlab.finetuning.images import prove_image_encoder
 from hf_unlab.finetuning.isolation import alone_and_quiet
 from hf_unlab.finetuning.text import finetune_text_classifier, from_checkpoint, from_scratch
-from hf_unlab.settings import FewLabelSettings
-
-logger = logging.getLogger(__name__)
-
-MAX_SCANNED = 1_000_000  # examples of the pretraining data that test examples are looked for in
+from hf_unlab.models.dual_encoder import load_dual_encoder
+from hf_unlab.settings import ImageFewLabelSettings, TextFewLabelSettings
 
 
 def prove_text_encoder(
     checkpoint: str | Path,
-    settings: FewLabelSettings,
+    settings: TextFewLabelSettings,
     training: list[Source],
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> FewLabelTable | None:
@@ -49,47 +44,63 @@ def prove_text_encoder(
     Raises:
         ValueError: The labelled data cannot be read, or has too few labels of a class.
     """
-    sources = settings.labelled_sources(training)
-    if sources is None:
+    labelled = load_labelled(settings, training, "text")
+    if labelled is None:
         return None
-    pool, test, num_overlapping = _load_labelled(sources, training)
-    if len(test) > settings.few_label_max_test:
-        order = np.random.default_rng(0).permutation(len(test))
-        test = test.take(np.sort(order[: settings.few_label_max_test]))
-    candidates = _candidates(str(checkpoint), settings, pool, test)
+    candidates = _candidates(str(checkpoint), settings, labelled.pool, labelled.test)
     return few_label_table(
         candidates,
-        pool.labels,
-        test.labels,
+        labelled.pool.labels,
+        labelled.test.labels,
         settings.num_labels_per_class,
         settings.few_label_seeds,
         on_progress,
-        task=sources[1].label,
-        num_overlapping=num_overlapping,
+        task=labelled.task,
+        num_overlapping=labelled.num_overlapping,
     )
 
 
-def _load_labelled(sources: tuple[Source, Source], training: list[Source]) -> tuple[LabelledData, LabelledData, int]:
-    parts = []
-    for source in sources:
-        rows = [row for row in iterate(open_stream(source, ["text", "label"])) if row["text"]]
-        parts.append(([row["text"] for row in rows], [str(row["label"]) for row in rows]))
-    names = tuple(sorted(set(parts[0][1])))
-    if unseen := sorted(set(parts[1][1]) - set(names)):
-        raise ValueError(f"The test data has labels that the training data lacks: {', '.join(unseen[:5])}.")
-    pool, test = (
-        LabelledData(texts, np.array([names.index(label) for label in labels]), names) for texts, labels in parts
+def prove_dual_encoder(
+    checkpoint: str | Path,
+    settings: ImageFewLabelSettings,
+    labelled: LabelledSplits,
+    templates: Sequence[str] = ("{}",),
+    on_progress: Callable[[str, int, int], None] | None = None,
+) -> FewLabelTable:
+    """Measure what the image tower of a pretrained dual encoder is worth with few labels, and with none.
+
+    The rows: see `prove_image_encoder`.
+
+    Args:
+        checkpoint: What training saved.
+        settings: How much labelled data.
+        labelled: The data, from `load_labelled`.
+        templates: Prompts of the zero-shot row, {} for the class's name.
+        on_progress: Called as (row, fits done, fits in all).
+
+    Raises:
+        ValueError: There are too few labels of a class.
+    """
+    model = load_dual_encoder(str(checkpoint)).eval()
+    return prove_image_encoder(
+        lambda: model,
+        lambda: load_dual_encoder(str(checkpoint), from_scratch=True),
+        model.preprocessing.eval_transform(),
+        labelled.pool,
+        labelled.test,
+        class_CD=class_features(model.encode_text, model.tokenize, labelled.test.label_names, templates),
+        num_labels_per_class=settings.num_labels_per_class,
+        seeds=settings.few_label_seeds,
+        num_steps=settings.finetune_steps,
+        learning_rate=settings.finetune_learning_rate,
+        on_progress=on_progress,
+        task=labelled.task,
+        num_overlapping=labelled.num_overlapping,
     )
-    hashes = [content_hash(text) for text in test.inputs]
-    seen = np.zeros(len(hashes), dtype=bool)
-    for source in training:
-        stream = iterate(open_stream(source, ["text"]))
-        seen |= find_overlap(hashes, (row for row in stream if row["text"]), "text", MAX_SCANNED)
-    return pool, test.take(np.flatnonzero(~seen)), int(seen.sum())
 
 
 def _candidates(
-    checkpoint: str, settings: FewLabelSettings, pool: LabelledData, test: LabelledData
+    checkpoint: str, settings: TextFewLabelSettings, pool: LabelledData, test: LabelledData
 ) -> list[Candidate]:
     tokenizer, config = AutoTokenizer.from_pretrained(checkpoint), AutoConfig.from_pretrained(checkpoint)
     device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")

@@ -12,8 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from transformers import TrainingArguments
 
 from hf_unlab.data.images import EvalTransform, TrainTransform
+from hf_unlab.data.sources import Source
+from hf_unlab.models.text import first_texts, load_tokenizer
+from hf_unlab.settings import DualEncoderSettings
 
 _WRAPPED = "model."  # where an adapter keeps the library's own model, in the names of its weights
 
@@ -221,6 +225,7 @@ def load_dual_encoder(
     text_tower: str | None = None,
     *,
     tokenizer: Any = None,
+    from_scratch: bool = False,
     image_size: int | None = None,
     lock_image: bool = False,
     patch_dropout: float = 0.0,
@@ -241,6 +246,7 @@ def load_dual_encoder(
         text_tower: A text encoder of transformers, to be joined with the image encoder `name`; the projections into
             the shared space are new.
         tokenizer: For `tiny`, which has none of its own: see `train_caption_tokenizer`.
+        from_scratch: Take only the architecture of a checkpoint, with new random weights.
         image_size: Pixels of a side, for `tiny` (32) and open_clip; positions of trained weights are interpolated.
         lock_image: Train the text tower only (LiT).
         patch_dropout: Share of an image's patches left out in training (FLIP, Li et al. 2022,
@@ -271,7 +277,11 @@ def load_dual_encoder(
     model: DualEncoder
     if is_open_clip:
         model = open_clip_dual_encoder.load(
-            name.removeprefix("open_clip:"), image_size, patch_dropout, with_bias=logit_bias is not None
+            name.removeprefix("open_clip:"),
+            image_size,
+            patch_dropout,
+            with_bias=logit_bias is not None,
+            from_scratch=from_scratch,
         )
     else:
         if patch_dropout:
@@ -281,11 +291,52 @@ def load_dual_encoder(
         elif image_size is not None:
             raise ValueError(f"image_size={image_size}: {name!r} has its own size; leave image_size out.")
         else:
-            model = transformers_dual_encoder.load(name, text_tower)
+            model = transformers_dual_encoder.load(name, text_tower, from_scratch=from_scratch)
     _start_logits(model, name, logit_scale, logit_bias)
     if lock_image:
         model.lock_image_tower()
     return model.train()
+
+
+def dual_encoder_for(
+    settings: DualEncoderSettings, sources: list[Source], checkpoint: Path | None, args: TrainingArguments
+) -> DualEncoder:
+    """The model of a run: as the settings say, with `tiny`'s tokenizer trained on the captions of the data.
+
+    The tokenizer is trained by the first process of a node and saved to the output folder, where the others read it; a
+    resumed run takes its checkpoint's.
+
+    Args:
+        settings: Which model.
+        sources: The raw data, read from its beginning if a tokenizer is trained.
+        checkpoint: What the run resumes from, if it does; its weights are loaded by the trainer.
+        args: Gives the output folder and this process's rank.
+
+    Raises:
+        ValueError: As in `load_dual_encoder`.
+    """
+    from hf_unlab.models.tiny_clip import train_caption_tokenizer
+
+    tokenizer = None
+    if settings.model == "tiny" and checkpoint is not None:
+        tokenizer = load_tokenizer(str(checkpoint))
+    elif settings.model == "tiny":
+        with args.main_process_first(desc="training the tokenizer"):
+            if args.local_process_index == 0:
+                captions = first_texts(sources, settings.tokenizer_num_examples)
+                train_caption_tokenizer(captions, settings.vocab_size).save_pretrained(args.output_dir)
+            tokenizer = load_tokenizer(args.output_dir)
+    return load_dual_encoder(
+        settings.model,
+        settings.text_tower,
+        tokenizer=tokenizer,
+        from_scratch=settings.from_scratch,
+        image_size=settings.image_size,
+        lock_image=settings.lock_image,
+        patch_dropout=settings.patch_dropout,
+        logit_scale=settings.logit_scale,
+        logit_bias=settings.logit_bias,
+    )
 
 
 def _start_logits(model: DualEncoder, name: str, scale: float | None, bias: float | None) -> None:

@@ -100,7 +100,12 @@ class OpenClipDualEncoder(DualEncoder):
 
 
 def load(
-    name: str, image_size: int | None = None, patch_dropout: float = 0.0, *, with_bias: bool = False
+    name: str,
+    image_size: int | None = None,
+    patch_dropout: float = 0.0,
+    *,
+    with_bias: bool = False,
+    from_scratch: bool = False,
 ) -> OpenClipDualEncoder:
     """A model of open_clip, in fp32.
 
@@ -109,6 +114,7 @@ def load(
         image_size: Pixels of a side, in place of the model's own.
         patch_dropout: Share of the patches left out in training; not saved.
         with_bias: Give the logits a bias if they have none.
+        from_scratch: Random weights, even if it is a checkpoint.
 
     Raises:
         ValueError: It cannot be found, cannot be trained by contrast alone, or has no patches to drop.
@@ -135,7 +141,11 @@ def load(
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="timm")  # its registry warns of names of old
             model = open_clip.create_model(
-                name, force_image_size=image_size, force_patch_dropout=patch_dropout or None, **options
+                name,
+                load_weights=not from_scratch,
+                force_image_size=image_size,
+                force_patch_dropout=patch_dropout or None,
+                **options,
             )
         tokenizer = open_clip.get_tokenizer(name)
     except (OSError, RuntimeError, TypeError, ValueError) as error:

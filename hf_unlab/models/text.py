@@ -19,6 +19,7 @@ from transformers import (
     TrainingArguments,
 )
 
+from hf_unlab.data.captions import captions_of
 from hf_unlab.data.sources import Source, open_stream
 from hf_unlab.data.text import valid_unicode
 from hf_unlab.settings import TextModelSettings
@@ -202,14 +203,14 @@ def tokenizer_for(
         return load_tokenizer(settings.tokenizer or settings.model)
     with args.main_process_first(desc="training the tokenizer"):
         if args.local_process_index == 0:
-            texts = _texts(sources, settings.tokenizer_num_examples)
+            texts = first_texts(sources, settings.tokenizer_num_examples)
             train_tokenizer(texts, settings.vocab_size).save_pretrained(args.output_dir)
         return load_tokenizer(args.output_dir)
 
 
-def _texts(sources: list[Source], num_examples: int) -> Iterator[str]:
+def first_texts(sources: list[Source], num_examples: int) -> Iterator[str]:
+    """The texts at the beginning of the sources, from each as many; of several captions, all."""
     share = -(-num_examples // len(sources))
     for source in sources:
-        for example in open_stream(source, ["text"]).take(share):
-            if isinstance(example["text"], str):
-                yield example["text"]
+        for example in open_stream(source, ["text"]).select_columns(["text"]).take(share):
+            yield from captions_of(example["text"])

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 from transformers import (
+    AutoConfig,
     AutoImageProcessor,
     AutoModel,
     AutoProcessor,
@@ -13,6 +14,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
     ProcessorMixin,
+    VisionTextDualEncoderConfig,
     VisionTextDualEncoderModel,
     VisionTextDualEncoderProcessor,
 )
@@ -95,7 +97,7 @@ class TransformersDualEncoder(DualEncoder):
         for part in parts:
             if hasattr(part, "activation_checkpointing_enable"):
                 part.activation_checkpointing_enable(activation_checkpointing_kwargs, every_n_layers, offload)
-            else:  # before transformers 5.20; to be dropped with its support
+            else:  # older versions of transformers; to be dropped with their support
                 part.gradient_checkpointing_enable(activation_checkpointing_kwargs)
 
     def save_pretrained(self, folder: str | Path, state_dict: dict[str, torch.Tensor] | None = None) -> None:
@@ -113,22 +115,26 @@ class TransformersDualEncoder(DualEncoder):
             raise ValueError(f"{folder} holds no checkpoint of this {type(self.model).__name__}: {why}") from error
 
 
-def load(name: str, text_tower: str | None = None) -> TransformersDualEncoder:
+def load(name: str, text_tower: str | None = None, *, from_scratch: bool = False) -> TransformersDualEncoder:
     """A dual encoder of transformers, or two towers joined, in fp32.
 
     Args:
         name: A folder or the Hub's name; of an image encoder, if there is a `text_tower`.
         text_tower: A folder or the Hub's name of a text encoder.
+        from_scratch: Their architectures with random weights.
 
     Raises:
         ValueError: It cannot be found, or is no dual encoder.
     """
     try:
         if text_tower is None:
-            model = AutoModel.from_pretrained(name, dtype=torch.float32)
+            if from_scratch:
+                model = AutoModel.from_config(AutoConfig.from_pretrained(name), dtype=torch.float32)
+            else:
+                model = AutoModel.from_pretrained(name, dtype=torch.float32)
             _check_dual(model)  # before the processor, which other models do not have
             return TransformersDualEncoder(model, AutoProcessor.from_pretrained(name))
-        return _join(name, text_tower)
+        return _join(name, text_tower, from_scratch)
     except OSError as error:
         raise ValueError(
             f"Cannot load the dual encoder {name!r}{f' + {text_tower!r}' if text_tower else ''}: it is no folder here "
@@ -146,14 +152,18 @@ def _check_dual(model: nn.Module) -> None:
         )
 
 
-def _join(image_name: str, text_name: str) -> TransformersDualEncoder:
+def _join(image_name: str, text_name: str, from_scratch: bool) -> TransformersDualEncoder:
     """Two encoders with new projections, tried on one image and one text: not every encoder can be joined."""
     try:
         image_processor = AutoImageProcessor.from_pretrained(image_name)
         tokenizer = AutoTokenizer.from_pretrained(text_name)
-        model = VisionTextDualEncoderModel.from_vision_text_pretrained(
-            image_name, text_name, vision_dtype=torch.float32, text_dtype=torch.float32
-        )
+        if from_scratch:
+            configs = AutoConfig.from_pretrained(image_name), AutoConfig.from_pretrained(text_name)
+            model = VisionTextDualEncoderModel(VisionTextDualEncoderConfig.from_vision_text_configs(*configs))
+        else:
+            model = VisionTextDualEncoderModel.from_vision_text_pretrained(
+                image_name, text_name, vision_dtype=torch.float32, text_dtype=torch.float32
+            )
         joined = TransformersDualEncoder(model, VisionTextDualEncoderProcessor(image_processor, tokenizer))
         with torch.no_grad():
             joined(torch.zeros(1, 3, joined.image_size, joined.image_size), **joined.tokenize(["a"]))

@@ -53,7 +53,7 @@ LOSSES = {"info_nce": info_nce_loss, "sigmoid": sigmoid_loss}
 
 
 @dataclass
-class ImageTextTrainingArguments(PretrainingArguments):
+class ImageTextContrastiveTrainingArguments(PretrainingArguments):
     """Settings of image-text contrastive pretraining.
 
     Defaults that differ from PretrainingArguments: `shuffle_block_size` 256 (images are large),
@@ -99,7 +99,7 @@ class ImageTextTrainingArguments(PretrainingArguments):
             raise ValueError(f"loss_chunk_size must be at least 1, not {self.loss_chunk_size}.")
 
 
-class ImageTextTrainer(PretrainingTrainer):
+class ImageTextContrastiveTrainer(PretrainingTrainer):
     """Pretrain, or go on pretraining, a dual encoder on pairs of images and captions.
 
     The data is any stream with an `image` column and a `text` column, which holds a caption or a list of them.
@@ -118,9 +118,9 @@ class ImageTextTrainer(PretrainingTrainer):
     Example:
         >>> import tempfile
         >>> from hf_unlab.testing import tiny_dual_encoder, tiny_pairs
-        >>> args = ImageTextTrainingArguments(tempfile.mkdtemp(), max_steps=2, num_readers=2, disable_tqdm=True,
-        ...     per_device_train_batch_size=4, gradient_accumulation_steps=2, validation_fraction=0.2)
-        >>> trainer = ImageTextTrainer(tiny_dual_encoder(), args, tiny_pairs(60))
+        >>> args = ImageTextContrastiveTrainingArguments(tempfile.mkdtemp(), max_steps=2, num_readers=2,
+        ...     disable_tqdm=True, per_device_train_batch_size=4, gradient_accumulation_steps=2, validation_fraction=0.2)
+        >>> trainer = ImageTextContrastiveTrainer(tiny_dual_encoder(), args, tiny_pairs(60))
         >>> _ = trainer.train()
         {...}
         >>> trainer.state.global_step
@@ -131,13 +131,13 @@ class ImageTextTrainer(PretrainingTrainer):
     input_unit = "pairs"
     needs_distinct_examples = True
     fixed_settings = (*PretrainingTrainer.fixed_settings, "crop_scale", "flip_probability")
-    args: ImageTextTrainingArguments
+    args: ImageTextContrastiveTrainingArguments
     model: DualEncoder
 
     def __init__(
         self,
         model: DualEncoder,
-        args: ImageTextTrainingArguments,
+        args: ImageTextContrastiveTrainingArguments,
         *positional: Any,
         zero_shot: LabelledData | None = None,
         **named: Any,
@@ -303,7 +303,7 @@ class ImageTextTrainer(PretrainingTrainer):
 class _ClampLogitScale(TrainerCallback):
     """Behind each optimizer step, as nothing else keeps the temperature from falling to 0."""
 
-    def __init__(self, trainer: ImageTextTrainer) -> None:
+    def __init__(self, trainer: ImageTextContrastiveTrainer) -> None:
         self._trainer = trainer
 
     def on_optimizer_step(self, args: Any, *_: Any, **__: Any) -> None:

@@ -21,20 +21,8 @@ from hf_unlab.data.bad_examples import BadExample, Tally, bad_examples_table
 from hf_unlab.data.loader import StreamLoader, merge_states, progress_of
 from hf_unlab.data.readers import ReaderPlan
 from hf_unlab.data.sources import WeightedStream
-from hf_unlab.data.text import pack_sequences, text_problem
-
-
-def rows_of(shards):
-    for one in shards:
-        yield from ({"id": i} for i in one)
-
-
-def sharded(sizes, first=0):
-    """A stream of ids with shards of the given sizes."""
-    ids = iter(range(first, first + sum(sizes)))
-    return IterableDataset.from_generator(
-        rows_of, gen_kwargs={"shards": [list(itertools.islice(ids, size)) for size in sizes]}
-    )
+from hf_unlab.data.text import text_problem
+from tests.data.helpers import collate_ids, if_enough, in_memory, packed, read, resumed, sharded
 
 
 def problem(row, bad=(3, 5)):
@@ -42,28 +30,7 @@ def problem(row, bad=(3, 5)):
     return next((f"a multiple of {n}" for n in bad if row["id"] and row["id"] % n == 0), None)
 
 
-def as_document(row):
-    return {"input_ids": [2 * row["id"], 2 * row["id"] + 1]}
-
-
-def packed(stream):
-    return pack_sequences(stream.map(as_document), length=3, batch_size=4)
-
-
-def read(reader, num_batches):
-    """Batches of ids, and the state behind each as JSON."""
-    batches, states = [], []
-    for _ in range(num_batches):
-        examples, _ = reader.next_batch()
-        batches.append([np.atleast_1d(example.get("id", example.get("input_ids"))).tolist() for example in examples])
-        states.append(json.dumps(reader.state_dict()))
-    return batches, states
-
-
-def resumed(plan, number, state):
-    reader = plan.build(number)
-    reader.load_state_dict(json.loads(state))
-    return reader
+PACKED = partial(packed, batch_size=4)
 
 
 def tallies(state):
@@ -157,16 +124,6 @@ def test_absurd_length_has_a_default_and_another_column_can_be_checked():
 SIZES = st.lists(st.integers(0, 12), min_size=1, max_size=6).filter(lambda sizes: sum(sizes) >= 12)
 
 
-def read_or_stop(plan, number, num_batches):
-    """As `read`, from the beginning; nothing where the reader's part has too few good examples, and it says so."""
-    try:
-        return read(plan.build(number), num_batches)
-    except ValueError as error:
-        if "Too little data" not in str(error):
-            raise
-        return [], []
-
-
 @settings(max_examples=25)
 @given(
     sizes=SIZES,
@@ -176,13 +133,14 @@ def read_or_stop(plan, number, num_batches):
     stops=st.lists(st.integers(0, 6), min_size=1, max_size=4),
 )
 def test_counts_after_any_stops_are_those_of_the_uninterrupted_run(sizes, block_size, batch_size, packs, stops):
-    streams = (WeightedStream(sharded(sizes)), WeightedStream(Dataset.from_dict({"id": list(range(1, 31))}), 0.5))
-    prepare = packed if packs else None
+    streams = (WeightedStream(sharded(sizes)), WeightedStream(in_memory(30, first=1), 0.5))
+    prepare = PACKED if packs else None
     plan = ReaderPlan(streams, 2, batch_size, prepare, block_size=block_size, check=problem)
     number = batch_size % 2
-    whole, states = read_or_stop(plan, number, sum(stops) + 4)
-    if not whole:
+    run = if_enough(read, plan.build(number), sum(stops) + 4)
+    if run is None:
         return
+    whole, states = run
     batches, state = [], json.dumps(plan.build(number).state_dict())
     for num_batches in [*stops, 4]:
         more, behind = read(resumed(plan, number, state), num_batches)
@@ -198,9 +156,9 @@ def test_counts_after_any_stops_are_those_of_the_uninterrupted_run(sizes, block_
 def test_what_is_counted_is_what_was_read_of_each_epoch(sizes, block_size, packs, reader):
     """The counts are recomputed from the raw examples, in the order in which the passes read them."""
     streams = (WeightedStream(sharded(sizes)),)
-    plan = ReaderPlan(streams, 3, 1, packed if packs else None, block_size=block_size, check=problem)
+    plan = ReaderPlan(streams, 3, 1, PACKED if packs else None, block_size=block_size, check=problem)
     raw = replace(plan, prepare=None, block_size=1)
-    batches, states = read_or_stop(plan, reader, 25)
+    batches, states = if_enough(read, plan.build(reader), 25) or ([], [])
     passes = {}
     for state in states:
         (source,), (tally,) = json.loads(state)["sources"], tallies(state)
@@ -211,7 +169,7 @@ def test_what_is_counted_is_what_was_read_of_each_epoch(sizes, block_size, packs
         assert tally["num_read"] == len(rows)
         assert tally["reasons"] == Counter(reason for row in rows if (reason := problem(row)))
     if not packs:
-        assert all(problem({"id": i}) is None for batch in batches for (i,) in batch)
+        assert all(problem({"id": i}) is None for batch in batches for i in batch)
 
 
 @pytest.mark.parametrize("num_readers", [1, 4])
@@ -326,7 +284,7 @@ def test_images_that_cannot_be_decoded_are_skipped_and_counted_exactly(kind, is_
         first, second = ([row["id"] for row in plan.open_pass(number, 0, epoch)] for epoch in range(2))
         good = [i for i in first if i not in bad]
         batches, states = read(replace(plan, batch_size=1).build(number), len(good) + 1)
-        assert [i for ((i,),) in batches[:-1]] == good
+        assert [i for (i,) in batches[:-1]] == good
         # all bad ones of the first pass, and those before the first good one of the second
         leading = list(itertools.takewhile(bad.__contains__, second))
         (tally,) = tallies(states[-1])
@@ -342,11 +300,8 @@ def test_real_workers_deliver_their_tallies_to_the_main_process(num_workers):
     )
     plan = ReaderPlan(streams, 4, 2, block_size=3, check=problem)
 
-    def collate(examples, k):
-        return {"ids": torch.tensor([example["id"] for example in examples])}
-
     def run(num_workers):
-        loader = StreamLoader(plan, collate, num_workers=num_workers)
+        loader = StreamLoader(plan, collate_ids, num_workers=num_workers)
         batches = [batch["ids"].tolist() for batch in itertools.islice(loader, 30)]
         return batches, loader
 

@@ -19,29 +19,13 @@ from hf_unlab.data.readers import ReaderPlan
 from hf_unlab.data.sharding import shard, spread
 from hf_unlab.data.source_reader import SourceReader, iterate
 from hf_unlab.data.sources import open_streams
+from tests.data.helpers import in_memory, sharded
 
 NUM_IN_FILES = 41  # examples in the files that `parquet_files` and `jsonl_files` make
 
 
-def rows_of(shards):
-    for one in shards:
-        yield from ({"id": i} for i in one)
-
-
-def sharded(sizes, first=0):
-    """A stream of ids with shards of the given sizes."""
-    ids = iter(range(first, first + sum(sizes)))
-    return IterableDataset.from_generator(
-        rows_of, gen_kwargs={"shards": [list(itertools.islice(ids, size)) for size in sizes]}
-    )
-
-
 def other_column():
     yield from ({"other": i} for i in range(40))
-
-
-def numbers(num_rows):
-    return Dataset.from_dict({"id": list(range(num_rows))})
 
 
 def ids_of(stream):
@@ -99,7 +83,7 @@ def test_parts_of_a_stream_hold_every_example_once(sizes, num_parts, seed):
 @settings(max_examples=40)
 @given(num_rows=st.integers(12, 60), num_parts=st.integers(1, 12), seed=st.integers(0, 3))
 def test_parts_of_a_data_set_hold_every_row_once_and_differ_by_one_at_most(num_rows, num_parts, seed):
-    parts = parts_of(numbers(num_rows), num_parts, seed)
+    parts = parts_of(in_memory(num_rows), num_parts, seed)
     assert is_partition(parts, range(num_rows))
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
@@ -126,11 +110,11 @@ COMPOSED = {
     "taken from one shard": lambda: sharded([60]).take(40),
     "mapped and filtered": lambda: sharded([20] * 4).map(dict).filter(lambda row: row["id"] < 40),
     "shards shuffled": lambda: sharded([8] * 5).shuffle(seed=3, buffer_size=1),
-    "arrow": lambda: numbers(40).to_iterable_dataset(num_shards=5),
-    "torch": lambda: numbers(40).to_iterable_dataset(num_shards=5).with_format("torch"),
-    "torch data set": lambda: numbers(40).with_format("torch"),
+    "arrow": lambda: in_memory(40).to_iterable_dataset(num_shards=5),
+    "torch": lambda: in_memory(40).to_iterable_dataset(num_shards=5).with_format("torch"),
+    "torch data set": lambda: in_memory(40).with_format("torch"),
     "columns of nothing": lambda: Dataset.from_dict({"id": list(range(40)), "none": [None] * 40}),
-    "selected rows": lambda: numbers(80).select(range(40)),
+    "selected rows": lambda: in_memory(80).select(range(40)),
 }
 
 
@@ -151,7 +135,7 @@ def test_parts_of_what_users_compose_hold_every_example_once(make, num_parts):
 
 @pytest.mark.parametrize("form", ["arrow", "pandas"])
 def test_the_format_for_another_library_does_not_matter(form):
-    (source,) = open_streams(numbers(40).to_iterable_dataset(num_shards=4).with_format(form), ["id"])
+    (source,) = open_streams(in_memory(40).to_iterable_dataset(num_shards=4).with_format(form), ["id"])
     plan = ReaderPlan((replace(source, stream=spread(source.stream, 4)),), 4, 1, block_size=4)
     assert is_partition([ids_of(plan.open_pass(c, 0, epoch=0)) for c in range(4)], range(40))
 
@@ -188,7 +172,7 @@ def test_readers_of_a_group_read_the_same_shards_in_the_same_order():
         assert all(one == list(range(one[0], one[0] + 4)) for one in shards)
 
 
-@pytest.mark.parametrize("make", [lambda: sharded([4] * 16), lambda: numbers(64)], ids=["stream", "data set"])
+@pytest.mark.parametrize("make", [lambda: sharded([4] * 16), lambda: in_memory(64)], ids=["stream", "data set"])
 def test_the_order_changes_with_the_seed_and_with_nothing_else(make):
     orders = [parts_of(make(), 2, seed) for seed in range(4)]
     assert all(one != other for one, other in itertools.combinations(orders, 2))
@@ -218,7 +202,7 @@ def test_a_part_resumes_at_every_position(kind, num_parts, parquet_files, jsonl_
     stream = spread(
         {
             "generator": lambda: sharded([0, 20, 1, 0, 20]),
-            "arrow": lambda: numbers(41).to_iterable_dataset(num_shards=3),
+            "arrow": lambda: in_memory(41).to_iterable_dataset(num_shards=3),
             "parquet": lambda: opened("parquet", parquet_files, batch_size=3),
             "json": lambda: opened("json", jsonl_files),
             "json in small chunks": lambda: opened("json", jsonl_files, chunksize=30),
@@ -235,7 +219,7 @@ def test_a_part_resumes_at_every_position(kind, num_parts, parquet_files, jsonl_
 
 
 def test_a_long_part_of_a_data_set_is_cut_in_shards_and_resumes_at_every_position():
-    data = numbers(4300)
+    data = in_memory(4300)
 
     def part_again():
         return shard(data, num_shards=2, index=1, seed=0)
@@ -247,13 +231,13 @@ def test_a_long_part_of_a_data_set_is_cut_in_shards_and_resumes_at_every_positio
 
 
 def test_a_part_is_cut_in_64_shards_at_most():
-    assert shard(numbers(70_000), num_shards=1, index=0, seed=0).num_shards == 64
+    assert shard(in_memory(70_000), num_shards=1, index=0, seed=0).num_shards == 64
 
 
 def test_a_data_set_with_fewer_rows_than_readers_is_refused():
     with pytest.raises(ValueError, match="Too little data: 'web' has 3 examples for 4 readers; lower num_readers"):
-        spread(numbers(3), 4, "web")
-    assert spread(numbers(4), 4) is not None
+        spread(in_memory(3), 4, "web")
+    assert spread(in_memory(4), 4) is not None
 
 
 BUFFERED = {
@@ -325,7 +309,7 @@ def test_shared_shards_are_said_once_and_with_the_way_out(num_shards, num_reader
 @pytest.mark.parametrize("num_readers", [1, 7])
 def test_nothing_is_said_where_nothing_is_shared(num_readers, parquet_files, caplog):
     caplog.set_level(logging.INFO, logger="hf_unlab")
-    streams = [sharded([2] * 14), sharded([1] * 29), numbers(30), opened("parquet", parquet_files)]
+    streams = [sharded([2] * 14), sharded([1] * 29), in_memory(30), opened("parquet", parquet_files)]
     for stream in streams:
         parts_of(spread(stream, num_readers), num_readers)
     assert not caplog.messages
@@ -344,9 +328,9 @@ def test_a_resume_does_not_say_that_a_buffer_is_refilled(caplog):
         return shard(sharded([10] * 4), num_shards=2, index=0, seed=epoch)
 
     readers = [SourceReader(open_pass, Tally()) for _ in range(2)]
-    before = [readers[0].next_example()["id"] for _ in range(13)]
+    before = [one["id"] for one in readers[0].next_examples(13)]
     readers[1].load_state_dict(readers[0].state_dict())
-    after = [readers[1].next_example()["id"] for _ in range(7)]
+    after = [one["id"] for one in readers[1].next_examples(7)]
     assert sorted(before + after) == list(range(20))
     assert not caplog.messages
-    assert sorted(readers[1].next_example()["id"] for _ in range(20)) == list(range(20))  # the next pass
+    assert sorted(one["id"] for one in readers[1].next_examples(20)) == list(range(20))  # the next pass

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import runpy
 import signal
 import socket
 import subprocess
@@ -10,12 +11,13 @@ import sys
 from pathlib import Path
 
 import psutil
+import torch
+from accelerate.state import AcceleratorState
 
 from hf_unlab.resources import recipe_path
 from hf_unlab.testing import tiny_texts
 
 RECIPE = recipe_path("masked_lm", "pretrain.py")
-RECORDING = Path(__file__).with_name("recorded_pretraining.py")
 
 
 def write_texts(path, num_texts=600):
@@ -24,15 +26,15 @@ def write_texts(path, num_texts=600):
     return path
 
 
-def launch(output_dir, data_files, *, num_processes=2, script=RECIPE, **settings):
-    """Start a run with dropout, accumulation and worker processes."""
+def arguments(output_dir, data_files, **settings):
+    """Of a run with dropout, accumulation and worker processes; `settings` replace them."""
     defaults = {
         "dataset": "json",
         "vocab_size": 400,
         "config_overrides": "hidden_size=16,num_hidden_layers=1,attention_dropout=0.1,embedding_dropout=0.1",
         "sequence_length": 16,
         "validation_fraction": 0.1,
-        "max_steps": 160,
+        "max_steps": 100,
         "save_steps": 20,
         "save_total_limit": 20,
         "logging_steps": 7,
@@ -42,26 +44,44 @@ def launch(output_dir, data_files, *, num_processes=2, script=RECIPE, **settings
         "precision": "fp32",
         "use_cpu": "true",
     }
-    command = [str(Path(sys.executable).with_name("accelerate")), "launch", "--num_processes", str(num_processes)]
-    command += ["--multi_gpu"] if num_processes > 1 else ["--mixed_precision", "no"]
-    command += [
-        "--main_process_port",
-        str(free_port()),
-        str(script),
-        "--output_dir",
-        str(output_dir),
-        "--data_files",
-        *map(str, data_files),
-    ]
+    given = ["--output_dir", str(output_dir), "--data_files", *map(str, data_files)]
     for name, value in {**defaults, **settings}.items():
-        command += [f"--{name}", str(value)]
+        given += [f"--{name}", str(value)]
+    return given
+
+
+def launch(output_dir, data_files, **settings):
+    """Start a run on two processes as people do."""
+    command = [str(Path(sys.executable).with_name("accelerate")), "launch", "--multi_gpu", "--num_processes", "2"]
+    command += ["--main_process_port", str(free_port()), str(RECIPE)]
     return subprocess.Popen(
-        command,
+        [*command, *arguments(output_dir, data_files, **settings)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(output_dir.parent)},
     )
+
+
+def pretrain(argv):
+    """The recipe, in this process."""
+    runpy.run_path(str(RECIPE))["main"](argv)
+
+
+def in_two_processes(function, *given):
+    """Call it in two processes that are forked, as workers of loaders are: a fresh one takes seconds to import torch.
+
+    Raises:
+        ProcessRaisedException: One of them raised, and this is its traceback.
+    """
+    torch.multiprocessing.start_processes(_in_rank, (free_port(), function, given), nprocs=2, start_method="fork")
+
+
+def _in_rank(rank, port, function, given):
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
+    AcceleratorState._reset_state(reset_partial_state=True)  # what an earlier test's trainer found is not true here
+    function(*given)
 
 
 def free_port():

@@ -1,13 +1,14 @@
-"""The recipe's script, with a note of every micro-batch: the step it was in, and a hash of its tokens and masks."""
+"""The recipe, with a note of every micro-batch: the step it was in, and a hash of its tokens and masks."""
 
 import hashlib
 import json
 import os
-import runpy
 from pathlib import Path
 
-from hf_unlab.resources import recipe_path
+import pytest
+
 from hf_unlab.trainers import masked_lm
+from tests.processes.launching import pretrain
 
 
 class RecordingTrainer(masked_lm.MaskedLMTrainer):
@@ -21,6 +22,7 @@ class RecordingTrainer(masked_lm.MaskedLMTrainer):
         return super().compute_objective(model, batch)
 
 
-if __name__ == "__main__":
-    masked_lm.MaskedLMTrainer = RecordingTrainer
-    runpy.run_path(str(recipe_path("masked_lm", "pretrain.py")))["main"]()
+def pretrain_recorded(argv):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(masked_lm, "MaskedLMTrainer", RecordingTrainer)
+        pretrain(argv)

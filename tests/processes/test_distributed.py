@@ -11,21 +11,28 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
+from accelerate import PartialState
+from torch.multiprocessing import ProcessRaisedException
 
+from hf_unlab.testing import tiny_bert, tiny_stream, tiny_texts, tiny_tokenizer
+from hf_unlab.trainers.masked_lm import MaskedLMTrainer, MaskedLMTrainingArguments
 from tests.processes.launching import (
     RECIPE,
-    RECORDING,
+    arguments,
     descendants,
     finish,
-    free_port,
+    in_two_processes,
     kill,
     launch,
     logged,
+    pretrain,
     stream_state,
     write_texts,
 )
+from tests.processes.recorded_pretraining import pretrain_recorded
 
-NUM_STEPS = 160
+NUM_STEPS = 100
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # Python 3.12's, about threads
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +42,9 @@ def data_file(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory, data_file):
-    """The uninterrupted run on two processes."""
+    """The uninterrupted run on two processes, and a note of its batches."""
     folder = tmp_path_factory.mktemp("whole") / "out"
-    assert "2 processes on cpu" in finish(launch(folder, [data_file]))
+    in_two_processes(pretrain_recorded, arguments(folder, [data_file]))
     return folder
 
 
@@ -47,15 +54,25 @@ def wait_for(path, process):
         time.sleep(0.02)
 
 
-def test_two_processes_killed_and_resumed_log_the_uninterrupted_losses(tmp_path, data_file, whole):
+def test_two_processes_killed_then_stopped_by_a_signal_log_the_uninterrupted_losses(tmp_path, data_file, whole):
     process = launch(tmp_path, [data_file])
     try:
-        wait_for(tmp_path / "checkpoint-60" / "manifest.json", process)
+        wait_for(tmp_path / "checkpoint-20" / "manifest.json", process)
     finally:
         kill(process)
-    assert not (tmp_path / f"checkpoint-{NUM_STEPS}").exists()  # killed halfway, not after the end
+    assert not (tmp_path / "checkpoint-40").exists()  # killed on the way there
 
-    finish(launch(tmp_path, [data_file], resume_from_checkpoint="auto"))
+    process = launch(tmp_path, [data_file], resume_from_checkpoint="auto")
+    wait_for(tmp_path / "checkpoint-40" / "manifest.json", process)
+    for one in descendants(process):  # as SLURM does: workers are not spared
+        one.send_signal(signal.SIGTERM)
+    output = finish(process, code=1)  # the launcher's code for a rank that ended with another than 0
+    assert "2 processes on cpu" in output
+    assert "Stopped by a signal." in output and "exitcode  : 75" in output
+    stopped = max(tmp_path.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+    assert str(stopped) in output and int(stopped.name.split("-")[1]) < NUM_STEPS
+
+    in_two_processes(pretrain, arguments(tmp_path, [data_file]))  # without a word of resuming
     assert logged(tmp_path, NUM_STEPS) == logged(whole, NUM_STEPS)
     assert len(logged(whole, NUM_STEPS)) == NUM_STEPS // 7
 
@@ -64,20 +81,6 @@ def test_two_processes_killed_and_resumed_log_the_uninterrupted_losses(tmp_path,
     assert state["num_batches"] == NUM_STEPS * 2 * 2
     weights = [(folder / "model.safetensors").read_bytes() for folder in (whole, tmp_path)]
     assert weights[0] == weights[1]
-
-
-def test_a_signal_to_all_processes_saves_and_the_same_command_goes_on(tmp_path, data_file, whole):
-    process = launch(tmp_path, [data_file])
-    wait_for(tmp_path / "checkpoint-20" / "manifest.json", process)
-    for one in descendants(process):  # as SLURM does: workers are not spared
-        one.send_signal(signal.SIGTERM)
-    output = finish(process, code=1)  # the launcher's code for a rank that ended with another than 0
-    assert "Stopped by a signal." in output and "exitcode  : 75" in output
-    stopped = max(tmp_path.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
-    assert str(stopped) in output and int(stopped.name.split("-")[1]) < NUM_STEPS
-
-    finish(launch(tmp_path, [data_file]))
-    assert logged(tmp_path, NUM_STEPS) == logged(whole, NUM_STEPS)
 
 
 def newest(folder):
@@ -97,30 +100,29 @@ def batches(folder, first=0):
     return {step: sorted(hashes) for step, hashes in steps.items()}, places
 
 
-def test_a_run_goes_on_on_other_ranks_and_workers_with_the_same_global_batches(tmp_path, data_file):
-    settings = {"script": RECORDING, "max_steps": 30, "save_steps": 15, "dataloader_num_workers": 2}
-    finish(launch(tmp_path / "whole", [data_file], **settings))
-    expected, places = batches(tmp_path / "whole")
-    assert places == {(2, 2)} and len(expected) == 30 and all(len(step) == 4 for step in expected.values())
+@pytest.mark.parametrize("num_workers", [1, 4])
+def test_a_run_goes_on_on_other_ranks_and_workers_with_the_same_global_batches(
+    tmp_path, data_file, whole, num_workers, caplog
+):
+    expected, places = batches(whole)
+    assert places == {(2, 1)} and len(expected) == NUM_STEPS
+    assert all(len(step) == 4 for step in expected.values())
 
-    for num_workers in (1, 4):
-        folder = tmp_path / f"one-{num_workers}"
-        shutil.copytree(tmp_path / "whole", folder, ignore=shutil.ignore_patterns("batches-*", "checkpoint-30"))
-        settings["dataloader_num_workers"] = num_workers
-        output = finish(
-            launch(folder, [data_file], num_processes=1, resume_from_checkpoint="auto", **settings),
-        )
-        assert "A step keeps its 4 micro-batches: 1 process x 4 accumulated" in output
-        resumed, places = batches(folder)
-        assert places == {(1, num_workers)}
-        assert resumed == {step: hashes for step, hashes in expected.items() if step >= 15}
+    folder = tmp_path / "one"
+    shutil.copytree(whole, folder, ignore=shutil.ignore_patterns("batches-*", f"checkpoint-{NUM_STEPS}"))
+    settings = {"dataloader_num_workers": num_workers, "resume_from_checkpoint": "auto"}
+    pretrain_recorded(arguments(folder, [data_file], **settings))
+    assert "A step keeps its 4 micro-batches: 1 process x 4 accumulated" in caplog.text
+    resumed, places = batches(folder)
+    assert places == {(1, num_workers)}
+    assert resumed == {step: hashes for step, hashes in expected.items() if step >= NUM_STEPS - 20}
 
 
 def test_two_processes_train_and_evaluate_as_one_with_twice_the_accumulation(tmp_path, data_file):
     """The same micro-batches a step, the same divisor: the same losses, up to the order of additions."""
     settings = {"max_steps": 20, "logging_steps": 5, "config_overrides": "hidden_size=16"}
-    finish(launch(tmp_path / "two", [data_file], **settings))
-    finish(launch(tmp_path / "one", [data_file], num_processes=1, gradient_accumulation_steps=4, **settings))
+    in_two_processes(pretrain, arguments(tmp_path / "two", [data_file], **settings))
+    pretrain(arguments(tmp_path / "one", [data_file], gradient_accumulation_steps=4, **settings))
     two, one = (logged(tmp_path / name, 20) for name in ("two", "one"))
     assert len(two) == 4
     for ours, theirs in zip(two, one, strict=True):
@@ -129,6 +131,7 @@ def test_two_processes_train_and_evaluate_as_one_with_twice_the_accumulation(tmp
     assert evaluations[0]["eval_loss"] == pytest.approx(evaluations[1]["eval_loss"], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_launch_that_starts_one_process_for_two_is_an_error(tmp_path, data_file):
     """`accelerate launch --cpu --num_processes 2` starts one process unless there is MPI."""
     command = [str(Path(sys.executable).with_name("accelerate")), "launch", "--cpu", "--num_processes", "2"]
@@ -140,12 +143,16 @@ def test_a_launch_that_starts_one_process_for_two_is_an_error(tmp_path, data_fil
     assert "several processes were asked for, but Trainer sees 1" in result.stderr
 
 
+def train_on_own_part(output_dir):
+    """The mistake that is to be refused: each process gives its trainer only its own part of the data."""
+    args = MaskedLMTrainingArguments(str(output_dir), use_cpu=True, sequence_length=16)
+    texts = tiny_texts(100)[PartialState().process_index :: 2]
+    MaskedLMTrainer(tiny_bert(), args, tiny_stream(texts), processing_class=tiny_tokenizer())
+
+
 def test_data_that_was_split_between_the_processes_before_is_refused(tmp_path):
-    command = [str(Path(sys.executable).with_name("accelerate")), "launch", "--multi_gpu", "--num_processes", "2"]
-    command += ["--main_process_port", str(free_port()), str(Path(__file__).with_name("split_data.py"))]
-    result = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True)
-    assert result.returncode != 0
-    assert "The processes see different data in 'data 0'" in result.stderr
+    with pytest.raises(ProcessRaisedException, match="The processes see different data in 'data 0'"):
+        in_two_processes(train_on_own_part, tmp_path)
 
 
 @pytest.mark.slow

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from hf_unlab.data.builtin import docstrings, glyphs
+from hf_unlab.data.builtin import digits, docstrings, glyphs
 
-_CORPORA = {"docstrings": docstrings.data_files, "glyphs": glyphs.data_files}
+_CORPORA = {"docstrings": docstrings.data_files, "glyphs": glyphs.data_files, "digits": digits.data_files}
 
 
 def data_files(name: str, split: str) -> list[str]:

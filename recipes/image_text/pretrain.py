@@ -1,0 +1,61 @@
+"""Pretrain a dual encoder on images and their captions, and measure what it is worth with few labels and with none.
+
+accelerate launch recipes/image_text/pretrain.py --config recipes/image_text/tiny.yaml --output_dir OUT
+"""
+
+from transformers import set_seed
+
+from hf_unlab.arguments import parse_arguments
+from hf_unlab.console import announce, exit_cleanly, proof_progress, quiet_libraries, say
+from hf_unlab.evaluation.labelled import load_labelled
+from hf_unlab.finetuning.proof import prove_dual_encoder
+from hf_unlab.models.dual_encoder import dual_encoder_for
+from hf_unlab.settings import DualEncoderSettings, ImageFewLabelSettings, ImageTextDataSettings
+from hf_unlab.trainers.checkpoints import resolve_checkpoint
+from hf_unlab.trainers.image_text import ImageTextContrastiveTrainer, ImageTextContrastiveTrainingArguments
+from hf_unlab.trainers.stopping import behind_training
+
+
+def main(argv: list[str] | None = None) -> None:
+    data, model_settings, few_label, args = parse_arguments(
+        ImageTextDataSettings,
+        DualEncoderSettings,
+        ImageFewLabelSettings,
+        ImageTextContrastiveTrainingArguments,
+        argv=argv,
+    )
+    with quiet_libraries(), exit_cleanly():
+        with args.main_process_first(desc="looking for checkpoints"):
+            checkpoint = resolve_checkpoint(args.output_dir, args.resume_from_checkpoint, args.overwrite_output_dir)
+        sources, eval_source = data.sources(), data.eval_source()
+        labelled = load_labelled(few_label, sources, "image")
+
+        # From a preset, a checkpoint, or two towers; `tiny` has a tokenizer trained on the captions.
+        set_seed(args.seed)
+        model = dual_encoder_for(model_settings, sources, checkpoint, args)
+
+        # The labels are only looked at: zero-shot accuracy is measured beside recall at every evaluation.
+        trainer = ImageTextContrastiveTrainer(
+            model, args, sources, eval_dataset=eval_source, zero_shot=labelled and labelled.test
+        )
+        announce(trainer, sources)
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        with behind_training(args):
+            metrics = trainer.evaluate()
+            trainer.save_model()
+            trainer.save_metrics("eval", metrics)
+
+            # Recall is not a result yet: few-label accuracy on other images is. One process measures it.
+            is_main = trainer.is_world_process_zero()
+            trainer.accelerator.end_training()
+            if is_main:
+                table = None
+                if labelled:
+                    with proof_progress() as on_progress:
+                        templates = args.zero_shot_templates
+                        table = prove_dual_encoder(args.output_dir, few_label, labelled, templates, on_progress)
+                say(table, args.output_dir)
+
+
+if __name__ == "__main__":
+    main()
