@@ -1,5 +1,6 @@
 # Every target works in a fresh clone with nothing activated: the first one run makes .venv.
 # Another interpreter: make PYTHON=python3.12 test
+# One recipe alone: make quickstart RECIPES=image_text
 PYTHON = python3
 BIN = .venv/bin
 STAMP = .venv/.installed
@@ -14,8 +15,8 @@ export PYTHONNOUSERSITE = 1
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-quickstart: $(STAMP) ## pretrain a tiny model without a download and show what it is worth
-	@$(BIN)/hf-unlab quickstart
+quickstart: $(STAMP) ## pretrain tiny models without a download and show what they are worth
+	@$(BIN)/hf-unlab quickstart $(RECIPES)
 
 test: $(STAMP) ## the fast tests and the doctests
 	@$(BIN)/python -m pytest -m "not slow and not gpu"

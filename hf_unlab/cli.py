@@ -1,13 +1,18 @@
 """`hf-unlab`: the package's commands."""
 
 import os
-import runpy
+import subprocess
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 DEFAULT_OUTPUT_DIR = Path("outputs/quickstart")
+QUICKSTARTS = {
+    "masked_lm": "a masked language model of the docstrings that every Python has",
+    "image_text": "a dual encoder of printed characters and their names",
+}
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
 
@@ -18,22 +23,32 @@ def main() -> None:
 
 @app.command()
 def quickstart(
-    output_dir: Annotated[Path, typer.Option(help="Where the checkpoint goes.")] = DEFAULT_OUTPUT_DIR,
+    recipes: Annotated[
+        list[str] | None, typer.Argument(help="masked_lm (text), image_text; by default each in turn.")
+    ] = None,
+    output_dir: Annotated[
+        Path, typer.Option(help="Where the checkpoints go, a folder a recipe.")
+    ] = DEFAULT_OUTPUT_DIR,
     max_steps: Annotated[int | None, typer.Option(help="Optimizer steps; by default the recipe's.")] = None,
 ) -> None:
-    """Pretrain a tiny masked language model without a download, and measure what it is worth with few labels."""
-    from hf_unlab.resources import recipe_path  # these imports take seconds, which --help should not
+    """Pretrain tiny models without a download, and measure what they are worth with few labels."""
+    if unknown := [name for name in recipes or () if name not in QUICKSTARTS]:
+        raise typer.BadParameter(f"there is no recipe {unknown[0]!r}; there are: {', '.join(QUICKSTARTS)}")
+    from hf_unlab.resources import recipe_path
 
-    script = recipe_path("masked_lm", "pretrain.py")
-    argv = ["--config", str(recipe_path("masked_lm", "tiny.yaml")), "--output_dir", str(output_dir)]
-    if (
-        output_dir == DEFAULT_OUTPUT_DIR
-    ):  # run again, the demonstration begins again; another folder may hold a real run
-        argv += ["--overwrite_output_dir", "true"]
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # one process takes one GPU
-    if max_steps is not None:
-        argv += ["--max_steps", str(max_steps)]
-    runpy.run_path(str(script))["main"](argv)
+    environment = {"CUDA_VISIBLE_DEVICES": "0", **os.environ}  # one process takes one GPU
+    for name in recipes or QUICKSTARTS:
+        argv = ["--config", str(recipe_path(name, "tiny.yaml")), "--output_dir", str(output_dir / name)]
+        if output_dir == DEFAULT_OUTPUT_DIR:  # run again, the demonstration begins again; another may hold a real run
+            argv += ["--overwrite_output_dir", "true"]
+        if max_steps is not None:
+            argv += ["--max_steps", str(max_steps)]
+        typer.echo(f"--- {name}: {QUICKSTARTS[name]}\n")
+        # a process of its own, as a launcher starts it
+        code = subprocess.run([sys.executable, recipe_path(name, "pretrain.py"), *argv], env=environment).returncode
+        if code:
+            raise typer.Exit(code)
+        typer.echo()
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -146,7 +146,7 @@ class ProgressLines(TrainerCallback):
         """Print a line."""
         line = format_logs(logs or {}, state.global_step)
         if line and line != self._last_line:  # the last step may be evaluated twice, as a step and as the end
-            console.print("\n".join([line, *format_sources(logs or {})]))
+            console.print("\n".join([line, *format_recalls(logs or {}), *format_sources(logs or {})]))
             self._last_line = line
 
     def on_train_end(
@@ -158,7 +158,10 @@ class ProgressLines(TrainerCallback):
             self._progress = None
 
 
-_LEFT_OUT = ("data/", "epoch", "perplexity", "grad_norm", "runtime", "per_second", "total_flos", "num_input")
+_LEFT_OUT = (
+    *("data/", "epoch", "perplexity", "grad_norm", "runtime", "per_second", "total_flos", "num_input"),
+    *("R@", "mean_cosine", "effective_rank"),
+)
 
 
 def format_logs(logs: dict[str, float], step: int) -> str:
@@ -182,6 +185,24 @@ def format_logs(logs: dict[str, float], step: int) -> str:
             label = name.removeprefix("eval_").replace("_", " ")
             parts.append(f"{label} {value:.1e}" if name == "learning_rate" else f"{label} {value:.3f}")
     return "  ".join(parts).replace("held out:  ", "held out: ")
+
+
+def format_recalls(logs: dict[str, float]) -> list[str]:
+    """A line for each direction of a retrieval, and one that shows whether features have collapsed.
+
+    Example:
+        >>> format_recalls({"eval_image_to_text_R@1": 0.5, "eval_image_to_text_R@10": 1.0})
+        ['             image to text: R@1 0.500  R@10 1.000']
+        >>> format_recalls({"eval_image_effective_rank": 31.4, "eval_text_effective_rank": 1.0})
+        ['             effective rank: image 31.4  text 1.0']
+    """
+    by_direction: dict[str, list[str]] = {}
+    for key, value in logs.items():
+        if match := re.fullmatch(r"(?:\w+?_)?(image_to_text|text_to_image)_(R@\d+)", key):
+            by_direction.setdefault(match[1].replace("_", " "), []).append(f"{match[2]} {value:.3f}")
+        elif match := re.fullmatch(r"(?:\w+?_)?(\w+)_effective_rank", key):
+            by_direction.setdefault("effective rank", []).append(f"{match[1]} {value:.1f}")
+    return [f"{'':13}{direction}: {'  '.join(parts)}" for direction, parts in by_direction.items()]
 
 
 def format_sources(logs: dict[str, float]) -> list[str]:
@@ -230,9 +251,24 @@ def say(table: FewLabelTable | None, output_dir: str) -> None:
     else:
         table.save(Path(output_dir) / TABLE_NAME)
         console.print(f"\n{table.render()}\n\nSaved as {Path(output_dir) / TABLE_NAME}")
-    console.print(
-        f"\nThe checkpoint is in {output_dir}. Load it with plain transformers:\n\n"
-        "    from transformers import AutoModel, AutoTokenizer\n"
-        f'    tokenizer = AutoTokenizer.from_pretrained("{output_dir}")\n'
-        f'    model = AutoModel.from_pretrained("{output_dir}")'
+    console.print(f"\nThe checkpoint is in {output_dir}. Load it with {how_to_load(output_dir)}")
+
+
+def how_to_load(checkpoint: str) -> str:
+    """The library of a checkpoint, and the lines that load it without hf_unlab."""
+    folder = Path(checkpoint)
+    if (folder / "open_clip_config.json").exists():
+        lines = [
+            "plain open_clip:\n",
+            "    import open_clip",
+            f'    model, _, preprocess = open_clip.create_model_and_transforms("local-dir:{checkpoint}")',
+            f'    tokenizer = open_clip.get_tokenizer("local-dir:{checkpoint}")',
+        ]
+        return "\n".join(lines)
+    has_images = any((folder / f"{name}_config.json").exists() for name in ("processor", "preprocessor"))
+    kind = "Processor" if has_images else "Tokenizer"
+    return (
+        f"plain transformers:\n\n    from transformers import AutoModel, Auto{kind}\n"
+        f'    {kind.lower()} = Auto{kind}.from_pretrained("{checkpoint}")\n'
+        f'    model = AutoModel.from_pretrained("{checkpoint}")'
     )

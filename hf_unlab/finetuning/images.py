@@ -254,7 +254,7 @@ def zero_shot(name: str, test_ND: np.ndarray, class_CD: torch.Tensor) -> Candida
         [0, 1, 2]
     """
     predictions_N = (torch.as_tensor(test_ND).float() @ class_CD.float().cpu().T).argmax(1).numpy()
-    return Candidate(name, "zero-shot, no label", lambda train_indices, seed: predictions_N)
+    return Candidate(name, "zero-shot", lambda train_indices, seed: predictions_N)
 
 
 def _train(

@@ -118,8 +118,9 @@ class ImageTextContrastiveTrainer(PretrainingTrainer):
     Example:
         >>> import tempfile
         >>> from hf_unlab.testing import tiny_dual_encoder, tiny_pairs
-        >>> args = ImageTextContrastiveTrainingArguments(tempfile.mkdtemp(), max_steps=2, num_readers=2,
-        ...     disable_tqdm=True, per_device_train_batch_size=4, gradient_accumulation_steps=2, validation_fraction=0.2)
+        >>> args = ImageTextContrastiveTrainingArguments(
+        ...     tempfile.mkdtemp(), max_steps=2, num_readers=2, per_device_train_batch_size=4,
+        ...     gradient_accumulation_steps=2, validation_fraction=0.2, disable_tqdm=True)
         >>> trainer = ImageTextContrastiveTrainer(tiny_dual_encoder(), args, tiny_pairs(60))
         >>> _ = trainer.train()
         {...}

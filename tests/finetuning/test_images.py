@@ -148,13 +148,13 @@ def test_the_table() -> None:
         ("pretrained", "linear probe"),
         ("from scratch", "fine-tuned"),
         ("pretrained", "fine-tuned"),
-        ("pretrained", "zero-shot, no label"),
+        ("pretrained", "zero-shot"),
     ]
     assert (table.task, table.num_overlapping, table.num_test, table.num_classes) == ("colours", 2, 30, 3)
     assert table.rows[2].mean(4) > 0.9
     assert table.rows[5].accuracies == {1: (1.0, 1.0), 4: (1.0, 1.0)}
     assert len(progress) == 6 * 2 * 2
-    assert "zero-shot, no label" in table.to_markdown() and "zero-shot" in table.render(80)
+    assert "zero-shot" in table.to_markdown() and "zero-shot" in table.render(80)
     assert [row.method for row in prove(num_labels_per_class=(1,)).rows][-1] == "fine-tuned"
 
 
