@@ -118,7 +118,10 @@ def test_the_output_has_no_noise_and_fits_80_columns(pretrained):
 
 
 def test_the_builtin_corpus_and_its_table(tmp_path):
-    run_main("--config", recipe_path("masked_lm", "tiny.yaml"), *FEW_STEPS, *SMALL_TABLE, "--output_dir", tmp_path)
+    smaller = ["--config_overrides", "hidden_size=32,num_hidden_layers=1,intermediate_size=48"]
+    smaller += ["--tokenizer_num_examples", "500", "--validation_num_examples", "50", "--few_label_max_test", "100"]
+    tiny = recipe_path("masked_lm", "tiny.yaml")
+    run_main("--config", tiny, *smaller, *FEW_STEPS, *SMALL_TABLE, "--output_dir", tmp_path)
     table = json.loads((tmp_path / "few_label.json").read_text())
     assert table["num_classes"] == 10 and table["num_overlapping"] == 0
 

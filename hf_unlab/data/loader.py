@@ -261,12 +261,12 @@ def _worker() -> tuple[int, int]:
     return (info.id, info.num_workers) if info else (0, 1)
 
 
-def _in_workers(made: torch.utils.data.IterableDataset, num_workers: int, options: dict[str, Any]) -> DataLoader:
+def _in_workers(made: torch.utils.data.IterableDataset, num_workers: int, options: dict[str, Any]) -> Iterator[Any]:
     # A generator of its own: a DataLoader draws a seed, and from the global one that would move the model's dropout.
     generator = torch.Generator()
     if num_workers == 0:
         options = {key: value for key, value in options.items() if key == "pin_memory"}
-    return DataLoader(
+    loader = DataLoader(
         made,
         batch_size=None,
         num_workers=num_workers,
@@ -274,6 +274,14 @@ def _in_workers(made: torch.utils.data.IterableDataset, num_workers: int, option
         worker_init_fn=_start_worker if num_workers else None,
         **options,
     )
+    batches = iter(loader)
+    try:
+        yield from batches
+    finally:
+        # An error's traceback keeps the iterator until the garbage collector finds it, which may close the queues
+        # first: then no worker would hear of the end, and each would be waited for.
+        if num_workers:
+            batches._shutdown_workers()
 
 
 def _start_worker(_: int) -> None:

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -17,7 +18,7 @@ from accelerate.state import AcceleratorState
 from hf_unlab.resources import recipe_path
 from hf_unlab.testing import tiny_texts
 
-RECIPE = recipe_path("masked_lm", "pretrain.py")
+RECIPE, IMAGE_TEXT = (recipe_path(name, "pretrain.py") for name in ("masked_lm", "image_text"))
 
 
 def write_texts(path, num_texts=600):
@@ -46,14 +47,31 @@ def arguments(output_dir, data_files, **settings):
     }
     given = ["--output_dir", str(output_dir), "--data_files", *map(str, data_files)]
     for name, value in {**defaults, **settings}.items():
-        given += [f"--{name}", str(value)]
+        given += [f"--{name}", str(value)] if value is not None else []
     return given
 
 
-def launch(output_dir, data_files, **settings):
-    """Start a run on two processes as people do."""
-    command = [str(Path(sys.executable).with_name("accelerate")), "launch", "--multi_gpu", "--num_processes", "2"]
-    command += ["--main_process_port", str(free_port()), str(RECIPE)]
+def image_text_arguments(output_dir, data_file, model, **settings):
+    """Of the image-text recipe: gradient caching and worker processes, and a model from a folder."""
+    defaults = {
+        "dataset": "parquet",
+        "model": model,
+        "max_steps": 60,
+        "save_steps": 10,
+        "num_readers": 4,
+        "shuffle_block_size": 20,
+        "learning_rate": 1e-3,
+        "logging_steps": 6,
+    }
+    of_text = dict.fromkeys(("config_overrides", "sequence_length", "vocab_size"))
+    return arguments(output_dir, [data_file], **{**defaults, **of_text, **settings})
+
+
+def launch(output_dir, data_files, *, num_processes=2, script=RECIPE, **settings):
+    """Start a run as people do."""
+    command = [str(Path(sys.executable).with_name("accelerate")), "launch", "--num_processes", str(num_processes)]
+    command += ["--multi_gpu"] if num_processes > 1 else ["--mixed_precision", "no"]
+    command += ["--main_process_port", str(free_port()), str(script)]
     return subprocess.Popen(
         [*command, *arguments(output_dir, data_files, **settings)],
         stdout=subprocess.PIPE,
@@ -63,23 +81,37 @@ def launch(output_dir, data_files, **settings):
     )
 
 
-def pretrain(argv):
-    """The recipe, in this process."""
-    runpy.run_path(str(RECIPE))["main"](argv)
+def pretrain(argv, recipe=RECIPE):
+    """A recipe, in this process."""
+    runpy.run_path(str(recipe))["main"](argv)
+
+
+def fork_two(function, *given):
+    """Start it in two processes, forked as workers of loaders are: a fresh interpreter takes seconds to import torch.
+
+    Returns:
+        A `ProcessContext` of torch.
+    """
+    return torch.multiprocessing.start_processes(
+        _in_rank, (free_port(), function, given), nprocs=2, join=False, start_method="fork"
+    )
 
 
 def in_two_processes(function, *given):
-    """Call it in two processes that are forked, as workers of loaders are: a fresh one takes seconds to import torch.
+    """As `fork_two`, and wait for the end.
 
     Raises:
         ProcessRaisedException: One of them raised, and this is its traceback.
     """
-    torch.multiprocessing.start_processes(_in_rank, (free_port(), function, given), nprocs=2, start_method="fork")
+    context = fork_two(function, *given)
+    while not context.join():
+        pass
 
 
 def _in_rank(rank, port, function, given):
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
-    os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
+    os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
+    torch.set_num_threads(1)
     AcceleratorState._reset_state(reset_partial_state=True)  # what an earlier test's trainer found is not true here
     function(*given)
 
@@ -91,17 +123,32 @@ def free_port():
         return one.getsockname()[1]
 
 
+def wait_for(path, process):
+    """Until a run has written it; `process` is its launcher or a rank."""
+    while not path.exists():
+        if isinstance(process, subprocess.Popen):
+            assert process.poll() is None, process.communicate()[0]
+        else:
+            assert process.is_alive()
+        time.sleep(0.02)
+
+
 def descendants(process):
-    """All processes below the launcher; each rank leads a process group of its own."""
+    """All processes below one; each rank leads a process group of its own."""
     return psutil.Process(process.pid).children(recursive=True)
 
 
-def kill(process):
-    """SIGKILL to ranks, workers and launcher."""
-    for one in [*descendants(process), process]:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(one.pid, signal.SIGKILL)
-    process.communicate()
+def kill(*processes):
+    """SIGKILL to launcher or ranks, and to all below them."""
+    for process in processes:
+        for one in [*descendants(process), process]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(one.pid, signal.SIGKILL)
+    for process in processes:
+        if isinstance(process, subprocess.Popen):
+            process.communicate()
+        else:
+            process.join()
 
 
 def finish(process, code=0):

@@ -21,12 +21,14 @@ from tests.processes.launching import (
     arguments,
     descendants,
     finish,
+    fork_two,
     in_two_processes,
     kill,
     launch,
     logged,
     pretrain,
     stream_state,
+    wait_for,
     write_texts,
 )
 from tests.processes.recorded_pretraining import pretrain_recorded
@@ -48,18 +50,12 @@ def whole(tmp_path_factory, data_file):
     return folder
 
 
-def wait_for(path, process):
-    while not path.exists():
-        assert process.poll() is None, process.communicate()[0]
-        time.sleep(0.02)
-
-
 def test_two_processes_killed_then_stopped_by_a_signal_log_the_uninterrupted_losses(tmp_path, data_file, whole):
-    process = launch(tmp_path, [data_file])
+    ranks = fork_two(pretrain, arguments(tmp_path, [data_file])).processes
     try:
-        wait_for(tmp_path / "checkpoint-20" / "manifest.json", process)
+        wait_for(tmp_path / "checkpoint-20" / "manifest.json", ranks[0])
     finally:
-        kill(process)
+        kill(*ranks)
     assert not (tmp_path / "checkpoint-40").exists()  # killed on the way there
 
     process = launch(tmp_path, [data_file], resume_from_checkpoint="auto")
