@@ -121,8 +121,8 @@ class DualEncoderSettings:
     model: str = field(
         default="tiny",
         metadata={
-            "help": "tiny or base from scratch, open_clip:ARCHITECTURE from scratch, open_clip:hf-hub:NAME, or a dual "
-            "encoder's Hub id or path (of an image encoder, with text_tower)."
+            "help": "tiny, tiny-groupnorm or base from scratch, open_clip:ARCHITECTURE from scratch, "
+            "open_clip:hf-hub:NAME, or a dual encoder's Hub id or path (of an image encoder, with text_tower)."
         },
     )
     text_tower: str | None = field(

@@ -1,15 +1,13 @@
-"""Images to features, the raw-pixel baseline, and handwritten digits to test on without a download."""
+"""Images to features, and the raw-pixel baseline."""
 
 import contextlib
-import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
-from sklearn.datasets import load_digits
+from PIL import Image
 
-from hf_unlab.evaluation.few_label import Candidate, LabelledData
+from hf_unlab.evaluation.few_label import Candidate
 from hf_unlab.evaluation.probes import linear_probe
 
 Transform = Callable[[Image.Image], torch.Tensor]
@@ -59,7 +57,7 @@ def raw_pixels(images: Sequence[Image.Image], image_size: int = 16) -> np.ndarra
 
     Args:
         images: N images of any size and mode.
-        image_size: Side of the square in pixels. It hardly matters: on `handwritten_digits` at 1 / 5 / 10 / 50 labels
+        image_size: Side of the square in pixels. It hardly matters: on `builtin:digits` at 1 / 5 / 10 / 50 labels
             a class 8 scored .572 / .812 / .863 / .914, 16 scored .556 / .810 / .872 / .919, 32 scored .567 / .815 /
             .871 / .920 (mean of 3 draws, deviation .07 at 1 label and .01 at 50).
 
@@ -109,46 +107,6 @@ def raw_pixel_baseline(
     """
     pool_ND, test_ND = raw_pixels(pool_images, image_size), raw_pixels(test_images, image_size)
     return linear_probe(name, pool_ND, pool_labels, test_ND, method="logistic regression")
-
-
-def handwritten_digits(image_size: int = 64) -> tuple[LabelledData, LabelledData]:
-    """The 1,797 handwritten digits that scikit-learn ships, 8 x 8 grey levels, as images.
-
-    They are drawn dark on white, as ink on paper is and as printed glyphs are (the files hold the inverse, strokes
-    high), enlarged smoothly, with a margin of one eighth, because they were cropped to their edges.
-
-    The first half is the pool and the second the test set, in the order of the files, in which a writer's digits stand
-    together: the writers of the test set are new, as they are in use. (A nearest neighbour among the raw digits is
-    right for .961 of the second half; with shuffled halves for .984.)
-
-    Args:
-        image_size: Height and width in pixels, at least 8.
-
-    Returns:
-        The pool (898 images) and the test set (899), RGB. The label names are Unicode's names of the characters,
-        "digit zero" to "digit nine", which a model of captioned glyphs can be asked for without any label.
-
-    Raises:
-        ValueError: `image_size` is below 8.
-
-    Example:
-        >>> pool, test = handwritten_digits(32)
-        >>> len(pool), len(test), pool.inputs[0].size, pool.label_names[pool.labels[0]]
-        (898, 899, (32, 32), 'digit zero')
-    """
-    if image_size < 8:
-        raise ValueError(f"image_size is {image_size}; it must be at least 8, the size of the originals.")
-    digits = load_digits()
-    names = tuple(unicodedata.name(str(digit)).lower() for digit in range(10))
-    margin = image_size // 8
-    inner = image_size - 2 * margin
-    images = []
-    for grey_HW in digits.images:  # 0 to 16
-        ink = Image.fromarray(np.round(255 - grey_HW * (255 / 16)).astype(np.uint8))
-        image = ImageOps.expand(ink.resize((inner, inner), Image.Resampling.BICUBIC), margin, fill=255)
-        images.append(image.convert("RGB"))
-    data, half = LabelledData(images, digits.target, names), len(images) // 2
-    return data.take(np.arange(half)), data.take(np.arange(half, len(images)))
 
 
 @contextlib.contextmanager

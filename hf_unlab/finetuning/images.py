@@ -87,7 +87,7 @@ def finetune_image_classifier(
         num_steps: Optimiser steps a fit; None takes 15 passes over the draw, but at least 30 and at most 100 steps.
         batch_size: Images a step, or the whole draw if that is smaller.
         learning_rate: Its peak. The default suits small convolutional networks: one of 3 layers from scratch on
-            `handwritten_digits` scored .840 / .933 at 5 / 50 labels a class, .773 / .910 with 5e-4 (one draw). A ViT-B
+            `builtin:digits` scored .840 / .933 at 5 / 50 labels a class, .773 / .910 with 5e-4 (one draw). A ViT-B
             wants about 3e-5.
         weight_decay: As in AdamW, on matrices and kernels.
         device: Where to train.
@@ -137,7 +137,7 @@ def prove_image_encoder(
     pool: LabelledData,
     test: LabelledData,
     *,
-    class_CD: torch.Tensor | None = None,
+    more: Sequence[Candidate] = (),
     num_labels_per_class: Sequence[int] = (5, 10, 50),
     seeds: Sequence[int] = (0, 1, 2),
     num_steps: int | None = None,
@@ -151,8 +151,7 @@ def prove_image_encoder(
     """Measure what a pretrained image encoder is worth with few labels.
 
     The rows: raw pixels + logistic regression; a linear probe on the encoder with random weights and as pretrained;
-    all weights fine-tuned from scratch and as pretrained; and, if there are class features, what the pretrained
-    encoder answers without any label, which is the same in every column.
+    all weights fine-tuned from scratch and as pretrained; and what else is given.
 
     Args:
         make_pretrained: Makes the encoder, a module with `encode_image` from pixels (B, 3, H, W) to features (B, D).
@@ -160,7 +159,7 @@ def prove_image_encoder(
         transform: From an image to its pixels, (3, H, W), without chance.
         pool: Labelled images that draws are made from.
         test: Labelled images to score, without those that the pretraining stream held.
-        class_CD: A feature for each of `test.label_names`, as `class_features` makes them.
+        more: Further rows, such as `zero_shot`.
         num_labels_per_class: The columns.
         seeds: One draw and one fit for each.
         num_steps: As in `finetune_image_classifier`.
@@ -175,23 +174,18 @@ def prove_image_encoder(
         The table.
 
     Raises:
-        ValueError: The pool and the test set name their classes differently, there is not one feature a class, or the
-            pool has too few labels of a class.
+        ValueError: The pool and the test set name their classes differently, or the pool has too few labels of some.
 
     Example:
-        >>> pool, test = handwritten_digits(32)  # doctest: +SKIP
+        >>> labelled = load_labelled(ImageFewLabelSettings(), [Source("builtin:glyphs")], "image")  # doctest: +SKIP
         >>> prove_image_encoder(
-        ...     lambda: load(checkpoint), lambda: Model(config), transform, pool, test
+        ...     lambda: load(checkpoint), lambda: Model(config), transform, labelled.pool, labelled.test
         ... ).render()  # doctest: +SKIP
     """
     if pool.label_names != test.label_names:
         raise ValueError(
             f"The pool's classes are {pool.label_names[:5]} and the test set's {test.label_names[:5]}; give both the "
             "same label_names in the same order."
-        )
-    if class_CD is not None and len(class_CD) != len(test.label_names):
-        raise ValueError(
-            f"There are {len(class_CD)} class features for {len(test.label_names)} label names; give one each."
         )
     if device is None:
         device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
@@ -223,9 +217,8 @@ def prove_image_encoder(
         linear_probe("pretrained", pretrained[0], pool.labels, pretrained[1]),
         finetuned("from scratch", make_untrained),
         finetuned("pretrained", make_pretrained),
+        *more,
     ]
-    if class_CD is not None:
-        candidates.append(zero_shot("pretrained", pretrained[1], class_CD))
     return few_label_table(
         candidates,
         pool.labels,

@@ -8,15 +8,16 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from hf_unlab.data.sources import Source
 from hf_unlab.evaluation.few_label import Candidate, LabelledData, few_label_table
+from hf_unlab.evaluation.images import extract_image_features
 from hf_unlab.evaluation.labelled import LabelledSplits, load_labelled
 from hf_unlab.evaluation.probes import linear_probe, tfidf_baseline
 from hf_unlab.evaluation.retrieval import class_features
 from hf_unlab.evaluation.table import FewLabelTable
 from hf_unlab.evaluation.text import extract_text_features
-from hf_unlab.finetuning.images import prove_image_encoder
+from hf_unlab.finetuning.images import prove_image_encoder, zero_shot
 from hf_unlab.finetuning.isolation import alone_and_quiet
 from hf_unlab.finetuning.text import finetune_text_classifier, from_checkpoint, from_scratch
-from hf_unlab.models.dual_encoder import load_dual_encoder
+from hf_unlab.models.dual_encoder import ImageTower, load_dual_encoder
 from hf_unlab.settings import ImageFewLabelSettings, TextFewLabelSettings
 
 
@@ -69,7 +70,8 @@ def prove_dual_encoder(
 ) -> FewLabelTable:
     """Measure what the image tower of a pretrained dual encoder is worth with few labels, and with none.
 
-    The rows: see `prove_image_encoder`.
+    The rows: see `prove_image_encoder`; probes and classifiers read the features before the projection. Another row is
+    zero-shot: what the encoder answers by the names of the classes, without a label.
 
     Args:
         checkpoint: What training saved.
@@ -82,13 +84,16 @@ def prove_dual_encoder(
         ValueError: There are too few labels of a class.
     """
     model = load_dual_encoder(str(checkpoint)).eval()
+    transform = model.preprocessing.eval_transform()
+    class_CD = class_features(model.encode_text, model.tokenize, labelled.test.label_names, templates)
+    test_ND = extract_image_features(model, transform, labelled.test.inputs)
     return prove_image_encoder(
-        lambda: model,
-        lambda: load_dual_encoder(str(checkpoint), from_scratch=True),
-        model.preprocessing.eval_transform(),
+        lambda: ImageTower(model),
+        lambda: ImageTower(load_dual_encoder(str(checkpoint), from_scratch=True)),
+        transform,
         labelled.pool,
         labelled.test,
-        class_CD=class_features(model.encode_text, model.tokenize, labelled.test.label_names, templates),
+        more=[zero_shot("pretrained", test_ND, class_CD)],
         num_labels_per_class=settings.num_labels_per_class,
         seeds=settings.few_label_seeds,
         num_steps=settings.finetune_steps,

@@ -19,6 +19,7 @@ from hf_unlab.data.sources import Source
 from hf_unlab.models.text import first_texts, load_tokenizer
 from hf_unlab.settings import DualEncoderSettings
 
+TINY = ("tiny", "tiny-groupnorm")  # presets whose tokenizer is trained on the captions
 _WRAPPED = "model."  # where an adapter keeps the library's own model, in the names of its weights
 
 
@@ -112,6 +113,10 @@ class DualEncoder(nn.Module, ABC):
         """The library's features (B, D), of any norm."""
 
     @abstractmethod
+    def pooled_image(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """What the image tower gives before it is projected into the shared space (B, any): what is probed."""
+
+    @abstractmethod
     def text_features(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
         """The library's features (B, D), of any norm."""
 
@@ -170,8 +175,7 @@ class DualEncoder(nn.Module, ABC):
 
         Channels last, as convolutions are quickest then, on a CPU as on a GPU; values do not change.
         """
-        pixel_values = pixel_values.contiguous(memory_format=torch.channels_last)
-        return F.normalize(self.image_features(pixel_values), dim=-1)
+        return F.normalize(self.image_features(_channels_last(pixel_values)), dim=-1)
 
     def encode_text(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
         """Unit-norm features (B, D) of texts (B, T)."""
@@ -220,6 +224,29 @@ class DualEncoder(nn.Module, ABC):
         return {name.removeprefix(_WRAPPED): tensor.contiguous() for name, tensor in state_dict.items()}
 
 
+class ImageTower(nn.Module):
+    """The image tower alone, for classifiers: `encode_image` gives features before the projection.
+
+    The projection serves the match with texts; CLIP's own linear probes read what lies before it (Radford et al. 2021,
+    section 3.2).
+
+    Args:
+        model: A dual encoder.
+    """
+
+    def __init__(self, model: DualEncoder) -> None:
+        super().__init__()
+        self.model = model
+
+    def encode_image(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """Pooled features (B, any) of images (B, 3, H, W)."""
+        return self.model.pooled_image(_channels_last(pixel_values))
+
+
+def _channels_last(pixel_values: torch.Tensor) -> torch.Tensor:
+    return pixel_values.contiguous(memory_format=torch.channels_last)
+
+
 def load_dual_encoder(
     name: str,
     text_tower: str | None = None,
@@ -236,7 +263,8 @@ def load_dual_encoder(
 
     Args:
         name: One of
-            - `tiny`: a ConvNeXt and a one-layer text tower from scratch, for minutes on a CPU (see `tiny_clip`);
+            - `tiny`, `tiny-groupnorm`: a small ResNet and a one-layer text tower from scratch, for minutes on a CPU;
+              the second one for batches in several micro-batches (see `tiny_clip`);
             - `base`: open_clip's ViT-B-16 from scratch;
             - `open_clip:ARCHITECTURE`: any of `open_clip.list_models()` from scratch, e.g. `open_clip:ViT-B-32`;
             - `open_clip:hf-hub:ORGANISATION/NAME` or `open_clip:FOLDER`: a checkpoint of open_clip;
@@ -270,9 +298,10 @@ def load_dual_encoder(
 
     name = {"base": "open_clip:ViT-B-16"}.get(name, name)
     is_open_clip = name.startswith("open_clip:") or (Path(name) / open_clip_dual_encoder.CONFIG_NAME).is_file()
-    if tokenizer is not None and name != "tiny":
+    is_tiny = name in TINY
+    if tokenizer is not None and not is_tiny:
         raise ValueError(f"The model {name!r} brings its own tokenizer; a tokenizer is given for 'tiny' only.")
-    if text_tower is not None and (name == "tiny" or is_open_clip):
+    if text_tower is not None and (is_tiny or is_open_clip):
         raise ValueError(f"text_tower={text_tower!r} is joined with an image encoder of transformers, not {name!r}.")
     model: DualEncoder
     if is_open_clip:
@@ -286,8 +315,8 @@ def load_dual_encoder(
     else:
         if patch_dropout:
             raise ValueError(f"patch_dropout={patch_dropout}: {name!r} has none; open_clip's vision transformers do.")
-        if name == "tiny":
-            model = tiny_clip.tiny_clip(tokenizer, image_size or 32)
+        if is_tiny:
+            model = tiny_clip.tiny_clip(tokenizer, image_size or 32, batch_norm=name == "tiny")
         elif image_size is not None:
             raise ValueError(f"image_size={image_size}: {name!r} has its own size; leave image_size out.")
         else:
@@ -318,9 +347,9 @@ def dual_encoder_for(
     from hf_unlab.models.tiny_clip import train_caption_tokenizer
 
     tokenizer = None
-    if settings.model == "tiny" and checkpoint is not None:
+    if settings.model in TINY and checkpoint is not None:
         tokenizer = load_tokenizer(str(checkpoint))
-    elif settings.model == "tiny":
+    elif settings.model in TINY:
         with args.main_process_first(desc="training the tokenizer"):
             if args.local_process_index == 0:
                 captions = first_texts(sources, settings.tokenizer_num_examples)

@@ -53,6 +53,19 @@ class OpenClipDualEncoder(DualEncoder):
         """As `model.encode_image` gives them."""
         return self.model.encode_image(pixel_values)
 
+    def pooled_image(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """timm's trunk, or a vision transformer without its `proj`; of others what the tower gives."""
+        visual = self.model.visual
+        if hasattr(visual, "trunk"):
+            return visual.trunk(pixel_values)
+        if isinstance(getattr(visual, "proj", None), nn.Parameter):
+            projection, visual.proj = visual.proj, None
+            try:
+                return visual(pixel_values)
+            finally:
+                visual.proj = projection
+        return visual(pixel_values)
+
     def text_features(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
         """As `model.encode_text` gives them; open_clip finds the padding by itself."""
         return self.model.encode_text(input_ids)

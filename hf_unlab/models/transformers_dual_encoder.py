@@ -75,6 +75,10 @@ class TransformersDualEncoder(DualEncoder):
         """As `model.get_image_features` gives them."""
         return _tensor(self.model.get_image_features(pixel_values=pixel_values))
 
+    def pooled_image(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """`pooler_output` of the vision model."""
+        return self.model.vision_model(pixel_values=pixel_values).pooler_output
+
     def text_features(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
         """As `model.get_text_features` gives them."""
         return _tensor(self.model.get_text_features(input_ids=input_ids, attention_mask=attention_mask))

@@ -4,14 +4,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from sklearn.datasets import load_digits
 
-from hf_unlab.evaluation.few_label import draw_few
 from hf_unlab.evaluation.images import (
     evaluating,
     extract_image_features,
-    handwritten_digits,
-    raw_pixel_baseline,
     raw_pixels,
 )
 
@@ -75,35 +71,3 @@ def test_errors() -> None:
         extract_image_features(Encoder(), transform, [])
     with pytest.raises(ValueError, match="image_size is 0"):
         raw_pixels(noise_images(1), 0)
-    with pytest.raises(ValueError, match="image_size is 7"):
-        handwritten_digits(7)
-
-
-def test_digits_are_whole_dark_on_white_and_in_the_order_of_the_files() -> None:
-    pool, test = handwritten_digits(32)
-    digits = load_digits()
-    assert pool.label_names == test.label_names
-    assert (pool.label_names[0], pool.label_names[9]) == ("digit zero", "digit nine")
-    np.testing.assert_array_equal(np.concatenate([pool.labels, test.labels]), digits.target)
-    for part, start in ((pool, 0), (test, len(pool))):
-        for i in (0, 100, len(part) - 1):
-            image = part.inputs[i]
-            assert image.mode == "RGB" and image.size == (32, 32)
-            grey = np.asarray(image.convert("L"), dtype=float)
-            assert grey[:4].min() == grey[:, :4].min() == grey[-4:].min() == grey[:, -4:].min() == 255
-            small = np.asarray(image.convert("L").crop((4, 4, 28, 28)).resize((8, 8), Image.Resampling.BOX))
-            ink = digits.images[start + i]
-            assert np.corrcoef(255.0 - small.ravel(), ink.ravel())[0, 1] > 0.95
-
-
-@pytest.mark.parametrize("image_size", [8, 33, 64])
-def test_digits_of_any_size(image_size: int) -> None:
-    assert {image.size for image in handwritten_digits(image_size)[0].inputs} == {(image_size, image_size)}
-
-
-def test_the_baseline_reads_digits() -> None:
-    pool, test = handwritten_digits(32)
-    baseline = raw_pixel_baseline("raw pixels", pool.inputs, pool.labels, test.inputs, image_size=8)
-    accuracy = (baseline.predict(draw_few(pool.labels, 5, 0), 0) == test.labels).mean()
-    assert (baseline.name, baseline.method) == ("raw pixels", "logistic regression")
-    assert 0.7 < accuracy < 0.95

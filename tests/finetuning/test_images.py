@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from hf_unlab.evaluation.few_label import LabelledData, draw_few
+from hf_unlab.evaluation.images import extract_image_features
 from hf_unlab.evaluation.retrieval import zero_shot_accuracy
 from hf_unlab.finetuning.images import ImageClassifier, finetune_image_classifier, prove_image_encoder, zero_shot
 
@@ -139,8 +140,12 @@ def prove(**settings):
 def test_the_table() -> None:
     progress = []
     class_CD = torch.nn.functional.normalize(torch.tensor(COLOURS).float(), dim=-1)
+    test_ND = extract_image_features(MeanColour(), transform, images_of(TEST_LABELS, 1))
     table = prove(
-        class_CD=class_CD, task="colours", num_overlapping=2, on_progress=lambda *step: progress.append(step)
+        more=[zero_shot("pretrained", test_ND, class_CD)],
+        task="colours",
+        num_overlapping=2,
+        on_progress=lambda *step: progress.append(step),
     )
     assert [(row.name, row.method) for row in table.rows] == [
         ("raw pixels", "logistic regression"),
@@ -171,8 +176,6 @@ def test_errors() -> None:
         finetune_image_classifier("x", Encoder, transform, images_of(LABELS[:3], 0), np.array([0, 1]), [])
     with pytest.raises(ValueError, match="learning_rate is 0"):
         candidate(learning_rate=0)
-    with pytest.raises(ValueError, match="2 class features for 3"):
-        prove(class_CD=torch.eye(2))
     data = LabelledData(images_of(LABELS, 0), LABELS, NAMES)
     other = LabelledData(data.inputs, LABELS, ("blue", "green", "red"))
     with pytest.raises(ValueError, match="same label_names"):

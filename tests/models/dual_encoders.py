@@ -97,7 +97,7 @@ def make(kind):
     if kind in ("clip", "siglip"):
         return {"clip": clip, "siglip": siglip}[kind]()
     if kind == "tiny":
-        return tiny_clip(TOKENIZER)
+        return tiny_clip(TOKENIZER, batch_norm=False)
     with tempfile.TemporaryDirectory() as folder:
         if kind == "towers":
             return load_dual_encoder(*save_towers(Path(folder)))

@@ -10,7 +10,7 @@ from transformers import (
     AutoModel,
 )
 
-from hf_unlab.models.dual_encoder import load_dual_encoder
+from hf_unlab.models.dual_encoder import ImageTower, load_dual_encoder
 from hf_unlab.models.tiny_clip import train_caption_tokenizer
 from tests.models.dual_encoders import (
     CAPTIONS,
@@ -172,7 +172,7 @@ def test_logits_start_where_told(tmp_path):
         ("nowhere/at-all", {}, "no folder here"),
         ("tiny", {}, "train_caption_tokenizer"),
         ("tiny", {"patch_dropout": 0.5}, "open_clip's vision transformers"),
-        ("tiny", {"tokenizer": True, "image_size": 30}, "halves"),
+        ("tiny", {"tokenizer": True, "image_size": 8}, "halves"),
         ("tiny", {"tokenizer": True, "logit_bias": -10.0}, "has no bias"),
         ("tiny", {"tokenizer": True, "logit_scale": 0.0}, "above 0"),
         ("tiny", {"text_tower": "bert"}, "image encoder of transformers"),
@@ -201,3 +201,29 @@ def test_caption_tokenizer():
         train_caption_tokenizer(CAPTIONS, vocab_size=100)
     with pytest.raises(ValueError, match="no captions"):
         train_caption_tokenizer([" "], vocab_size=300)
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_probed_features_are_those_before_the_projection(kind):
+    model = make(kind).eval()
+    pooled = ImageTower(model).encode_image(IMAGES)
+    assert pooled.ndim == 2 and len(pooled) == len(IMAGES)
+    assert model.state_dict().keys() == make(kind).state_dict().keys()  # nothing was lost on the way
+    if kind == "open_clip":
+        torch.testing.assert_close(pooled @ model.model.visual.proj, model.image_features(IMAGES))
+    elif kind in ("clip", "towers", "tiny"):
+        torch.testing.assert_close(model.model.visual_projection(pooled), model.image_features(IMAGES))
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_from_scratch_is_the_architecture_with_other_weights(kind, tmp_path):
+    model = make(kind)
+    model.save_pretrained(tmp_path)
+    first, second = (load_dual_encoder(str(tmp_path), from_scratch=True) for _ in range(2))
+    for one in (first, second):
+        assert {name: weight.shape for name, weight in one.state_dict().items()} == {
+            name: weight.shape for name, weight in model.state_dict().items()
+        }
+    name = max(first.state_dict(), key=lambda name: first.state_dict()[name].numel())
+    weights = [one.state_dict()[name] for one in (model, first, second)]
+    assert not torch.equal(weights[0], weights[1]) and not torch.equal(weights[1], weights[2])

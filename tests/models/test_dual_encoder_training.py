@@ -7,12 +7,14 @@ from transformers import (
 )
 
 from hf_unlab.models.dual_encoder import has_batch_norm, load_dual_encoder
+from hf_unlab.models.tiny_clip import tiny_clip
 from tests.models.dual_encoders import (
     CAPTIONS,
     IMAGES,
     MAKERS,
     OPEN_CLIP,
     RESNET,
+    TOKENIZER,
     loss_of,
     make,
     open_clip_model,
@@ -40,6 +42,7 @@ def test_locked_image_tower_stays(kind):
 
 def test_batch_norm_is_found():
     assert has_batch_norm(open_clip_model(RESNET))
+    assert has_batch_norm(tiny_clip(TOKENIZER))
     assert not any(has_batch_norm(make(kind)) for kind in MAKERS)
 
 
