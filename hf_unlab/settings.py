@@ -33,6 +33,9 @@ class DataSettings:
     data: list[Source] | None = field(
         default=None, metadata={"help": "Several sources, each with path, weight, ...", "yaml_only": True}
     )
+    eval_data: list[Source] | None = field(
+        default=None, metadata={"help": "What to evaluate `data` on, in place of a held-out part.", "yaml_only": True}
+    )
 
     def sources(self) -> list[Source]:
         """The sources; `dataset` goes before `data`, so that the command line can replace a recipe's list.
@@ -58,23 +61,23 @@ class DataSettings:
         )
         return [source]
 
-    def eval_source(self) -> Source | None:
-        """The data to evaluate on, if there is some apart from the training data.
+    def eval_sources(self) -> list[Source] | None:
+        """The data to evaluate on, if there is some apart from the training data; `eval_data` belongs to `data`.
 
         Raises:
             ValueError: There are files and nobody knows of which format.
 
         Example:
-            >>> DataSettings(dataset="json", eval_files=["held-out.jsonl"]).eval_source().data_files
+            >>> DataSettings(dataset="json", eval_files=["held-out.jsonl"]).eval_sources()[0].data_files
             ['held-out.jsonl']
         """
-        path = self.eval_dataset or (self.dataset if self.eval_files else None)
+        if self.eval_dataset is None and self.eval_files is None:
+            return self.eval_data if self.dataset is None else None
+        path = self.eval_dataset or self.dataset
         if path is None:
-            if self.eval_files:
-                raise ValueError("eval_files needs the builder that reads them: give --eval_dataset, such as json.")
-            return None
+            raise ValueError("eval_files needs the builder that reads them: give --eval_dataset, such as json.")
         split = "train" if self.eval_files else self.eval_split  # loose files have the one split "train"
-        return Source(path, split=split, data_files=self.eval_files, columns=self._columns())
+        return [Source(path, split=split, data_files=self.eval_files, columns=self._columns())]
 
     def _columns(self) -> dict[str, str]:
         return {} if self.text_column == "text" else {"text": self.text_column}

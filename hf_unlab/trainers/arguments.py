@@ -37,6 +37,13 @@ class PretrainingArguments(TrainingArguments):
     validation_fraction: float = field(
         default=0.01, metadata={"help": "Share of the data held out for evaluation, by content hash."}
     )
+    validation_column: str | None = field(
+        default=None,
+        metadata={
+            "help": "The column whose content decides what is held out; by default the first of the objective's. By "
+            "the captions (text), no caption is on both sides."
+        },
+    )
     validation_num_examples: int = field(
         default=1000, metadata={"help": "Held-out raw examples kept for evaluation, in OUTPUT_DIR/held_out.parquet."}
     )

@@ -55,7 +55,9 @@ class PretrainingTrainer(Trainer):
     # No example may meet itself in a step: see ReaderPlan.is_distinct.
     needs_distinct_examples: bool = False
     # What a resumed run must have in common with the one that saved: another value would read other data.
-    fixed_settings: tuple[str, ...] = ("seed", "data_seed", "shuffle_block_size", "validation_fraction")
+    fixed_settings: tuple[str, ...] = (
+        *("seed", "data_seed", "shuffle_block_size", "validation_fraction", "validation_column"),
+    )
     control: TrainerControl
 
     def __init__(
@@ -75,7 +77,7 @@ class PretrainingTrainer(Trainer):
         if eval_dataset is not None:
             validation = open_streams(eval_dataset, self.raw_columns)
         else:
-            training, validation = split(training, self.raw_columns[0], args.validation_fraction)
+            training, validation = split(training, self._validation_column(args), args.validation_fraction)
         super().__init__(
             model=model,
             args=args,
@@ -96,6 +98,12 @@ class PretrainingTrainer(Trainer):
         self._saved_step = 0
         self._window = MetricSums(args.device)
         self._train_seconds = self._step_started = 0.0
+
+    def _validation_column(self, args: PretrainingArguments) -> str:
+        column = args.validation_column or self.raw_columns[0]
+        if column not in self.raw_columns:
+            raise ValueError(f"validation_column must be {' or '.join(self.raw_columns)}, not {column!r}.")
+        return column
 
     # ---- What a family says ----
 

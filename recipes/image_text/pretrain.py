@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None) -> None:
     with quiet_libraries(), exit_cleanly():
         with args.main_process_first(desc="looking for checkpoints"):
             checkpoint = resolve_checkpoint(args.output_dir, args.resume_from_checkpoint, args.overwrite_output_dir)
-        sources, eval_source = data.sources(), data.eval_source()
+        sources, eval_sources = data.sources(), data.eval_sources()
         labelled = load_labelled(few_label, sources, "image")
 
         # From a preset, a checkpoint, or two towers; `tiny` has a tokenizer trained on the captions.
@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> None:
 
         # The labels are only looked at: zero-shot accuracy is measured beside recall at every evaluation.
         trainer = ImageTextContrastiveTrainer(
-            model, args, sources, eval_dataset=eval_source, zero_shot=labelled and labelled.test
+            model, args, sources, eval_dataset=eval_sources, zero_shot=labelled and labelled.test
         )
         announce(trainer, sources)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
