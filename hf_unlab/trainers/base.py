@@ -21,7 +21,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput, Tr
 
 from hf_unlab.data.bad_examples import Check, Decode
 from hf_unlab.data.loader import Batch, Collator, EvalLoader, SourceProgress, StreamLoader, merge_states, progress_of
-from hf_unlab.data.readers import ReaderPlan, default_num_readers
+from hf_unlab.data.readers import ReaderPlan
 from hf_unlab.data.sharding import spread
 from hf_unlab.data.sources import Data, open_streams
 from hf_unlab.trainers import checkpoints, stopping, stream_state
@@ -74,10 +74,7 @@ class PretrainingTrainer(Trainer):
         checkpoints.make_output_dir(Path(args.output_dir))
         training = open_streams(train_dataset, self.raw_columns)
         stream_state.check_same_data(training)
-        if eval_dataset is not None:
-            validation = open_streams(eval_dataset, self.raw_columns)
-        else:
-            training, validation = split(training, self._validation_column(args), args.validation_fraction)
+        training, validation = split(training, eval_dataset, self.raw_columns, args)
         super().__init__(
             model=model,
             args=args,
@@ -98,12 +95,6 @@ class PretrainingTrainer(Trainer):
         self._saved_step = 0
         self._window = MetricSums(args.device)
         self._train_seconds = self._step_started = 0.0
-
-    def _validation_column(self, args: PretrainingArguments) -> str:
-        column = args.validation_column or self.raw_columns[0]
-        if column not in self.raw_columns:
-            raise ValueError(f"validation_column must be {' or '.join(self.raw_columns)}, not {column!r}.")
-        return column
 
     # ---- What a family says ----
 
@@ -136,10 +127,7 @@ class PretrainingTrainer(Trainer):
     def get_train_dataloader(self) -> StreamLoader:
         """The stream loader, at the start or where the resumed checkpoint stood."""
         args, state = self.args, self._resume_state
-        num_readers = args.num_readers or (state and state["num_readers"])
-        least = stream_state.least_readers(args, self.needs_distinct_examples)
-        num_readers = num_readers or default_num_readers(args.world_size, args.dataloader_num_workers, max(8, least))
-        stream_state.check_enough_readers(num_readers, least)
+        num_readers = stream_state.num_readers_for(args, state, self.needs_distinct_examples)
         spread_out = [replace(one, stream=spread(one.stream, num_readers, one.name)) for one in self.train_dataset]
         plan = ReaderPlan(
             tuple(spread_out),
@@ -169,14 +157,10 @@ class PretrainingTrainer(Trainer):
     def _mix(self) -> list[tuple[str, float]]:
         return [(source.name, source.weight) for source in self.train_dataset]
 
-    @property
-    def _source_names(self) -> list[str]:
-        return [source.name for source in self.train_dataset]
-
     def _progress(self) -> list[SourceProgress]:
         """How far each source has been read; every rank must call it."""
         assert self._loader is not None
-        return progress_of(gather_objects(self._loader.state_dict()), self._source_names)
+        return progress_of(gather_objects(self._loader.state_dict()), [name for name, _ in self._mix()])
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> EvalLoader:
         """Held-out examples, each once over all ranks, masked or cropped the same way every time."""
@@ -239,7 +223,7 @@ class PretrainingTrainer(Trainer):
         output = self.compute_objective(model, inputs)
         self._window.add({**output.metrics, "_inputs": (output.num_inputs, 0)})
         if "source_ids" in inputs and output.item_losses is not None:
-            sources, names = inputs["source_ids"], self._source_names
+            sources, names = inputs["source_ids"], [name for name, _ in self._mix()]
             self._window.add(losses_by_source(output.item_losses, output.item_rows, sources, names))
         loss = output.loss_sum * self.args.world_size / num_items_in_batch.clamp(min=1)
         return (loss, output) if return_outputs else loss

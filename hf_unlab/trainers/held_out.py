@@ -13,19 +13,40 @@ from hf_unlab.data.bad_examples import Check, Decode, Example, good_examples
 from hf_unlab.data.cells import cell_bytes, is_cell
 from hf_unlab.data.network import with_retries
 from hf_unlab.data.source_reader import iterate
-from hf_unlab.data.sources import WeightedStream, hold_out
+from hf_unlab.data.sources import Data, WeightedStream, hold_out, open_streams
+from hf_unlab.trainers.arguments import PretrainingArguments
+
+Streams = tuple[WeightedStream, ...]
 
 
 def split(
-    streams: Sequence[WeightedStream], column: str, fraction: float
-) -> tuple[tuple[WeightedStream, ...], tuple[WeightedStream, ...]]:
-    """Hold a part of each source out: the training parts, and the held-out ones."""
-    halves = [hold_out(source.stream, column=column, fraction=fraction) for source in streams]
-    training, validation = (
-        tuple(replace(source, stream=half[side]) for source, half in zip(streams, halves, strict=True))
+    training: Streams,
+    eval_dataset: Data | Sequence[Data] | None,
+    raw_columns: Sequence[str],
+    args: PretrainingArguments,
+) -> tuple[Streams, Streams]:
+    """What to train on and what to evaluate on: the data given for it, or a part that is held out of each source.
+
+    Args:
+        training: The sources.
+        eval_dataset: Data to evaluate on, if there is some.
+        raw_columns: The objective's; the content of the first decides what is held out, unless `args` says another.
+        args: Which column and how much.
+
+    Raises:
+        ValueError: The objective has no such column, or `eval_dataset` cannot be read.
+    """
+    if eval_dataset is not None:
+        return training, open_streams(eval_dataset, raw_columns)
+    column = args.validation_column or raw_columns[0]
+    if column not in raw_columns:
+        raise ValueError(f"validation_column must be {' or '.join(raw_columns)}, not {column!r}.")
+    halves = [hold_out(source.stream, column=column, fraction=args.validation_fraction) for source in training]
+    kept, held_out = (
+        tuple(replace(source, stream=half[side]) for source, half in zip(training, halves, strict=True))
         for side in range(2)
     )
-    return training, validation
+    return kept, held_out
 
 
 def keep_held_out(

@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from transformers import TrainingArguments
 
 from hf_unlab.data.hashing import content_hash
+from hf_unlab.data.readers import default_num_readers
 from hf_unlab.data.sources import WeightedStream
+from hf_unlab.trainers.arguments import PretrainingArguments
 from hf_unlab.trainers.metrics import gather_objects
 
 logger = logging.getLogger(__name__)
@@ -75,26 +76,27 @@ def accumulation_for(num_micro_batches: int, world_size: int, configured: int) -
     return accumulation
 
 
-def least_readers(args: TrainingArguments, is_distinct: bool) -> int:
-    """Readers that a run needs: where no example may meet itself, one for each micro-batch of a step."""
-    return args.gradient_accumulation_steps * args.world_size if is_distinct else 1
+def num_readers_for(args: PretrainingArguments, saved: dict[str, Any] | None, is_distinct: bool) -> int:
+    """How many readers a run has: as the settings say, or its checkpoint, or the default.
 
-
-def check_enough_readers(num_readers: int, least: int) -> None:
-    """Refuse steps in which one reader would make two micro-batches that must not share an example.
+    Args:
+        args: The run's settings.
+        saved: The state of the streams that it resumes from.
+        is_distinct: No example may meet itself in a step: each of its micro-batches needs a reader of its own.
 
     Raises:
-        ValueError: There are too few; says how many would do.
-
-    Example:
-        >>> check_enough_readers(8, least=8)
+        ValueError: There are fewer readers than micro-batches in a step, where they must be distinct; says how many
+            would do.
     """
-    if num_readers < least:
+    least = args.gradient_accumulation_steps * args.world_size if is_distinct else 1
+    given = args.num_readers or (saved and saved["num_readers"])
+    if given and given < least:
         raise ValueError(
-            f"num_readers={num_readers} is too low for steps of {least} micro-batches whose examples must all differ: "
-            f"each needs a reader of its own. Take num_readers={least}, or fewer and larger micro-batches "
+            f"num_readers={given} is too low for steps of {least} micro-batches whose examples must all differ: each "
+            f"needs a reader of its own. Take num_readers={least}, or fewer and larger micro-batches "
             "(gradient_accumulation_steps, per_device_train_batch_size)."
         )
+    return given or default_num_readers(args.world_size, args.dataloader_num_workers, max(8, least))
 
 
 def check_settings(saved: dict[str, Any], ours: dict[str, Any]) -> None:
