@@ -160,7 +160,7 @@ class ProgressLines(TrainerCallback):
 
 _LEFT_OUT = (
     *("data/", "epoch", "perplexity", "grad_norm", "runtime", "per_second", "total_flos", "num_input"),
-    *("R@", "mean_cosine", "effective_rank"),
+    *("R@", "mean_cosine", "effective_rank", "logit_scale"),
 )
 
 
@@ -188,13 +188,13 @@ def format_logs(logs: dict[str, float], step: int) -> str:
 
 
 def format_recalls(logs: dict[str, float]) -> list[str]:
-    """A line for each direction of a retrieval, and one that shows whether features have collapsed.
+    """A line for each direction of a retrieval, and one that shows whether features collapse.
 
     Example:
         >>> format_recalls({"eval_image_to_text_R@1": 0.5, "eval_image_to_text_R@10": 1.0})
         ['             image to text: R@1 0.500  R@10 1.000']
-        >>> format_recalls({"eval_image_effective_rank": 31.4, "eval_text_effective_rank": 1.0})
-        ['             effective rank: image 31.4  text 1.0']
+        >>> format_recalls({"eval_image_effective_rank": 31.4, "eval_text_effective_rank": 1.0, "eval_logit_scale": 9})
+        ['             effective rank: image 31.4  text 1.0  logit scale 9.0']
     """
     by_direction: dict[str, list[str]] = {}
     for key, value in logs.items():
@@ -202,6 +202,8 @@ def format_recalls(logs: dict[str, float]) -> list[str]:
             by_direction.setdefault(match[1].replace("_", " "), []).append(f"{match[2]} {value:.3f}")
         elif match := re.fullmatch(r"(?:\w+?_)?(\w+)_effective_rank", key):
             by_direction.setdefault("effective rank", []).append(f"{match[1]} {value:.1f}")
+        elif key.endswith("_logit_scale") and "effective rank" in by_direction:
+            by_direction["effective rank"].append(f"logit scale {value:.1f}")
     return [f"{'':13}{direction}: {'  '.join(parts)}" for direction, parts in by_direction.items()]
 
 

@@ -2,11 +2,13 @@
 
 import datasets
 
-from tests.benchmarks import masked_lm, streams
+from tests.benchmarks import image_text, masked_lm, streams
 from tests.benchmarks.timing import describe_machine
 
 if __name__ == "__main__":
     datasets.disable_progress_bars()
     print(describe_machine())
-    for benchmark in (masked_lm.head, masked_lm.precision, streams.overhead, streams.resume):
+    of_text = (masked_lm.head, masked_lm.precision)
+    of_images = (image_text.throughput, image_text.memory)
+    for benchmark in (*of_text, *of_images, streams.overhead, streams.resume):
         benchmark()
