@@ -29,7 +29,9 @@ class DataSettings:
         metadata={"help": "Data to evaluate on, in place of a held-out part; by default --dataset with eval_files."},
     )
     eval_files: list[str] | None = field(default=None, metadata={"help": "Its files, globs or URLs."})
-    eval_split: str = field(default="test", metadata={"help": "Its split; files are all read."})
+    eval_split: str | None = field(
+        default=None, metadata={"help": "Its split, by default test; given alone, a split of --dataset."}
+    )
     data: list[Source] | None = field(
         default=None, metadata={"help": "Several sources, each with path, weight, ...", "yaml_only": True}
     )
@@ -71,13 +73,14 @@ class DataSettings:
             >>> DataSettings(dataset="json", eval_files=["held-out.jsonl"]).eval_sources()[0].data_files
             ['held-out.jsonl']
         """
-        if self.eval_dataset is None and self.eval_files is None:
+        if not (self.eval_dataset or self.eval_files or self.eval_split):
             return self.eval_data if self.dataset is None else None
         path = self.eval_dataset or self.dataset
         if path is None:
-            raise ValueError("eval_files needs the builder that reads them: give --eval_dataset, such as json.")
-        split = "train" if self.eval_files else self.eval_split  # loose files have the one split "train"
-        return [Source(path, split=split, data_files=self.eval_files, columns=self._columns())]
+            raise ValueError("eval_files and eval_split need --eval_dataset: a Hub id, or the builder of the files.")
+        name = self.dataset_config if path == self.dataset else None
+        split = "train" if self.eval_files else self.eval_split or "test"  # loose files have the one split "train"
+        return [Source(path, name, split=split, data_files=self.eval_files, columns=self._columns())]
 
     def _columns(self) -> dict[str, str]:
         return {} if self.text_column == "text" else {"text": self.text_column}
@@ -173,6 +176,7 @@ class FewLabelSettings:
         default_factory=lambda: [5, 10, 50], metadata={"help": "Columns of the table."}
     )
     few_label_seeds: list[int] = field(default_factory=lambda: [0, 1, 2], metadata={"help": "Draws of the labels."})
+    few_label_max_pool: int = field(default=20_000, metadata={"help": "Examples that labels are drawn from."})
     few_label_max_test: int = field(default=1000, metadata={"help": "Test examples scored, drawn at random."})
     finetune_learning_rate: float = field(default=5e-4, metadata={"help": "Peak rate of fine-tuning."})
     finetune_steps: int | None = field(

@@ -102,7 +102,7 @@ def good_examples(examples: Iterable[Example], decode: Decode | None) -> Iterato
         try:
             yield example, decode(example) if decode else example
         except BadExample as bad:
-            logger.warning("Left out of the held-out examples (%s): %s", bad, _shortened(example))
+            logger.warning("Left out (%s): %s", bad, _shortened(example))
 
 
 def bad_examples_table(tallies: Iterable[tuple[str, Tally]]) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from hf_unlab.data.bad_examples import Example
-from hf_unlab.data.text import text_problem
+from hf_unlab.data.text import text_problem, valid_unicode
 
 
 def caption_problem(example: Example, *, column: str = "text", max_characters: int = 100_000) -> str | None:
@@ -34,7 +34,8 @@ def captions_of(value: Any) -> list[str]:
         >>> captions_of("a river"), captions_of(["", "a town", None, "a stone"])
         (['a river'], ['a town', 'a stone'])
     """
-    return [text for text in _all_captions(value) if text_problem({"text": text}) is None]
+    good = [text for text in _all_captions(value) if caption_problem({"text": text}) is None]
+    return [valid_unicode(text) for text in good]
 
 
 def draw_caption(value: Any, rng: np.random.Generator) -> str:

@@ -32,6 +32,25 @@ def cell_bytes(cell: dict[str, Any]) -> bytes | None:
     return read_file(cell["path"]) if cell.get("path") else None
 
 
+def content_of(value: Any) -> str | bytes | None:
+    """What an example's content is hashed by: text or bytes; None where there is nothing to hash.
+
+    Args:
+        value: A text, bytes, an undecoded cell, or several texts, of which the first counts.
+
+    Example:
+        >>> content_of(["a river", "a stream"]), content_of({"bytes": None, "path": None}), content_of(7)
+        ('a river', None, None)
+    """
+    if isinstance(value, list) and value:
+        value = value[0]
+    try:
+        value = cell_bytes(value) if is_cell(value) else value
+    except (FileNotFoundError, IsADirectoryError):
+        return None
+    return value if isinstance(value, str | bytes) else None
+
+
 def read_file(path: str | Path) -> bytes:
     """A file's bytes: a local one's, or one's on the Hub or inside an archive."""
     if "://" not in str(path):

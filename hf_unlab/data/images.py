@@ -18,6 +18,7 @@ from PIL import ExifTags, Image, ImageOps
 
 from hf_unlab.data.bad_examples import BadExample, Example
 from hf_unlab.data.cells import cell_bytes, read_file
+from hf_unlab.data.network import TRANSIENT_STATUSES, http_status
 
 MAX_PIXELS = 89_478_485  # where Pillow begins to warn of a decompression bomb: 256 MiB of RGB
 # The mean and standard deviation of CLIP's training images (https://huggingface.co/papers/2103.00020, its code).
@@ -77,6 +78,11 @@ def _read(cell: Any) -> bytes:
             cell = read_file(cell)
     except (FileNotFoundError, IsADirectoryError):
         raise BadExample("missing file") from None
+    except Exception as error:
+        status = http_status(error)  # of links in a list some are ever forbidden or gone; what is busy may come back
+        if status is None or status in TRANSIENT_STATUSES:
+            raise
+        raise BadExample(f"HTTP {status}") from error
     if cell is None or cell == "":
         raise BadExample("missing")
     if not isinstance(cell, bytes):

@@ -41,7 +41,7 @@ Result = TypeVar("Result")
 
 FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 60.0
-_TRANSIENT_STATUSES = (408, 429, 500, 502, 503, 504)
+TRANSIENT_STATUSES = (408, 429, 500, 502, 503, 504)
 # What a decoder raises at the end of a cut file. pyarrow also raises plain OSErrors: see `_judge`.
 _DECODE_ERRORS = (
     *(EOFError, UnicodeDecodeError, gzip.BadGzipFile, zlib.error, lzma.LZMAError),
@@ -112,7 +112,7 @@ class _RetryingClient:
                 response = await handler(request)
                 if response.status == 206:
                     await response.read()  # a block: whole, or asked for again. aiohttp keeps it for the caller.
-                if response.status not in _TRANSIENT_STATUSES:
+                if response.status not in TRANSIENT_STATUSES:
                     return response
                 reason, retry_after = f"HTTP {response.status}", response.headers.get("Retry-After", "")
                 response.close()
@@ -183,8 +183,8 @@ def _judge(error: BaseException, file: str | None) -> Literal["transient", "fina
         # The last of these: see `_describe`.
         if isinstance(link, NetworkError | OfflineModeIsEnabled | aiohttp.NonHttpUrlClientError):
             return "final"
-        if (status := _status(link)) is not None:
-            return "transient" if status in _TRANSIENT_STATUSES else "final"
+        if (status := http_status(link)) is not None:
+            return "transient" if status in TRANSIENT_STATUSES else "final"
     lost = (aiohttp.ClientPayloadError, aiohttp.ClientConnectionError, httpx.RequestError)
     if any(isinstance(link, (*lost, ConnectionError, TimeoutError)) for link in _chain(error)):
         return "transient"
@@ -198,7 +198,8 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
-def _status(error: BaseException) -> int | None:
+def http_status(error: BaseException) -> int | None:
+    """The status of an HTTP answer that ended in an error; None for other errors."""
     import aiohttp
 
     if isinstance(error, aiohttp.ClientResponseError):

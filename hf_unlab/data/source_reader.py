@@ -108,7 +108,7 @@ class SourceReader:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go to where another one of the same part stood."""
         self._epoch, self._num_in_pass = state["epoch"], state["num_in_pass"]
-        self._num_examples, self._num_left_out = state["num_examples"], state["num_left_out"]
+        self._num_examples, self._num_left_out = state["num_examples"], state.get("num_left_out", 0)
         self._tally.load_state_dict(state["tally"])
         self._open(state["stream"])
         self._state = state  # until an example is read, the stream knows nothing of the state it was given
@@ -135,12 +135,14 @@ class SourceReader:
         self._open(None)
 
     def _what_is_least(self) -> str:
-        return "four times its share of a batch" if self._is_distinct else "its share of one batch"
+        return "four times its share of a batch, or what one takes" if self._is_distinct else "its share of one batch"
 
     def _advice(self, least: float) -> str:
         enough = int(self._num_readers * self._num_in_pass / least)
         readers = f"fewer readers (num_readers={enough}), " if 0 < enough < self._num_readers else ""
-        return f"Give more data, {readers}smaller batches (per_device_train_batch_size) or shorter sequences."
+        return (
+            f"Give more data, {readers}smaller batches (per_device_train_batch_size) or, of text, shorter sequences."
+        )
 
 
 def iterate(stream: IterableDataset) -> Iterator[Example]:

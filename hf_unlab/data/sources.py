@@ -11,7 +11,7 @@ import datasets
 from datasets import Dataset, IterableDataset
 
 from hf_unlab.data import builtin
-from hf_unlab.data.cells import cell_bytes, is_cell
+from hf_unlab.data.cells import content_of
 from hf_unlab.data.hashing import hash_fraction
 
 BUILTIN_PREFIX = "builtin:"
@@ -233,16 +233,10 @@ def hold_out(
 def _belongs(example: dict[str, Any], *, column: str, fraction: float, held_out: bool) -> bool:
     if column not in example:
         raise ValueError(f"Cannot hold out by the column {column!r}: the columns are {sorted(example)}.")
-    value = example[column]
-    if isinstance(value, list) and value:  # several captions: the first decides
-        value = value[0]
-    try:
-        value = cell_bytes(value) if is_cell(value) else value
-    except (FileNotFoundError, IsADirectoryError):
-        value = None
-    if value is None or isinstance(value, int | float | list):
+    content = content_of(example[column])
+    if content is None:
         return not held_out  # nothing to hash: a bad example, which the readers of the training part count and skip
-    return (hash_fraction(value) < fraction) == held_out
+    return (hash_fraction(content) < fraction) == held_out
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import numpy as np
 from datasets import ClassLabel
 
 from hf_unlab.data.bad_examples import Example, good_examples
+from hf_unlab.data.cells import content_of
 from hf_unlab.data.hashing import content_hash
 from hf_unlab.data.images import decode_example
 from hf_unlab.data.source_reader import iterate
@@ -55,29 +56,58 @@ def load_labelled(settings: FewLabelSettings, training: list[Source], column: st
     names = tuple(sorted({row["label"] for row in pool_rows}))
     if unseen := sorted({row["label"] for row in test_rows} - set(names)):
         raise ValueError(f"The test data has labels that the training data lacks: {', '.join(unseen[:5])}.")
-    is_seen = _is_trained_on([content_hash(row[column]) for row in test_rows], training, column)
-    indices = np.flatnonzero(~is_seen)
-    if len(indices) > settings.few_label_max_test:
-        chosen = np.random.default_rng(0).permutation(len(indices))[: settings.few_label_max_test]
-        indices = indices[np.sort(chosen)]
-    pool, test = (_labelled(rows, column, names) for rows in (pool_rows, [test_rows[i] for i in indices]))
+    is_seen = _is_trained_on([content_hash(row["content"]) for row in test_rows], training, column)
+    kept = [row for row, seen in zip(test_rows, is_seen, strict=True) if not seen]
+    pool = _labelled(_at_most(settings.few_label_max_pool, pool_rows), column, names)
+    test = _labelled(_at_most(settings.few_label_max_test, kept), column, names)
     return LabelledSplits(pool, test, int(is_seen.sum()), sources[1].label)
 
 
+def load_test(settings: FewLabelSettings, training: list[Source], column: str) -> LabelledData | None:
+    """The test examples alone, to look at while training: nobody has searched the pretraining data for them.
+
+    Args:
+        settings: As in `load_labelled`.
+        training: As in `load_labelled`.
+        column: "text" or "image".
+
+    Raises:
+        ValueError: The data, or that which labels are drawn from, cannot be read.
+    """
+    sources = settings.labelled_sources(training)
+    if sources is None:
+        return None
+    open_stream(sources[0], [column, "label"])  # a mistake there should not wait for the end of training
+    rows = _read(sources[1], column)
+    names = tuple(sorted({row["label"] for row in rows}))
+    return _labelled(_at_most(settings.few_label_max_test, rows), column, names)
+
+
 def _read(source: Source, column: str) -> list[Example]:
+    """Rows with their `content`, to be hashed, and their label's name; without those that have no content."""
     stream = open_stream(source, [column, "label"])
     feature = (stream.features or {}).get("label")
-    rows = [row for row in iterate(stream.select_columns([column, "label"])) if row[column]]
-    for row in rows:
-        row["label"] = str(feature.int2str(row["label"]) if isinstance(feature, ClassLabel) else row["label"])
+    rows = []
+    for row in iterate(stream.select_columns([column, "label"])):
+        if content := content_of(row[column]):
+            label = feature.int2str(row["label"]) if isinstance(feature, ClassLabel) else row["label"]
+            rows.append({column: row[column], "content": content, "label": str(label)})
     return rows
+
+
+def _at_most(num_rows: int, rows: list[Example]) -> list[Example]:
+    """So many of them, drawn at random, in their order."""
+    if len(rows) <= num_rows:
+        return rows
+    return [rows[i] for i in np.sort(np.random.default_rng(0).permutation(len(rows))[:num_rows])]
 
 
 def _is_trained_on(hashes: list[int], training: list[Source], column: str) -> np.ndarray:
     seen = np.zeros(len(hashes), dtype=bool)
     for source in training:
         stream = iterate(open_stream(source, [column]).select_columns([column]))
-        seen |= find_overlap(hashes, (row for row in stream if row[column]), column, MAX_SCANNED)
+        contents = ({column: content} for row in stream if (content := content_of(row[column])))
+        seen |= find_overlap(hashes, contents, column, MAX_SCANNED)
     return seen
 
 

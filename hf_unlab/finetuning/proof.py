@@ -9,7 +9,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 from hf_unlab.data.sources import Source
 from hf_unlab.evaluation.few_label import Candidate, LabelledData, few_label_table
 from hf_unlab.evaluation.images import extract_image_features
-from hf_unlab.evaluation.labelled import LabelledSplits, load_labelled
+from hf_unlab.evaluation.labelled import load_labelled
 from hf_unlab.evaluation.probes import linear_probe, tfidf_baseline
 from hf_unlab.evaluation.retrieval import class_features
 from hf_unlab.evaluation.table import FewLabelTable
@@ -64,10 +64,10 @@ def prove_text_encoder(
 def prove_dual_encoder(
     checkpoint: str | Path,
     settings: ImageFewLabelSettings,
-    labelled: LabelledSplits,
+    training: list[Source],
     templates: Sequence[str] = ("{}",),
     on_progress: Callable[[str, int, int], None] | None = None,
-) -> FewLabelTable:
+) -> FewLabelTable | None:
     """Measure what the image tower of a pretrained dual encoder is worth with few labels, and with none.
 
     The rows: see `prove_image_encoder`; probes and classifiers read the features before the projection. Another row is
@@ -75,17 +75,24 @@ def prove_dual_encoder(
 
     Args:
         checkpoint: What training saved.
-        settings: How much labelled data.
-        labelled: The data, from `load_labelled`.
+        settings: The labelled images, and how many of them.
+        training: The raw sources of pretraining.
         templates: Prompts of the zero-shot row, {} for the class's name.
         on_progress: Called as (row, fits done, fits in all).
 
+    Returns:
+        The table, or None if there are no labels to test with.
+
     Raises:
-        ValueError: There are too few labels of a class.
+        ValueError: The labelled data cannot be read, or has too few labels of a class.
     """
-    model = load_dual_encoder(str(checkpoint)).eval()
+    labelled = load_labelled(settings, training, "image")
+    if labelled is None:
+        return None
+    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
+    model = load_dual_encoder(str(checkpoint)).eval().to(device)
     transform = model.preprocessing.eval_transform()
-    class_CD = class_features(model.encode_text, model.tokenize, labelled.test.label_names, templates)
+    class_CD = class_features(model.encode_text, model.tokenize, labelled.test.label_names, templates, device=device)
     test_ND = extract_image_features(model, transform, labelled.test.inputs)
     return prove_image_encoder(
         lambda: ImageTower(model),

@@ -183,7 +183,7 @@ class DualEncoder(nn.Module, ABC):
 
     @property
     def log_logit_scale(self) -> nn.Parameter:
-        """The parameter whose exponential scales the logits; clamp it in place: `.data.clamp_(max=log(100))`."""
+        """The parameter whose exponential scales the logits: see `clamp_logit_scale_`."""
         return self.model.logit_scale
 
     @property
@@ -383,7 +383,7 @@ def _start_logits(model: DualEncoder, name: str, scale: float | None, bias: floa
 
 
 def has_batch_norm(model: nn.Module) -> bool:
-    """Whether features in training depend on the rest of the batch: gradient caching would be wrong (by 6%).
+    """Whether features in training depend on the rest of the batch, which under gradient caching is another one.
 
     A locked image tower is in evaluation mode, where BatchNorm is a constant, and does not count.
 

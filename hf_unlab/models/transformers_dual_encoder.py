@@ -112,7 +112,11 @@ class TransformersDualEncoder(DualEncoder):
     def load_weights(self, folder: str | Path) -> None:
         """Take the weights that `save_pretrained` wrote."""
         try:  # as transformers reads them: in shards, and under names of an older version
-            saved = type(self.model).from_pretrained(folder, config=self.model.config, dtype=torch.float32)
+            saved, info = type(self.model).from_pretrained(
+                folder, config=self.model.config, dtype=torch.float32, output_loading_info=True
+            )
+            if other := sorted({*info["missing_keys"], *info["unexpected_keys"]}):
+                raise ValueError(f"its weights are of another architecture: {', '.join(other[:3])}, ...")
             self.model.load_state_dict(saved.state_dict())
         except (OSError, RuntimeError, ValueError) as error:
             why = str(error).strip().splitlines()[0]

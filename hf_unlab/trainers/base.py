@@ -27,7 +27,7 @@ from hf_unlab.data.sources import Data, open_streams
 from hf_unlab.trainers import checkpoints, stopping, stream_state
 from hf_unlab.trainers.arguments import PretrainingArguments, check_world_size
 from hf_unlab.trainers.data_log import BadExampleLog, losses_by_source, progress_logs
-from hf_unlab.trainers.held_out import keep_held_out, split
+from hf_unlab.trainers.held_out import good_stream, keep_held_out, split
 from hf_unlab.trainers.metrics import MetricSums, gather_objects
 from hf_unlab.trainers.objective import ObjectiveOutput
 
@@ -128,9 +128,8 @@ class PretrainingTrainer(Trainer):
         """The stream loader, at the start or where the resumed checkpoint stood."""
         args, state = self.args, self._resume_state
         num_readers = stream_state.num_readers_for(args, state, self.needs_distinct_examples)
-        spread_out = [replace(one, stream=spread(one.stream, num_readers, one.name)) for one in self.train_dataset]
         plan = ReaderPlan(
-            tuple(spread_out),
+            tuple(replace(one, stream=spread(one.stream, num_readers, one.name)) for one in self.train_dataset),
             num_readers,
             args.per_device_train_batch_size,
             self.make_prepare(),
@@ -169,6 +168,7 @@ class PretrainingTrainer(Trainer):
         else:
             (given,) = open_streams(eval_dataset, self.raw_columns)
             stream = given.stream.to_iterable_dataset() if isinstance(given.stream, Dataset) else given.stream
+            stream = good_stream(stream, self.make_check())
         # The forward of FSDP and ZeRO is collective: every rank runs every batch, sums and counts stay in proportion.
         is_collective = self.is_fsdp_enabled or self.is_deepspeed_enabled
         place = {"rank": 0, "world_size": 1} if is_collective else {}

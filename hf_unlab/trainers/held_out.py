@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from datasets import Dataset
+from datasets import Dataset, IterableDataset
 
 from hf_unlab.data.bad_examples import Check, Decode, Example, good_examples
 from hf_unlab.data.cells import cell_bytes, is_cell
 from hf_unlab.data.network import with_retries
 from hf_unlab.data.source_reader import iterate
 from hf_unlab.data.sources import Data, WeightedStream, hold_out, open_streams
+from hf_unlab.data.text import valid_unicode
 from hf_unlab.trainers.arguments import PretrainingArguments
 
 Streams = tuple[WeightedStream, ...]
@@ -82,6 +84,9 @@ def keep_held_out(
             "validation_fraction (0.1, say), or give an eval_dataset."
         )
     path.parent.mkdir(parents=True, exist_ok=True)
+    for column in rows[0]:  # a source with one caption a row beside one with several
+        if any(isinstance(row[column], list) for row in rows):
+            rows = [{**row, column: row[column] if isinstance(row[column], list) else [row[column]]} for row in rows]
     scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex}")  # each node's first process may write it
     Dataset.from_list(rows).to_parquet(scratch)
     scratch.replace(path)
@@ -97,7 +102,22 @@ def _first_examples(
 
 
 def _whole(example: Example) -> Example:
-    """Bytes for paths: the file must outlast the folder that the images lie in."""
-    return {
-        column: {**value, "bytes": cell_bytes(value)} if is_cell(value) else value for column, value in example.items()
-    }
+    """Bytes for paths, as the file must outlast the folder that the images lie in; and texts that can be written."""
+    return {column: _written(value) for column, value in example.items()}
+
+
+def _written(value: Any) -> Any:
+    if is_cell(value):
+        return {**value, "bytes": cell_bytes(value)}
+    if isinstance(value, list):
+        return [_written(one) for one in value]
+    return valid_unicode(value) if isinstance(value, str) else value
+
+
+def good_stream(stream: IterableDataset, check: Check | None) -> IterableDataset:
+    """The examples of a stream in which a check finds nothing."""
+    return stream.filter(partial(_is_good, check=check)) if check else stream
+
+
+def _is_good(example: Example, check: Check) -> bool:
+    return check(example) is None

@@ -28,7 +28,7 @@ from hf_unlab.data.bad_examples import Check, Decode
 from hf_unlab.data.captions import caption_problem
 from hf_unlab.data.collators import ImageTextCollator
 from hf_unlab.data.images import MAX_PIXELS, EvalTransform, TrainTransform, decode_example
-from hf_unlab.data.loader import Batch, Collator, EvalLoader
+from hf_unlab.data.loader import Batch, Collator, EvalLoader, StreamLoader
 from hf_unlab.evaluation.few_label import LabelledData
 from hf_unlab.evaluation.images import evaluating, extract_image_features
 from hf_unlab.evaluation.retrieval import class_features, retrieval_metrics, zero_shot_accuracy
@@ -56,8 +56,8 @@ LOSSES = {"info_nce": info_nce_loss, "sigmoid": sigmoid_loss}
 class ImageTextContrastiveTrainingArguments(PretrainingArguments):
     """Settings of image-text contrastive pretraining.
 
-    Defaults that differ from PretrainingArguments: `shuffle_block_size` 256 (images are large),
-    `metric_for_best_model` "mean_recall" (a contrastive loss says little, and depends on the batch size).
+    Defaults that differ from PretrainingArguments: `metric_for_best_model` "mean_recall" (a contrastive loss says
+    little, and depends on the batch size).
     `gradient_accumulation_steps` is the number of micro-batches that ONE batch of the loss is computed in.
     """
 
@@ -70,31 +70,35 @@ class ImageTextContrastiveTrainingArguments(PretrainingArguments):
     max_image_pixels: int = field(
         default=MAX_PIXELS, metadata={"help": "An image of more is skipped as a bad example, undecoded."}
     )
-    shuffle_block_size: int = field(
-        default=256, metadata={"help": "Raw examples of a reader that are permuted together."}
-    )
     # Objective
     loss: str = field(
         default="info_nce",
         metadata={"help": "info_nce (CLIP) or sigmoid (SigLIP).", "choices": tuple(LOSSES)},
     )
     loss_chunk_size: int = field(
-        default=1024, metadata={"help": "Columns of the similarity matrix that are in memory at a time."}
+        default=512, metadata={"help": "Columns of the similarity matrix that are in memory at a time."}
     )
-    max_logit_scale: float = field(default=100.0, metadata={"help": "The inverse temperature is kept below this."})
+    max_logit_scale: float = field(
+        default=100.0, metadata={"help": "The inverse temperature is kept below this, or below its start."}
+    )
     # Evaluation
     zero_shot_templates: list[str] = field(
         default_factory=lambda: ["{}"], metadata={"help": "Prompts of zero-shot accuracy, {} for the class's name."}
     )
     metric_for_best_model: str | None = "mean_recall"
-    greater_is_better: bool | None = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.loss not in LOSSES:
             raise ValueError(f"loss must be one of {', '.join(LOSSES)}, not {self.loss!r}.")
-        if len(self.crop_scale) != 2:
+        if len(self.crop_scale) != 2 or not 0 < self.crop_scale[0] <= self.crop_scale[1] <= 1:
             raise ValueError(f"crop_scale must be two shares of an image, such as 0.9 1.0, not {self.crop_scale}.")
+        if not 0 <= self.flip_probability <= 1:
+            raise ValueError(f"flip_probability must lie between 0 and 1, not {self.flip_probability}.")
+        if self.max_logit_scale <= 0:
+            raise ValueError(f"max_logit_scale must be above 0, not {self.max_logit_scale}; CLIP's is 100.")
+        if wrong := [template for template in self.zero_shot_templates if "{}" not in template]:
+            raise ValueError(f"The template {wrong[0]!r} of zero_shot_templates has no {{}} for the class's name.")
         if self.loss_chunk_size < 1:
             raise ValueError(f"loss_chunk_size must be at least 1, not {self.loss_chunk_size}.")
 
@@ -149,15 +153,45 @@ class ImageTextContrastiveTrainer(PretrainingTrainer):
                 "logit_bias=-10."
             )
         super().__init__(model, args, *positional, **named)
-        if args.gradient_accumulation_steps > 1:
-            refuse_batch_norm(model)
+        if self.is_fsdp_enabled:
+            raise ValueError("FSDP shards no scalar parameters, such as a logit scale: run this objective on DDP.")
+        self._check_batch_norm()
+        # a SigLIP begins above CLIP's bound
+        self._max_logit_scale = max(args.max_logit_scale, model.log_logit_scale.exp().item())
         self.add_callback(_ClampLogitScale(self))
         self._zero_shot = zero_shot
         self._step_batches: list[Batch] = []
         self._cached: CachedBatch | None = None
         self._held_out_features: list[tuple[torch.Tensor, ...]] = []
 
+    def _check_batch_norm(self) -> None:
+        """Under gradient caching each micro-batch would be normalised by itself.
+
+        Raises:
+            ValueError: Some module normalises over the batch, and a step has several micro-batches.
+        """
+        if not has_batch_norm(self.model):
+            return
+        if self.args.gradient_accumulation_steps > 1:
+            raise ValueError(
+                "The model has BatchNorm, under which the pairs of a batch depend on one another: a step cannot be "
+                "made of several micro-batches. Take gradient_accumulation_steps=1 (and go on with as many processes "
+                "as before), or a model with LayerNorm or GroupNorm."
+            )
+        if self.args.world_size > 1:
+            logger.warning("The model has BatchNorm: each process normalises by its own pairs alone.")
+
+    def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
+        """Matrices and kernels: no gain of any norm, bias or logit scale is decayed."""
+        flat = {name for name, parameter in model.named_parameters() if parameter.ndim < 2}
+        return [name for name in super().get_decay_parameter_names(model) if name not in flat]
+
     # ---- Data ----
+
+    def get_train_dataloader(self) -> StreamLoader:
+        """As in the base; a resumed step may have more micro-batches than this launch asked for."""
+        self._check_batch_norm()
+        return super().get_train_dataloader()
 
     def make_prepare(self) -> Prepare:
         """Pairs stay as they are until they are decoded."""
@@ -199,6 +233,8 @@ class ImageTextContrastiveTrainer(PretrainingTrainer):
             features: Features = _encode(model, batch)
             gathered = gather_features(features[0], features[1])
             loss_sum = self._loss(*features, gathered=gathered)
+            if features[3] is not None:
+                loss_sum = loss_sum + 0 * features[3]  # InfoNCE does not read it, and DDP waits for its gradient
             metrics = self._metrics(features, gathered)
         else:
             if self._cached is None:
@@ -246,11 +282,13 @@ class ImageTextContrastiveTrainer(PretrainingTrainer):
         `mean_recall` is the mean of the six recalls; equal captions count as one.
         """
         self._held_out_features = []
+        if not self.is_deepspeed_enabled and self.args.world_size > 1:
+            for buffer in self.model.buffers():  # BatchNorm's: each rank has its own since the last forward
+                torch.distributed.broadcast(buffer, 0)
+        named["metric_key_prefix"] = metric_key_prefix
         output = super().evaluation_loop(dataloader, description, *positional, **named)
-        # where the forward is collective, every rank has encoded everything
-        parts = [self._held_out_features]
-        if not (self.is_fsdp_enabled or self.is_deepspeed_enabled):
-            parts = gather_objects(self._held_out_features)
+        # ZeRO's forward is collective: every rank has encoded everything
+        parts = [self._held_out_features] if self.is_deepspeed_enabled else gather_objects(self._held_out_features)
         self._held_out_features = []
         image_ND, text_ND, ids_N = (torch.cat(each) for each in zip(*(b for part in parts for b in part), strict=True))
         metrics = retrieval_metrics(image_ND, text_ND, ids_N.tolist())
@@ -261,10 +299,10 @@ class ImageTextContrastiveTrainer(PretrainingTrainer):
         return output
 
     def _zero_shot_accuracy(self, data: LabelledData) -> float:
-        """Measured by every rank for itself: towers are called one by one, which FSDP and ZeRO-3 do not allow."""
+        """Measured by every rank for itself."""
         core = self._core
         transform = core.preprocessing.eval_transform()
-        with evaluating(core), self.compute_loss_context_manager():
+        with evaluating(core), self.accelerator.autocast():
             image_ND = extract_image_features(core, transform, data.inputs, self.args.per_device_eval_batch_size)
             class_CD = class_features(
                 core.encode_text,
@@ -289,13 +327,10 @@ class ImageTextContrastiveTrainer(PretrainingTrainer):
             torch.save(self.args, folder / TRAINING_ARGS_NAME)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        if self.is_fsdp_enabled:
-            super()._load_from_checkpoint(resume_from_checkpoint, model)
-        else:
-            self._core.load_weights(resume_from_checkpoint)
+        self._core.load_weights(resume_from_checkpoint)
 
     def _load_best_model(self) -> None:
-        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+        if self.is_deepspeed_enabled:
             super()._load_best_model()
         else:
             self._core.load_weights(self.state.best_model_checkpoint)
@@ -308,20 +343,7 @@ class _ClampLogitScale(TrainerCallback):
         self._trainer = trainer
 
     def on_optimizer_step(self, args: Any, *_: Any, **__: Any) -> None:
-        clamp_logit_scale_(self._trainer._core.log_logit_scale, args.max_logit_scale)
-
-
-def refuse_batch_norm(model: nn.Module) -> None:
-    """Under gradient caching each micro-batch is encoded for itself, and the gradients would be wrong.
-
-    Raises:
-        ValueError: Some module normalises over the batch.
-    """
-    if has_batch_norm(model):
-        raise ValueError(
-            "The model has BatchNorm, under which the pairs of a batch depend on one another: a step cannot be made "
-            "of several micro-batches. Take gradient_accumulation_steps=1, or a model with LayerNorm or GroupNorm."
-        )
+        clamp_logit_scale_(self._trainer._core.log_logit_scale, self._trainer._max_logit_scale)
 
 
 def _encode(model: nn.Module, batch: Batch) -> DualEncoderOutput:

@@ -7,7 +7,7 @@ from transformers import set_seed
 
 from hf_unlab.arguments import parse_arguments
 from hf_unlab.console import announce, exit_cleanly, proof_progress, quiet_libraries, say
-from hf_unlab.evaluation.labelled import load_labelled
+from hf_unlab.evaluation.labelled import load_test
 from hf_unlab.finetuning.proof import prove_dual_encoder
 from hf_unlab.models.dual_encoder import dual_encoder_for
 from hf_unlab.settings import DualEncoderSettings, ImageFewLabelSettings, ImageTextDataSettings
@@ -28,16 +28,14 @@ def main(argv: list[str] | None = None) -> None:
         with args.main_process_first(desc="looking for checkpoints"):
             checkpoint = resolve_checkpoint(args.output_dir, args.resume_from_checkpoint, args.overwrite_output_dir)
         sources, eval_sources = data.sources(), data.eval_sources()
-        labelled = load_labelled(few_label, sources, "image")
+        test_images = load_test(few_label, sources, "image")
 
         # From a preset, a checkpoint, or two towers; `tiny` has a tokenizer trained on the captions.
         set_seed(args.seed)
         model = dual_encoder_for(model_settings, sources, checkpoint, args)
 
         # The labels are only looked at: zero-shot accuracy is measured beside recall at every evaluation.
-        trainer = ImageTextContrastiveTrainer(
-            model, args, sources, eval_dataset=eval_sources, zero_shot=labelled and labelled.test
-        )
+        trainer = ImageTextContrastiveTrainer(model, args, sources, eval_dataset=eval_sources, zero_shot=test_images)
         announce(trainer, sources)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         with behind_training(args):
@@ -49,11 +47,9 @@ def main(argv: list[str] | None = None) -> None:
             is_main = trainer.is_world_process_zero()
             trainer.accelerator.end_training()
             if is_main:
-                table = None
-                if labelled:
-                    with proof_progress() as on_progress:
-                        templates = args.zero_shot_templates
-                        table = prove_dual_encoder(args.output_dir, few_label, labelled, templates, on_progress)
+                templates = args.zero_shot_templates
+                with proof_progress() as on_progress:
+                    table = prove_dual_encoder(args.output_dir, few_label, sources, templates, on_progress)
                 say(table, args.output_dir)
 
 

@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> None:
             from_scratch=model_settings.from_scratch,
         )
 
-        trainer = MaskedLMTrainer(model, args, sources, processing_class=tokenizer)
+        trainer = MaskedLMTrainer(model, args, sources, data.eval_sources(), processing_class=tokenizer)
         announce(trainer, sources)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         with behind_training(args):

@@ -11,6 +11,7 @@ from hf_unlab.evaluation.few_label import LabelledData
 from hf_unlab.losses.contrastive import info_nce_loss, sigmoid_loss
 from hf_unlab.models.dual_encoder import load_dual_encoder
 from hf_unlab.testing import tiny_dual_encoder, tiny_pairs
+from hf_unlab.trainers import checkpoints
 from hf_unlab.trainers.image_text import ImageTextContrastiveTrainer, ImageTextContrastiveTrainingArguments
 from tests.models.dual_encoders import RESNET, make, open_clip_model
 from tests.trainers.helpers import At, assert_same_weights, losses, stop
@@ -169,8 +170,8 @@ def test_the_checkpoint_is_an_ordinary_one(tmp_path):
 
 def test_the_logit_scale_is_kept_below_its_bound(tmp_path):
     model = tiny_dual_encoder()
-    model.log_logit_scale.data.fill_(np.log(20.0))
     trainer = make_trainer(tmp_path, model=model, max_logit_scale=15.0, max_steps=1, learning_rate=1e-4)
+    model.log_logit_scale.data.fill_(np.log(20.0))
     trainer.train()
     assert model.log_logit_scale.exp().item() == pytest.approx(15.0, rel=1e-5)
 
@@ -194,8 +195,16 @@ def test_settings_are_checked(tmp_path):
         make_trainer(tmp_path, loss="triplet")
     with pytest.raises(ValueError, match="crop_scale must be two"):
         make_trainer(tmp_path, crop_scale=[0.5])
-    with pytest.raises(ValueError, match="loss_chunk_size must be at least 1"):
-        make_trainer(tmp_path, loss_chunk_size=0)
+    for wrong in (
+        {"loss_chunk_size": 0},
+        {"crop_scale": [2.0, 3.0]},
+        {"flip_probability": 3},
+        {"max_logit_scale": 0},
+        {"zero_shot_templates": ["a photo"]},
+        {"validation_column": "label"},
+    ):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            make_trainer(tmp_path, **wrong)
 
 
 def test_a_step_of_more_micro_batches_than_readers_is_refused(tmp_path):
@@ -205,7 +214,7 @@ def test_a_step_of_more_micro_batches_than_readers_is_refused(tmp_path):
 
 def test_too_little_data_for_batches_of_different_examples_is_refused(tmp_path):
     """Four readers have some 54 pairs each, fewer than four batches of 16."""
-    message = r"Too little data: reader \d of 4 .* four times its share of a batch \(64\).*num_readers=3"
+    message = r"Too little data: reader \d of 4 .* four times its share .* \(64\).*num_readers=3"
     with pytest.raises(ValueError, match=message):
         make_trainer(tmp_path, per_device_train_batch_size=16, max_steps=50).train()
 
@@ -254,3 +263,80 @@ def test_an_eval_dataset_takes_the_place_of_the_held_out_part(tmp_path):
     trainer.evaluate()
     held_out = Dataset.from_parquet(str(tmp_path / "held_out.parquet"))
     assert len(held_out) == 30
+
+
+def test_a_resume_with_more_micro_batches_a_step_refuses_batch_norm_too(tmp_path, monkeypatch):
+    """As of a run on two processes that goes on on one."""
+    trainer = make_trainer(tmp_path, model=open_clip_model(RESNET), max_steps=2, save_steps=2)
+    trainer.train()
+    state = checkpoints.read_stream_state(tmp_path / "checkpoint-2") | {"micro_batches_per_step": 2}
+    resumed = make_trainer(tmp_path, model=open_clip_model(RESNET), max_steps=4)
+    monkeypatch.setattr(checkpoints, "read_stream_state", lambda folder: state)
+    with pytest.raises(ValueError, match="BatchNorm"):
+        resumed.train(resume_from_checkpoint="auto")
+
+
+@pytest.mark.parametrize("make_model", [tiny_dual_encoder, lambda: open_clip_model(RESNET)])
+def test_gains_biases_and_the_logit_scale_are_not_decayed(tmp_path, make_model):
+    trainer = make_trainer(tmp_path, model=make_model())
+    decayed = set(trainer.get_decay_parameter_names(trainer.model))
+    sizes = {name: parameter.ndim for name, parameter in trainer.model.named_parameters()}
+    assert {size for name, size in sizes.items() if name in decayed} >= {2}
+    assert all(size >= 2 for name, size in sizes.items() if name in decayed) and "model.logit_scale" in sizes
+
+
+def test_metrics_have_the_prefix_that_is_asked_for(tmp_path):
+    metrics = make_trainer(tmp_path).evaluate(stream(PAIRS[:20], 1), metric_key_prefix="test")
+    assert {"test_loss", "test_mean_recall"} <= metrics.keys()
+    assert not [name for name in metrics if name.startswith("eval_")]
+
+
+def test_data_to_evaluate_on_may_have_bad_pairs(tmp_path):
+    rows = [*PAIRS[:10], {**PAIRS[10], "text": ""}, {**PAIRS[11], "image": {"bytes": b"broken", "path": None}}]
+    metrics = make_trainer(tmp_path).evaluate(stream(rows, 1))
+    assert np.isfinite(metrics["eval_mean_recall"])
+
+
+def test_the_better_of_a_loss_is_the_lower(tmp_path):
+    best = {"load_best_model_at_end": True, "eval_strategy": "steps", "eval_steps": 3}
+    assert make_trainer(tmp_path, **best).args.greater_is_better is True
+    assert make_trainer(tmp_path, metric_for_best_model="eval_loss", **best).args.greater_is_better is False
+
+
+def test_sources_with_one_caption_and_with_several_mix(tmp_path):
+    several = [{**row, "text": [row["text"], "another"]} for row in PAIRS]
+    trainer = make_trainer(tmp_path, [stream(), stream(several)])
+    assert np.isfinite(trainer.evaluate()["eval_loss"])
+    trainer.train()
+    assert trainer.state.global_step == 6
+
+
+def test_a_caption_with_half_a_character_is_read(tmp_path):
+    rows = [{**row, "text": row["text"] + " \ud800"} for row in PAIRS[:30]]
+    collate = make_trainer(tmp_path).make_collator(evaluation=False)
+    decoded = [{**row, "image": decode_image(row["image"])} for row in rows]
+    assert collate(decoded, 0)["input_ids"].shape[0] == 30
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_a_locked_image_tower_stays_as_it_is(tmp_path, accumulation):
+    model = tiny_dual_encoder()
+    model.lock_image_tower()
+    before = {name: parameter.clone() for name, parameter in model.named_parameters()}
+    make_trainer(tmp_path, model=model, gradient_accumulation_steps=accumulation, max_steps=2).train()
+    changed = {name for name, parameter in model.named_parameters() if not torch.equal(parameter, before[name])}
+    assert changed and not [name for name in changed if "vision_model" in name]
+
+
+def test_a_resume_with_another_model_is_refused(tmp_path):
+    make_trainer(tmp_path, max_steps=3).train()
+    other = make_trainer(tmp_path, model=tiny_dual_encoder(num_hidden_layers=2))
+    with pytest.raises(ValueError, match="another architecture"):
+        other.train(resume_from_checkpoint="auto")
+
+
+def test_a_pretrained_scale_above_the_bound_is_kept(tmp_path):
+    model = tiny_dual_encoder()
+    model.log_logit_scale.data.fill_(np.log(112.0))
+    make_trainer(tmp_path, model=model, max_steps=1, learning_rate=1e-5).train()
+    assert model.log_logit_scale.exp().item() == pytest.approx(112, rel=1e-3)
