@@ -340,3 +340,14 @@ def test_a_pretrained_scale_above_the_bound_is_kept(tmp_path):
     model.log_logit_scale.data.fill_(np.log(112.0))
     make_trainer(tmp_path, model=model, max_steps=1, learning_rate=1e-5).train()
     assert model.log_logit_scale.exp().item() == pytest.approx(112, rel=1e-3)
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_activations_that_are_computed_again_change_nothing(tmp_path, accumulation):
+    runs = []
+    for name in ("kept", "again"):
+        settings = {"gradient_accumulation_steps": accumulation, "activation_checkpointing": name == "again"}
+        runs.append(make_trainer(tmp_path / name, max_steps=3, logging_steps=1, **settings))
+        runs[-1].train()
+    kept, again = (np.array(losses(run)) for run in runs)
+    np.testing.assert_allclose(kept, again, rtol=1e-4)
