@@ -116,7 +116,7 @@ def undecoded(stream: IterableDataset | Dataset) -> IterableDataset | Dataset:
         stream: Any data; a stream whose features nobody knows stays as it is.
 
     Example:
-        >>> cell = {"bytes": b"\x89PNG...", "path": None}
+        >>> cell = {"bytes": b"GIF89a...", "path": None}
         >>> images = Dataset.from_list([{"image": cell}]).cast_column("image", datasets.Image())
         >>> undecoded(images)[0]["image"] == cell
         True
