@@ -136,7 +136,7 @@ def test_every_key_of_the_recipes_is_known(name):
         (["--gradient_accumulation_steps", "2"], "The model has BatchNorm"),
         (["--caption_column", "title"], "unknown option --caption_column"),
         (["--text_column", "title"], "has no column 'title'"),
-        (["--validation_column", "label", "--eval_split", "train"], "validation_column must be image or text"),
+        (["--validation_column", "label"], "validation_column must be image or text"),
         (["--labelled_dataset", "no/such/labels.csv"], "Cannot read the source 'no/such/labels.csv'"),
     ],
 )
