@@ -38,8 +38,6 @@ def check_source(
     """Open a source, read and time its first examples, and say how its shards fall to the readers."""
     start = time.perf_counter()
     stream = open_stream(source)
-    if stream.features:  # as in a run, images and audio are read without being decoded
-        stream = stream.decode(False)
     examples = iter(stream)
     first = next(examples)
     first_seconds = time.perf_counter() - start

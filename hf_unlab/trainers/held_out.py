@@ -96,8 +96,7 @@ def _first_examples(
     source: WeightedStream, num_examples: int, check: Check | None, decode: Decode | None
 ) -> list[Example]:
     stream = source.stream.to_iterable_dataset() if isinstance(source.stream, Dataset) else source.stream
-    examples = (example for example in iterate(stream) if check is None or check(example) is None)
-    good = (example for example, _ in good_examples(examples, decode))
+    good = (example for example, _ in good_examples(iterate(good_stream(stream, check)), decode))
     return [_whole(example) for example in itertools.islice(good, num_examples)]
 
 

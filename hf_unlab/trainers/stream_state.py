@@ -10,7 +10,7 @@ from datasets import Dataset
 
 from hf_unlab.data.hashing import content_hash
 from hf_unlab.data.readers import default_num_readers
-from hf_unlab.data.sources import WeightedStream
+from hf_unlab.data.sources import WeightedStream, undecoded
 from hf_unlab.trainers.arguments import PretrainingArguments
 from hf_unlab.trainers.metrics import gather_objects
 
@@ -37,8 +37,7 @@ def _signature(source: WeightedStream) -> tuple[int, int]:
     if isinstance(stream, Dataset):
         first = stream.with_format("arrow")[:1].to_pylist()
     else:
-        undecoded = stream.decode(False) if stream.features else stream
-        first = list(undecoded.take(1))
+        first = list(undecoded(stream).take(1))
     return source.size, content_hash(re.sub(r" at 0x[0-9a-f]+", "", repr(first)))  # objects differ in their addresses
 
 
