@@ -15,7 +15,7 @@ from hf_unlab.evaluation.images import Transform, device_of, evaluating, extract
 from hf_unlab.evaluation.probes import linear_probe
 from hf_unlab.evaluation.table import FewLabelTable
 from hf_unlab.finetuning.isolation import alone_and_quiet
-from hf_unlab.finetuning.protocol import count_labels, steps_of_fit
+from hf_unlab.finetuning.protocol import count_labels, default_device, steps_of_fit
 
 EncoderMaker = Callable[[], torch.nn.Module]
 TEST_BATCH_SIZE = 64
@@ -187,8 +187,7 @@ def prove_image_encoder(
             f"The pool's classes are {pool.label_names[:5]} and the test set's {test.label_names[:5]}; give both the "
             "same label_names in the same order."
         )
-    if device is None:
-        device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
+    device = default_device() if device is None else device
 
     def features(make_encoder: EncoderMaker) -> list[np.ndarray]:
         with alone_and_quiet():

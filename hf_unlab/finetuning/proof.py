@@ -16,6 +16,7 @@ from hf_unlab.evaluation.table import FewLabelTable
 from hf_unlab.evaluation.text import extract_text_features
 from hf_unlab.finetuning.images import prove_image_encoder, zero_shot
 from hf_unlab.finetuning.isolation import alone_and_quiet
+from hf_unlab.finetuning.protocol import default_device
 from hf_unlab.finetuning.text import finetune_text_classifier, from_checkpoint, from_scratch
 from hf_unlab.models.dual_encoder import ImageTower, load_dual_encoder
 from hf_unlab.settings import ImageFewLabelSettings, TextFewLabelSettings
@@ -89,7 +90,7 @@ def prove_dual_encoder(
     labelled = load_labelled(settings, training, "image")
     if labelled is None:
         return None
-    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
+    device = default_device()
     model = load_dual_encoder(str(checkpoint)).eval().to(device)
     transform = model.preprocessing.eval_transform()
     class_CD = class_features(model.encode_text, model.tokenize, labelled.test.label_names, templates, device=device)
@@ -115,7 +116,7 @@ def _candidates(
     checkpoint: str, settings: TextFewLabelSettings, pool: LabelledData, test: LabelledData
 ) -> list[Candidate]:
     tokenizer, config = AutoTokenizer.from_pretrained(checkpoint), AutoConfig.from_pretrained(checkpoint)
-    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
+    device = default_device()
     length = settings.few_label_max_length
 
     def probe(name: str, model: torch.nn.Module) -> Candidate:

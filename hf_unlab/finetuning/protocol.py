@@ -1,6 +1,7 @@
 """What every fit on few labels has in common, whatever is classified."""
 
 import numpy as np
+import torch
 
 MIN_STEPS, MAX_STEPS, NUM_EPOCHS = 30, 100, 15
 
@@ -40,3 +41,9 @@ def steps_of_fit(num_examples: int, batch_size: int) -> int:
         (30, 75, 100)
     """
     return int(np.clip(NUM_EPOCHS * num_examples / batch_size, MIN_STEPS, MAX_STEPS))
+
+
+def default_device() -> torch.device:
+    """Where a proof runs: on the accelerator if there is one, else on the CPU."""
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return accelerator or torch.device("cpu")
