@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # for type checkers and editors, which do not follow __getattr__
     from hf_unlab.data.loader import EvalLoader, StreamLoader
     from hf_unlab.data.sources import Source, hold_out, open_stream
-    from hf_unlab.models.dual_encoder import DualEncoder, load_dual_encoder
+    from hf_unlab.models.dual_encoder import DualEncoder
+    from hf_unlab.models.dual_encoder_loading import load_dual_encoder
     from hf_unlab.trainers.arguments import PretrainingArguments
     from hf_unlab.trainers.base import PretrainingTrainer
     from hf_unlab.trainers.image_text import ImageTextContrastiveTrainer, ImageTextContrastiveTrainingArguments
@@ -44,7 +45,7 @@ _MODULES = {
     "DualEncoder": "hf_unlab.models.dual_encoder",
     "ImageTextContrastiveTrainer": "hf_unlab.trainers.image_text",
     "ImageTextContrastiveTrainingArguments": "hf_unlab.trainers.image_text",
-    "load_dual_encoder": "hf_unlab.models.dual_encoder",
+    "load_dual_encoder": "hf_unlab.models.dual_encoder_loading",
     "EvalLoader": "hf_unlab.data.loader",
     "MaskedLMTrainer": "hf_unlab.trainers.masked_lm",
     "MaskedLMTrainingArguments": "hf_unlab.trainers.masked_lm",

@@ -18,7 +18,8 @@ from hf_unlab.finetuning.images import prove_image_encoder, zero_shot
 from hf_unlab.finetuning.isolation import alone_and_quiet
 from hf_unlab.finetuning.protocol import default_device
 from hf_unlab.finetuning.text import finetune_text_classifier, from_checkpoint, from_scratch
-from hf_unlab.models.dual_encoder import ImageTower, load_dual_encoder
+from hf_unlab.models.dual_encoder import ImageTower
+from hf_unlab.models.dual_encoder_loading import load_dual_encoder
 from hf_unlab.settings import ImageFewLabelSettings, TextFewLabelSettings
 
 

@@ -9,7 +9,7 @@ from hf_unlab.arguments import parse_arguments
 from hf_unlab.console import announce, exit_cleanly, proof_progress, quiet_libraries, say
 from hf_unlab.evaluation.labelled import load_test
 from hf_unlab.finetuning.proof import prove_dual_encoder
-from hf_unlab.models.dual_encoder import dual_encoder_for
+from hf_unlab.models.dual_encoder_loading import dual_encoder_for
 from hf_unlab.settings import DualEncoderSettings, ImageFewLabelSettings, ImageTextDataSettings
 from hf_unlab.trainers.checkpoints import resolve_checkpoint
 from hf_unlab.trainers.image_text import ImageTextContrastiveTrainer, ImageTextContrastiveTrainingArguments

@@ -18,7 +18,7 @@ from PIL import Image
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from hf_unlab.data.sources import Source
-from hf_unlab.models.dual_encoder import load_dual_encoder
+from hf_unlab.models.dual_encoder_loading import load_dual_encoder
 from hf_unlab.models.tiny_clip import tiny_clip, train_caption_tokenizer
 from hf_unlab.testing import tiny_pairs
 from hf_unlab.trainers.image_text import ImageTextContrastiveTrainer, ImageTextContrastiveTrainingArguments

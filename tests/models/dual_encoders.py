@@ -23,7 +23,7 @@ from transformers import (
     ViTModel,
 )
 
-from hf_unlab.models.dual_encoder import load_dual_encoder
+from hf_unlab.models.dual_encoder_loading import load_dual_encoder
 from hf_unlab.models.open_clip_dual_encoder import OpenClipDualEncoder
 from hf_unlab.models.tiny_clip import tiny_clip, train_caption_tokenizer
 from hf_unlab.models.transformers_dual_encoder import TransformersDualEncoder

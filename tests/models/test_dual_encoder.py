@@ -10,7 +10,8 @@ from transformers import (
     AutoModel,
 )
 
-from hf_unlab.models.dual_encoder import ImageTower, load_dual_encoder
+from hf_unlab.models.dual_encoder import ImageTower
+from hf_unlab.models.dual_encoder_loading import load_dual_encoder
 from hf_unlab.models.tiny_clip import train_caption_tokenizer
 from tests.models.dual_encoders import (
     CAPTIONS,

@@ -6,7 +6,8 @@ from transformers import (
     TrainingArguments,
 )
 
-from hf_unlab.models.dual_encoder import has_batch_norm, load_dual_encoder
+from hf_unlab.models.dual_encoder import has_batch_norm
+from hf_unlab.models.dual_encoder_loading import load_dual_encoder
 from hf_unlab.models.tiny_clip import tiny_clip
 from tests.models.dual_encoders import (
     CAPTIONS,

@@ -9,7 +9,7 @@ from transformers import AutoModel
 from hf_unlab.data.images import decode_image
 from hf_unlab.evaluation.few_label import LabelledData
 from hf_unlab.losses.contrastive import info_nce_loss, sigmoid_loss
-from hf_unlab.models.dual_encoder import load_dual_encoder
+from hf_unlab.models.dual_encoder_loading import load_dual_encoder
 from hf_unlab.testing import tiny_dual_encoder, tiny_pairs
 from hf_unlab.trainers import checkpoints
 from hf_unlab.trainers.image_text import ImageTextContrastiveTrainer, ImageTextContrastiveTrainingArguments
