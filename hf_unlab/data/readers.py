@@ -9,6 +9,7 @@ import numpy as np
 from datasets import IterableDataset
 
 from hf_unlab.data.bad_examples import Check, Decode, Example, Tally
+from hf_unlab.data.bucketing import BucketedReader, Buckets
 from hf_unlab.data.hashing import derive_seed
 from hf_unlab.data.network import with_retries
 from hf_unlab.data.sharding import shard
@@ -28,7 +29,7 @@ class ReaderPlan:
     Args:
         streams: The sources, before any sharding.
         num_readers: C, fixed for the whole run.
-        batch_size: Examples in a micro-batch.
+        batch_size: Examples in a micro-batch, unless there are buckets.
         prepare: Turns a stream of raw examples into one of training examples; deterministic, made of `map`s.
         block_size: Raw examples permuted together.
         seed: With the epoch and the reader's number it decides all order.
@@ -37,6 +38,7 @@ class ReaderPlan:
         is_distinct: No example is twice in a batch, nor in the batches of several readers, as contrastive losses need
             it: a batch never spans the end of a source's epoch, of which less than a batch is left out, in each
             epoch another part; and a reader has the same examples in all epochs.
+        buckets: How to cut batches by size instead of by number; does not go together with `is_distinct`.
         network_retries: How often a request over the network, and then a file, is tried again.
         network_timeout_seconds: The longest wait for the next bytes.
 
@@ -58,11 +60,18 @@ class ReaderPlan:
     check: Check | None = None
     decode: Decode | None = None
     is_distinct: bool = False
+    buckets: Buckets | None = None
     network_retries: int = 5
     network_timeout_seconds: float = 60.0
 
-    def build(self, reader: int) -> "Reader":
+    def build(self, reader: int) -> "Reader | BucketedReader":
         """Reader number `reader`, at its beginning."""
+        if self.buckets is None:
+            return self._build(reader, self.batch_size, self.decode)
+        singles = self._build(reader, 1, self.buckets.measure)
+        return BucketedReader(singles, self.buckets, self.decode, derive_seed(self.seed, reader))
+
+    def _build(self, reader: int, batch_size: int, decode: Decode | None) -> "Reader":
         total_weight = sum(source.weight for source in self.streams)
         shares = [source.weight / total_weight for source in self.streams]
         sources, name = [], f"{reader} of {self.num_readers}"
@@ -71,8 +80,8 @@ class ReaderPlan:
             source = SourceReader(
                 partial(self.open_pass, reader, number, tally=tally),
                 tally,
-                decode=self.decode,
-                least=share * self.batch_size * (LEAST_DISTINCT_BATCHES if self.is_distinct else 1),
+                decode=decode,
+                least=share * batch_size * (LEAST_DISTINCT_BATCHES if self.is_distinct else 1),
                 is_distinct=self.is_distinct,
                 reader=reader,
                 num_readers=self.num_readers,
@@ -80,7 +89,7 @@ class ReaderPlan:
             )
             sources.append(source)
         seed = derive_seed(self.seed, reader)
-        return Reader(sources, shares, self.batch_size, seed, name=name, network_retries=self.network_retries)
+        return Reader(sources, shares, batch_size, seed, name=name, network_retries=self.network_retries)
 
     def open_pass(self, reader: int, number: int, epoch: int, tally: Tally | None = None) -> IterableDataset:
         """One reader's finite stream of one source in one epoch, made anew because `map` cannot see `set_epoch`."""
@@ -155,6 +164,14 @@ class Reader:
             self._draws, self._drawn_block = np.random.default_rng((self._seed, block)).random(_DRAWN_TOGETHER), block
         return int(np.searchsorted(self._bounds, self._draws[place], side="right"))
 
+    def passes(self) -> int:
+        """Passes that every source has finished."""
+        return min(source.epoch for source in self._sources)
+
+    def refuse(self, example: Example, number: int, reason: str) -> None:
+        """Count an example of a source as bad that was handed out before."""
+        self._sources[number].refuse(example, reason)
+
     def state_dict(self) -> dict[str, Any]:
         """Where the reader stands, as JSON: `num_examples` handed out, and the state of each source."""
         return {"num_examples": self._num_examples, "sources": [source.state_dict() for source in self._sources]}
@@ -164,6 +181,11 @@ class Reader:
         self._num_examples = state["num_examples"]
         for source, source_state in zip(self._sources, state["sources"], strict=True):
             source.load_state_dict(source_state)
+
+    def load_tallies(self, state: dict[str, Any]) -> None:
+        """Count bad examples on from another reader's state."""
+        for source, source_state in zip(self._sources, state["sources"], strict=True):
+            source.load_tally(source_state["tally"])
 
 
 def default_num_readers(world_size: int, num_workers: int, at_least: int = 8) -> int:

@@ -22,6 +22,9 @@ class SourceReader:
         reader: Number of the reader, for messages.
         num_readers: Readers in all, for messages.
         source: The source's name.
+
+    Attributes:
+        epoch: Passes finished.
     """
 
     _stream: IterableDataset
@@ -42,7 +45,7 @@ class SourceReader:
         self._open_pass, self._tally, self._decode = open_pass, tally, decode
         self._least, self._is_distinct = least, is_distinct
         self._reader, self._num_readers, self._source = reader, num_readers, source
-        self._epoch = self._num_in_pass = self._num_examples = self._num_left_out = 0
+        self.epoch = self._num_in_pass = self._num_examples = self._num_left_out = 0
         self._state: dict[str, Any] | None = None
         self._open(None)
 
@@ -68,7 +71,7 @@ class SourceReader:
         """Share what a pass leaves out between its beginning and its end: a file always ends alike."""
         self._num_examples -= num_left_at_end
         num_spare = self._num_left_out + num_left_at_end
-        self._num_left_out = int(np.random.default_rng((self._reader, self._epoch)).integers(num_spare + 1))
+        self._num_left_out = int(np.random.default_rng((self._reader, self.epoch)).integers(num_spare + 1))
         for _ in range(self._num_left_out):
             next(self._iterator, None)
         self._num_in_pass = self._num_left_out
@@ -87,6 +90,20 @@ class SourceReader:
             return example
         return None
 
+    def refuse(self, example: Example, reason: str) -> None:
+        """Count an example as bad that was handed out before."""
+        self._tally.refuse(example, reason)
+        self._refresh_tally()
+
+    def load_tally(self, state: dict[str, Any]) -> None:
+        """Go on with another tally."""
+        self._tally.load_state_dict(state)
+        self._refresh_tally()
+
+    def _refresh_tally(self) -> None:
+        if self._state is not None:
+            self._state = {**self._state, "tally": self._tally.state_dict()}
+
     def state_dict(self) -> dict[str, Any]:
         """Where it stands, as JSON.
 
@@ -96,7 +113,7 @@ class SourceReader:
         """
         if self._state is None:
             self._state = {
-                "epoch": self._epoch,
+                "epoch": self.epoch,
                 "num_in_pass": self._num_in_pass,
                 "num_examples": self._num_examples,
                 "num_left_out": self._num_left_out,
@@ -107,14 +124,14 @@ class SourceReader:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go to where another one of the same part stood."""
-        self._epoch, self._num_in_pass = state["epoch"], state["num_in_pass"]
+        self.epoch, self._num_in_pass = state["epoch"], state["num_in_pass"]
         self._num_examples, self._num_left_out = state["num_examples"], state.get("num_left_out", 0)
         self._tally.load_state_dict(state["tally"])
         self._open(state["stream"])
         self._state = state  # until an example is read, the stream knows nothing of the state it was given
 
     def _open(self, stream_state: dict[str, Any] | None) -> None:
-        self._stream = self._open_pass(self._epoch)
+        self._stream = self._open_pass(self.epoch)
         if stream_state is not None:
             self._stream.load_state_dict(stream_state)
         self._iterator = iterate(self._stream)
@@ -129,7 +146,7 @@ class SourceReader:
                 + self._advice(least)
                 + (f"\n{table}" if table else "")
             )
-        self._epoch += 1
+        self.epoch += 1
         self._num_in_pass = 0
         self._tally.start_pass()
         self._open(None)
