@@ -1,13 +1,14 @@
 """What people see: progress, one compact line a log, and no noise of libraries that they can do nothing about."""
 
 import contextlib
+import json
 import logging
 import os
 import re
 import sys
 import textwrap
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from hf_unlab.data.sources import Source
 from hf_unlab.evaluation.table import FewLabelTable
 from hf_unlab.trainers.base import PretrainingTrainer
 
-TABLE_NAME = "few_label.json"
+TABLE_NAME, LEFT_OUT_NAME = "few_label.json", "few_label_left_out.json"
 _IN_WORKER = "in DataLoader worker process"
 console = Console(highlight=False, soft_wrap=True)
 
@@ -146,7 +147,8 @@ class ProgressLines(TrainerCallback):
         """Print a line."""
         line = format_logs(logs or {}, state.global_step)
         if line and line != self._last_line:  # the last step may be evaluated twice, as a step and as the end
-            console.print("\n".join([line, *format_recalls(logs or {}), *format_sources(logs or {})]))
+            more = [part for form in (format_recalls, format_codes, format_sources) for part in form(logs or {})]
+            console.print("\n".join([line, *more]))
             self._last_line = line
 
     def on_train_end(
@@ -161,6 +163,7 @@ class ProgressLines(TrainerCallback):
 _LEFT_OUT = (
     *("data/", "epoch", "perplexity", "grad_norm", "runtime", "per_second", "total_flos", "num_input"),
     *("R@", "mean_cosine", "effective_rank", "logit_scale"),
+    *("contrastive_loss", "diversity_loss", "feature_penalty", "temperature", "_fraction"),
 )
 
 
@@ -180,7 +183,7 @@ def format_logs(logs: dict[str, float], step: int) -> str:
     for name, value in sorted(logs.items(), key=lambda item: not item[0].endswith("loss")):
         unit, _, rate = name.rpartition("_per_second")
         if rate == "" and unit and not unit.startswith(("eval", "train")):
-            parts.append(f"{value:,.0f} {unit}/s")
+            parts.append(f"{value:,.0f} {unit.replace('_', ' ')}/s")
         elif not any(part in name for part in _LEFT_OUT):
             label = name.removeprefix("eval_").replace("_", " ")
             parts.append(f"{label} {value:.1e}" if name == "learning_rate" else f"{label} {value:.3f}")
@@ -205,6 +208,23 @@ def format_recalls(logs: dict[str, float]) -> list[str]:
         elif key.endswith("_logit_scale") and "effective rank" in by_direction:
             by_direction["effective rank"].append(f"logit scale {value:.1f}")
     return [f"{'':13}{direction}: {'  '.join(parts)}" for direction, parts in by_direction.items()]
+
+
+def format_codes(logs: dict[str, float]) -> list[str]:
+    """A line that shows whether a codebook collapses.
+
+    Example:
+        >>> format_codes({"code_perplexity": 50.2, "probability_perplexity": 60.1, "temperature": 1.9})
+        ['             perplexity: codes 50.2  probabilities 60.1  temperature 1.90']
+    """
+    values = {name.removeprefix("eval_"): value for name, value in logs.items()}
+    if "code_perplexity" not in values:
+        return []
+    line = f"perplexity: codes {values['code_perplexity']:.1f}  probabilities {values['probability_perplexity']:.1f}"
+    for name in ("temperature", "masked_fraction", "padding_fraction"):
+        if name in values and not (name == "masked_fraction" and name not in logs):
+            line += f"  {name.removesuffix('_fraction')} {values[name]:.2f}"
+    return [f"{'':13}{line}"]
 
 
 def format_sources(logs: dict[str, float]) -> list[str]:
@@ -246,13 +266,15 @@ def proof_progress() -> Iterator[Callable[[str, int, int], None]]:
         yield on_progress
 
 
-def say(table: FewLabelTable | None, output_dir: str) -> None:
-    """Print the table, keep it beside the checkpoint, and say how to load what was trained."""
-    if table is None:
+def say(tables: FewLabelTable | Sequence[FewLabelTable] | None, output_dir: str) -> None:
+    """Print the proof, keep it beside the checkpoint, and say how to load what was trained."""
+    tables = [tables] if isinstance(tables, FewLabelTable) else tables or ()
+    if not tables:
         console.print("No labelled data was named (--labelled_dataset), so there is no few-label table.")
-    else:
-        table.save(Path(output_dir) / TABLE_NAME)
-        console.print(f"\n{table.render()}\n\nSaved as {Path(output_dir) / TABLE_NAME}")
+    for table in tables:
+        path = Path(output_dir) / (LEFT_OUT_NAME if table.groups else TABLE_NAME)
+        table.save(path)
+        console.print(f"\n{table.render()}\n\nSaved as {path}")
     console.print(f"\nThe checkpoint is in {output_dir}. Load it with {how_to_load(output_dir)}")
 
 
@@ -267,10 +289,14 @@ def how_to_load(checkpoint: str) -> str:
             f'    tokenizer = open_clip.get_tokenizer("local-dir:{checkpoint}")',
         ]
         return "\n".join(lines)
-    has_images = any((folder / f"{name}_config.json").exists() for name in ("processor", "preprocessor"))
-    kind = "Processor" if has_images else "Tokenizer"
+    preprocessor = folder / "preprocessor_config.json"
+    if preprocessor.exists() and "feature_extractor_type" in json.loads(preprocessor.read_text()):
+        kind = "FeatureExtractor"
+    else:
+        has_images = preprocessor.exists() or (folder / "processor_config.json").exists()
+        kind = "Processor" if has_images else "Tokenizer"
     return (
         f"plain transformers:\n\n    from transformers import AutoModel, Auto{kind}\n"
-        f'    {kind.lower()} = Auto{kind}.from_pretrained("{checkpoint}")\n'
+        f'    {re.sub("(?<=[a-z])(?=[A-Z])", "_", kind).lower()} = Auto{kind}.from_pretrained("{checkpoint}")\n'
         f'    model = AutoModel.from_pretrained("{checkpoint}")'
     )

@@ -8,6 +8,7 @@ from hf_unlab.data.sources import Source
 BUILTIN_LABELLED = {
     "builtin:docstrings": ("builtin:docstrings", "labelled_train", "labelled_test"),
     "builtin:glyphs": ("builtin:digits", "train", "test"),
+    "builtin:formants": ("builtin:formants", "labelled_train", "labelled_test"),
 }
 
 
@@ -23,7 +24,6 @@ class DataSettings:
     data_files: list[str] | None = field(default=None, metadata={"help": "Files, globs or URLs."})
     data_dir: str | None = field(default=None, metadata={"help": "Folder inside the data set."})
     split: str = field(default="train", metadata={"help": "Split to read."})
-    text_column: str = field(default="text", metadata={"help": "The column with the text."})
     eval_dataset: str | None = field(
         default=None,
         metadata={"help": "Data to evaluate on, in place of a held-out part; by default --dataset with eval_files."},
@@ -46,7 +46,7 @@ class DataSettings:
             ValueError: Neither is given.
 
         Example:
-            >>> DataSettings(dataset="json", data_files=["a.jsonl"], text_column="body").sources()[0].columns
+            >>> TextDataSettings(dataset="json", data_files=["a.jsonl"], text_column="body").sources()[0].columns
             {'text': 'body'}
         """
         if self.dataset is None:
@@ -83,17 +83,39 @@ class DataSettings:
         return [Source(path, name, split=split, data_files=self.eval_files, columns=self._columns())]
 
     def _columns(self) -> dict[str, str]:
-        return {} if self.text_column == "text" else {"text": self.text_column}
+        """Which of the data's columns are read under another name."""
+        return {}
+
+
+@dataclass
+class TextDataSettings(DataSettings):
+    """Raw text."""
+
+    text_column: str = field(default="text", metadata={"help": "The column with the text."})
+
+    def _columns(self) -> dict[str, str]:
+        return renamed(text=self.text_column)
 
 
 @dataclass
 class ImageTextDataSettings(DataSettings):
-    """Pairs of images and captions; `text_column` holds a caption or a list of them."""
+    """Pairs of images and captions."""
 
     image_column: str = field(default="image", metadata={"help": "The column with the image."})
+    text_column: str = field(default="text", metadata={"help": "The column with the caption, or a list of them."})
 
     def _columns(self) -> dict[str, str]:
-        return super()._columns() | ({} if self.image_column == "image" else {"image": self.image_column})
+        return renamed(image=self.image_column, text=self.text_column)
+
+
+def renamed(**columns: str) -> dict[str, str]:
+    """`Source.columns`, without the columns that have their name already.
+
+    Example:
+        >>> renamed(image="jpg", text="text")
+        {'image': 'jpg'}
+    """
+    return {new: old for new, old in columns.items() if new != old}
 
 
 @dataclass
@@ -165,6 +187,7 @@ class FewLabelSettings:
         metadata={"help": "Labelled data, as --dataset. By default a built-in corpus's own labels, if it has some."},
     )
     labelled_config: str | None = field(default=None, metadata={"help": "Its configuration."})
+    labelled_data_dir: str | None = field(default=None, metadata={"help": "Folder inside it, or that a builder reads."})
     labelled_train_files: list[str] | None = field(
         default=None, metadata={"help": "Files that labels are drawn from."}
     )
@@ -205,7 +228,14 @@ class FewLabelSettings:
         files = (self.labelled_train_files, self.labelled_test_files)
         columns = {} if path.startswith("builtin:") else {**self._columns(), "label": self.label_column}
         first, second = (
-            Source(path, self.labelled_config, split=split, data_files=part, columns=columns)
+            Source(
+                path,
+                self.labelled_config,
+                split=split,
+                data_files=part,
+                data_dir=self.labelled_data_dir,
+                columns=columns,
+            )
             for split, part in zip(splits, files, strict=True)
         )
         return first, second

@@ -2,8 +2,10 @@
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import soundfile
 from datasets import Dataset, IterableDataset
 from PIL import Image
 from transformers import (
@@ -14,8 +16,12 @@ from transformers import (
     CLIPModel,
     CLIPProcessor,
     PreTrainedTokenizerFast,
+    Wav2Vec2Config,
+    Wav2Vec2FeatureExtractor,
+    Wav2Vec2ForPreTraining,
 )
 
+from hf_unlab.models.audio import PRESETS
 from hf_unlab.models.text import train_tokenizer
 from hf_unlab.models.tiny_clip import train_caption_tokenizer
 from hf_unlab.models.transformers_dual_encoder import TransformersDualEncoder
@@ -102,3 +108,43 @@ def tiny_dual_encoder(image_size: int = 16, **overrides: float) -> TransformersD
     size = {"height": image_size, "width": image_size}
     image_processor = CLIPImageProcessor(size=size, do_center_crop=False)
     return TransformersDualEncoder(model, CLIPProcessor(image_processor, tokenizer))
+
+
+def tiny_clips(num_clips: int, num_shards: int = 1, seed: int = 0, sampling_rate_hz: int = 8000) -> IterableDataset:
+    """A stream of `{"audio": WAV bytes}`: half a second to a second of tones that follow one another, and noise.
+
+    Example:
+        >>> next(iter(tiny_clips(1)))["audio"]["bytes"][:4]
+        b'RIFF'
+    """
+    rng = np.random.default_rng(seed)
+    rows = []
+    for _ in range(num_clips):
+        num_samples = int(rng.uniform(0.5, 1.0) * sampling_rate_hz)
+        pitch = rng.choice([200.0, 400.0, 800.0, 1600.0], size=8).repeat(-(-num_samples // 8))[:num_samples]
+        wave = np.sin(np.cumsum(2 * np.pi * pitch / sampling_rate_hz)) + 0.1 * rng.standard_normal(num_samples)
+        buffer = io.BytesIO()
+        soundfile.write(buffer, 0.3 * wave, sampling_rate_hz, format="WAV", subtype="PCM_16")
+        rows.append({"audio": {"bytes": buffer.getvalue(), "path": None}})
+    return Dataset.from_list(rows).to_iterable_dataset(num_shards=num_shards)
+
+
+def tiny_wav2vec2(**overrides: Any) -> tuple[Wav2Vec2ForPreTraining, Wav2Vec2FeatureExtractor]:
+    """A wav2vec 2.0 of one layer and 16 features for 8 kHz, 20 ms a frame, without dropout; and its extractor."""
+    config = {
+        **PRESETS["tiny"],
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+        "conv_dim": [8] * len(PRESETS["tiny"]["conv_dim"]),
+        "num_conv_pos_embeddings": 8,
+        "num_conv_pos_embedding_groups": 2,
+        "num_codevectors_per_group": 4,
+        "codevector_dim": 8,
+        "proj_codevector_dim": 8,
+        **overrides,
+    }
+    rate = config.pop("sampling_rate")
+    extractor = Wav2Vec2FeatureExtractor(sampling_rate=rate, return_attention_mask=True)
+    return Wav2Vec2ForPreTraining(Wav2Vec2Config(**config)), extractor

@@ -11,7 +11,7 @@ import pytest
 
 from hf_unlab.arguments import read_arguments
 from hf_unlab.resources import recipe_path
-from hf_unlab.settings import DataSettings, TextFewLabelSettings, TextModelSettings
+from hf_unlab.settings import TextDataSettings, TextFewLabelSettings, TextModelSettings
 from hf_unlab.testing import tiny_texts
 from hf_unlab.trainers.masked_lm import MaskedLMTrainingArguments
 
@@ -149,7 +149,7 @@ def test_the_base_recipe_trains_when_it_is_made_small(labelled_files, tmp_path):
 
 @pytest.mark.parametrize("name", ["tiny.yaml", "base.yaml"])
 def test_every_key_of_the_recipes_is_known(name):
-    classes = (DataSettings, TextModelSettings, TextFewLabelSettings, MaskedLMTrainingArguments)
+    classes = (TextDataSettings, TextModelSettings, TextFewLabelSettings, MaskedLMTrainingArguments)
     data, model, _, args = read_arguments(*classes, argv=["--config", str(recipe_path("masked_lm", name))])
     assert data.sources()[0].licence and model.model in name and args.max_steps > 1000
 

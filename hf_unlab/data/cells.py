@@ -5,6 +5,9 @@ from typing import Any
 
 import fsspec
 
+from hf_unlab.data.bad_examples import BadExample
+from hf_unlab.data.network import TRANSIENT_STATUSES, http_status
+
 
 def is_cell(value: Any) -> bool:
     """Whether a value is an undecoded cell, perhaps an empty one.
@@ -57,3 +60,40 @@ def read_file(path: str | Path) -> bytes:
         return Path(path).read_bytes()
     with fsspec.open(str(path), "rb") as file:
         return file.read()
+
+
+def read_cell(cell: Any, what: str) -> bytes:
+    """The encoded bytes of one example's image or clip, in any form.
+
+    Args:
+        cell: An undecoded cell, bytes, or a path or URL.
+        what: What it should be, for the reason: "an image".
+
+    Raises:
+        BadExample: There is none, and asking again would not help.
+        OSError: The file is there and cannot be read.
+
+    Example:
+        >>> read_cell(7.5, "an image")
+        Traceback (most recent call last):
+        hf_unlab.data.bad_examples.BadExample: float instead of an image
+    """
+    try:
+        if isinstance(cell, dict):
+            cell = cell_bytes(cell)
+        elif isinstance(cell, str | Path) and cell:
+            cell = read_file(cell)
+    except (FileNotFoundError, IsADirectoryError):
+        raise BadExample("missing file") from None
+    except Exception as error:
+        status = http_status(error)  # of links in a list some are ever forbidden or gone; what is busy may come back
+        if status is None or status in TRANSIENT_STATUSES:
+            raise
+        raise BadExample(f"HTTP {status}") from error
+    if cell is None or cell == "":
+        raise BadExample("missing")
+    if not isinstance(cell, bytes):
+        raise BadExample(f"{type(cell).__name__} instead of {what}")
+    if not cell:
+        raise BadExample("empty")
+    return cell

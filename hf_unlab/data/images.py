@@ -17,8 +17,7 @@ import torch
 from PIL import ExifTags, Image, ImageOps
 
 from hf_unlab.data.bad_examples import BadExample, Example
-from hf_unlab.data.cells import cell_bytes, read_file
-from hf_unlab.data.network import TRANSIENT_STATUSES, http_status
+from hf_unlab.data.cells import read_cell
 
 MAX_PIXELS = 89_478_485  # where Pillow begins to warn of a decompression bomb: 256 MiB of RGB
 # The mean and standard deviation of CLIP's training images (https://huggingface.co/papers/2103.00020, its code).
@@ -36,7 +35,9 @@ Box = tuple[float, float, float, float]
 Colour = tuple[float, float, float]
 
 
-def decode_image(cell: Any, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def decode_image(
+    cell: Image.Image | dict[str, Any] | bytes | str | Path | None, *, max_pixels: int = MAX_PIXELS
+) -> Image.Image:
     """Make an upright RGB picture of an image in any form.
 
     Transparent images are laid on white, 16-bit ones brought to 8 bits, and of animated ones the first frame is taken.
@@ -57,7 +58,7 @@ def decode_image(cell: Any, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
         Traceback (most recent call last):
         hf_unlab.data.bad_examples.BadExample: empty
     """
-    source = cell if isinstance(cell, Image.Image) else io.BytesIO(_read(cell))
+    source = cell if isinstance(cell, Image.Image) else io.BytesIO(read_cell(cell, "an image"))
     # Pillow warns of what is amiss in files (and of bombs, refused here): nothing that a user could mend
     with warnings.catch_warnings(action="ignore"):
         try:
@@ -68,28 +69,6 @@ def decode_image(cell: Any, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
             raise BadExample("too many pixels") from None
         except _BROKEN as error:
             raise BadExample("truncated image" if "truncated" in str(error).lower() else "broken image") from error
-
-
-def _read(cell: Any) -> bytes:
-    try:
-        if isinstance(cell, dict):
-            cell = cell_bytes(cell)
-        elif isinstance(cell, str | Path) and cell:
-            cell = read_file(cell)
-    except (FileNotFoundError, IsADirectoryError):
-        raise BadExample("missing file") from None
-    except Exception as error:
-        status = http_status(error)  # of links in a list some are ever forbidden or gone; what is busy may come back
-        if status is None or status in TRANSIENT_STATUSES:
-            raise
-        raise BadExample(f"HTTP {status}") from error
-    if cell is None or cell == "":
-        raise BadExample("missing")
-    if not isinstance(cell, bytes):
-        raise BadExample(f"{type(cell).__name__} instead of an image")
-    if not cell:
-        raise BadExample("empty")
-    return cell
 
 
 def _open(source: Image.Image | io.BytesIO, max_pixels: int) -> Image.Image:

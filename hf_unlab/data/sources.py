@@ -13,6 +13,7 @@ from datasets import Dataset, IterableDataset
 from hf_unlab.data import builtin
 from hf_unlab.data.cells import content_of
 from hf_unlab.data.hashing import hash_fraction
+from hf_unlab.data.undecoded import undecoded
 
 BUILTIN_PREFIX = "builtin:"
 _BUILDER_OF_SUFFIX = {".txt": "text", ".jsonl": "json", ".json": "json", ".csv": "csv", ".parquet": "parquet"}
@@ -107,29 +108,6 @@ def open_stream(source: Source, required_columns: Sequence[str] = ()) -> Iterabl
     if first is None:
         raise ValueError(f"The source {source.label!r} (split {source.split!r}) is empty: it has no example at all.")
     return _rename(stream, source, first, required_columns)
-
-
-def undecoded(stream: IterableDataset | Dataset) -> IterableDataset | Dataset:
-    """Leave images and audio as their bytes or paths, so that order and splits cost no decoding.
-
-    Args:
-        stream: Any data; a stream whose features nobody knows stays as it is.
-
-    Example:
-        >>> cell = {"bytes": b"GIF89a...", "path": None}
-        >>> images = Dataset.from_list([{"image": cell}]).cast_column("image", datasets.Image())
-        >>> undecoded(images)[0]["image"] == cell
-        True
-    """
-    features = stream.features or {}
-    decodes = [column for column, feature in features.items() if getattr(feature, "decode", False)]
-    if not decodes:
-        return stream
-    if isinstance(stream, IterableDataset):
-        return stream.decode(False)
-    for column in decodes:
-        stream = stream.cast_column(column, replace(features[column], decode=False))
-    return stream
 
 
 def _rename(
@@ -289,9 +267,7 @@ def open_streams(data: Data | Sequence[Data], required_columns: Sequence[str]) -
         elif isinstance(item, Dataset | IterableDataset):
             if isinstance(item, Dataset) and item.format["type"] == "custom":
                 raise ValueError("The data has a set_transform, which readers cannot follow; use map instead.")
-            item = undecoded(
-                item.with_format(None)
-            )  # what another library would be handed is of no use to the readers
+            item = undecoded(item.with_format(None))  # what another library would be handed is of no use here
             columns = item.column_names or list(next(iter(item.take(1)), {}))
             if not columns:
                 raise ValueError(f"The data (number {number}) is empty: it has no example at all.")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from datasets import ClassLabel
 
-from hf_unlab.data.bad_examples import Example, good_examples
+from hf_unlab.data.bad_examples import Decode, Example, good_examples
 from hf_unlab.data.cells import content_of
 from hf_unlab.data.hashing import content_hash
 from hf_unlab.data.images import decode_example
@@ -35,13 +35,16 @@ class LabelledSplits:
     task: str
 
 
-def load_labelled(settings: FewLabelSettings, training: list[Source], column: str) -> LabelledSplits | None:
-    """Read the labelled data; images are decoded.
+def load_labelled(
+    settings: FewLabelSettings, training: list[Source], column: str, decode: Decode | None = None
+) -> LabelledSplits | None:
+    """Read the labelled data.
 
     Args:
         settings: Which, and how much to test on.
         training: The raw sources of pretraining. Test examples among the first million of each are left out.
-        column: "text" or "image".
+        column: "text", "image" or "audio".
+        decode: Makes an example whole; raises BadExample to leave it out. By default images are decoded.
 
     Returns:
         The data, or None if the settings name no labels.
@@ -58,18 +61,21 @@ def load_labelled(settings: FewLabelSettings, training: list[Source], column: st
         raise ValueError(f"The test data has labels that the training data lacks: {', '.join(unseen[:5])}.")
     is_seen = _is_trained_on([content_hash(row["content"]) for row in test_rows], training, column)
     kept = [row for row, seen in zip(test_rows, is_seen, strict=True) if not seen]
-    pool = _labelled(_at_most(settings.few_label_max_pool, pool_rows), column, names)
-    test = _labelled(_at_most(settings.few_label_max_test, kept), column, names)
+    pool = _labelled(_at_most(settings.few_label_max_pool, pool_rows), column, names, decode)
+    test = _labelled(_at_most(settings.few_label_max_test, kept), column, names, decode)
     return LabelledSplits(pool, test, int(is_seen.sum()), sources[1].label)
 
 
-def load_test(settings: FewLabelSettings, training: list[Source], column: str) -> LabelledData | None:
+def load_test(
+    settings: FewLabelSettings, training: list[Source], column: str, decode: Decode | None = None
+) -> LabelledData | None:
     """The test examples alone, to look at while training: nobody has searched the pretraining data for them.
 
     Args:
         settings: As in `load_labelled`.
         training: As in `load_labelled`.
-        column: "text" or "image".
+        column: As in `load_labelled`.
+        decode: As in `load_labelled`.
 
     Raises:
         ValueError: The data, or that which labels are drawn from, cannot be read.
@@ -80,18 +86,20 @@ def load_test(settings: FewLabelSettings, training: list[Source], column: str) -
     open_stream(sources[0], [column, "label"])  # a mistake there should not wait for the end of training
     rows = _read(sources[1], column)
     names = tuple(sorted({row["label"] for row in rows}))
-    return _labelled(_at_most(settings.few_label_max_test, rows), column, names)
+    return _labelled(_at_most(settings.few_label_max_test, rows), column, names, decode)
 
 
 def _read(source: Source, column: str) -> list[Example]:
     """Rows with their `content`, to be hashed, and their label's name; without those that have no content."""
-    stream = open_stream(source, [column, "label"])
+    columns = [column, "label", *(["group"] if "group" in source.columns else [])]
+    stream = open_stream(source, columns)
     feature = (stream.features or {}).get("label")
     rows = []
-    for row in iterate(stream.select_columns([column, "label"])):
+    for row in iterate(stream.select_columns(columns)):
         if content := content_of(row[column]):
             label = feature.int2str(row["label"]) if isinstance(feature, ClassLabel) else row["label"]
-            rows.append({column: row[column], "content": content, "label": str(label)})
+            group = {"group": str(row["group"])} if "group" in row else {}
+            rows.append({column: row[column], "content": content, "label": str(label), **group})
     return rows
 
 
@@ -111,7 +119,8 @@ def _is_trained_on(hashes: list[int], training: list[Source], column: str) -> np
     return seen
 
 
-def _labelled(rows: list[Example], column: str, names: tuple[str, ...]) -> LabelledData:
-    good = [row for _, row in good_examples(rows, decode_example if column == "image" else None)]
+def _labelled(rows: list[Example], column: str, names: tuple[str, ...], decode: Decode | None) -> LabelledData:
+    good = [row for _, row in good_examples(rows, decode or (decode_example if column == "image" else None))]
     labels = np.array([names.index(row["label"]) for row in good], dtype=np.int64)
-    return LabelledData([row[column] for row in good], labels, names)
+    groups = tuple(row["group"] for row in good if "group" in row)
+    return LabelledData([row[column] for row in good], labels, names, groups)

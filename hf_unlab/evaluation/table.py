@@ -54,6 +54,8 @@ class FewLabelTable:
         num_test: Test examples scored.
         num_overlapping: Test examples left out because the pretraining stream held them.
         task: Title, such as a data set's name; may be empty.
+        groups: Groups such as speakers, each left out of the labels in turn and tested on; the accuracies are of all
+            seeds and all groups. Empty where nothing was left out.
 
     Example:
         >>> rows = [FewLabelRow("pretrained", "probe", {5: (0.8, 0.9)}), FewLabelRow("TF-IDF", "LR", {5: (0.6, 0.6)})]
@@ -71,6 +73,7 @@ class FewLabelTable:
     num_test: int
     num_overlapping: int = 0
     task: str = ""
+    groups: tuple[str, ...] = ()
 
     @property
     def num_labels_per_class(self) -> tuple[int, ...]:
@@ -160,6 +163,7 @@ class FewLabelTable:
             "num_test": self.num_test,
             "num_overlapping": self.num_overlapping,
             "seeds": list(self.seeds),
+            "groups": list(self.groups),
             "num_labels_per_class": list(self.num_labels_per_class),
             "rows": rows,
         }
@@ -187,7 +191,8 @@ class FewLabelTable:
                 for row in content["rows"]
             )
             scalars = {key: content[key] for key in ("num_classes", "chance", "num_test", "num_overlapping", "task")}
-            return cls(rows=rows, seeds=tuple(content["seeds"]), **scalars)
+            groups = tuple(content.get("groups", ()))
+            return cls(rows=rows, seeds=tuple(content["seeds"]), groups=groups, **scalars)
         except KeyError as error:
             raise ValueError(f"The table lacks the key {error}; give a file that FewLabelTable.save wrote.") from error
 
@@ -209,10 +214,13 @@ class FewLabelTable:
     def _cell(self, row: FewLabelRow, num_labels_per_class: int, best: str) -> str:
         mark = best if self.is_best(row, num_labels_per_class) else ""
         text = f"{mark}{100 * row.mean(num_labels_per_class):.1f}"
-        return f"{text} ± {100 * row.std(num_labels_per_class):.1f}" if len(self.seeds) > 1 else text
+        has_spread = len(row.accuracies[num_labels_per_class]) > 1
+        return f"{text} ± {100 * row.std(num_labels_per_class):.1f}" if has_spread else text
 
     def _scope(self) -> str:
         runs = f"mean ± std of {len(self.seeds)} seeds" if len(self.seeds) > 1 else "one seed"
+        if self.groups:
+            runs += f" x {len(self.groups)} groups, each left out of the labels in turn"
         return f"{runs}, {self.num_test:,} test examples, {self.num_classes} classes, chance {100 * self.chance:.1f}"
 
     def _overlap_note(self) -> str:

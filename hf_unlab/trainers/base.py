@@ -20,12 +20,14 @@ from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerContr
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput, TrainOutput, rotate_checkpoints
 
 from hf_unlab.data.bad_examples import Check, Decode
+from hf_unlab.data.bucketing import Buckets
 from hf_unlab.data.loader import Batch, Collator, EvalLoader, SourceProgress, StreamLoader, merge_states, progress_of
 from hf_unlab.data.readers import ReaderPlan
 from hf_unlab.data.sharding import spread
 from hf_unlab.data.sources import Data, open_streams
 from hf_unlab.trainers import checkpoints, stopping, stream_state
 from hf_unlab.trainers.arguments import PretrainingArguments, check_world_size
+from hf_unlab.trainers.callbacks import Moments
 from hf_unlab.trainers.data_log import BadExampleLog, losses_by_source, progress_logs
 from hf_unlab.trainers.held_out import good_stream, keep_held_out, split
 from hf_unlab.trainers.metrics import MetricSums, gather_objects
@@ -82,7 +84,7 @@ class PretrainingTrainer(Trainer):
             train_dataset=training,
             eval_dataset=validation,
             processing_class=processing_class,
-            callbacks=[_StreamCallback(self), *(callbacks or [])],
+            callbacks=[Moments(self._restore_window, self._count_seconds), *(callbacks or [])],
             optimizers=optimizers,
         )
         # Both say that the loss is already divided by the number of items of the whole step.
@@ -99,8 +101,11 @@ class PretrainingTrainer(Trainer):
     # ---- What a family says ----
 
     def make_prepare(self) -> Prepare:
-        """A picklable function from a stream of raw examples to one of training examples; deterministic."""
-        raise TypeError(f"{type(self).__name__} must define make_prepare.")
+        """A picklable function from a stream of raw examples to one of training examples; deterministic.
+
+        By default they stay as they are until they are decoded.
+        """
+        return _as_they_are
 
     def make_collator(self, *, evaluation: bool) -> Collator:
         """A picklable function from (examples, k) to micro-batch k, with `num_items` in it."""
@@ -112,6 +117,10 @@ class PretrainingTrainer(Trainer):
 
     def make_decode(self) -> Decode | None:
         """A picklable function that makes a training example whole; raises BadExample to skip it."""
+        return None
+
+    def make_buckets(self) -> Buckets | None:
+        """How training batches are cut by size; None cuts them by number."""
         return None
 
     def compute_objective(self, model: nn.Module, batch: Batch) -> ObjectiveOutput:
@@ -138,6 +147,7 @@ class PretrainingTrainer(Trainer):
             check=self.make_check(),
             decode=self.make_decode(),
             is_distinct=self.needs_distinct_examples,
+            buckets=self.make_buckets(),
             network_retries=args.network_retries,
             network_timeout_seconds=args.network_timeout_seconds,
         )
@@ -385,15 +395,9 @@ class PretrainingTrainer(Trainer):
             self._window.add({name: tuple(pair) for name, pair in sums.items()})
         self._resume_state = None
 
+    def _count_seconds(self) -> None:
+        self._train_seconds += time.perf_counter() - self._step_started
 
-class _StreamCallback(TrainerCallback):
-    """Moments of Trainer's loop that have no method to override."""
 
-    def __init__(self, trainer: PretrainingTrainer) -> None:
-        self._trainer = trainer
-
-    def on_train_begin(self, *_: Any, **__: Any) -> None:
-        self._trainer._restore_window()
-
-    def on_step_end(self, *_: Any, **__: Any) -> None:
-        self._trainer._train_seconds += time.perf_counter() - self._trainer._step_started
+def _as_they_are(stream: IterableDataset) -> IterableDataset:
+    return stream

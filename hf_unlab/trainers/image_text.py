@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import IterableDataset
 from torch import nn
 from transformers import TrainerCallback
 from transformers.trainer import TRAINING_ARGS_NAME
@@ -43,7 +42,7 @@ from hf_unlab.losses.distributed import gather_features
 from hf_unlab.losses.gradient_cache import CachedBatch, Features
 from hf_unlab.models.dual_encoder import DualEncoder, DualEncoderOutput, has_batch_norm
 from hf_unlab.trainers.arguments import PretrainingArguments
-from hf_unlab.trainers.base import Prepare, PretrainingTrainer
+from hf_unlab.trainers.base import PretrainingTrainer
 from hf_unlab.trainers.metrics import Pair, gather_objects
 from hf_unlab.trainers.objective import ObjectiveOutput
 
@@ -192,10 +191,6 @@ class ImageTextContrastiveTrainer(PretrainingTrainer):
         """As in the base; a resumed step may have more micro-batches than this launch asked for."""
         self._check_batch_norm()
         return super().get_train_dataloader()
-
-    def make_prepare(self) -> Prepare:
-        """Pairs stay as they are until they are decoded."""
-        return _as_they_are
 
     def make_check(self) -> Check:
         """A caption at least; the image is looked at when it is decoded."""
@@ -349,7 +344,3 @@ class _ClampLogitScale(TrainerCallback):
 def _encode(model: nn.Module, batch: Batch) -> DualEncoderOutput:
     names = ("pixel_values", "input_ids", "attention_mask")
     return model(**{name: batch[name] for name in names if name in batch})
-
-
-def _as_they_are(stream: IterableDataset) -> IterableDataset:
-    return stream

@@ -10,7 +10,8 @@ from datasets import Dataset
 
 from hf_unlab.data.hashing import content_hash
 from hf_unlab.data.readers import default_num_readers
-from hf_unlab.data.sources import WeightedStream, undecoded
+from hf_unlab.data.sources import WeightedStream
+from hf_unlab.data.undecoded import undecoded
 from hf_unlab.trainers.arguments import PretrainingArguments
 from hf_unlab.trainers.metrics import gather_objects
 

@@ -10,7 +10,7 @@ from hf_unlab.console import announce, exit_cleanly, proof_progress, quiet_libra
 from hf_unlab.data.sources import open_stream
 from hf_unlab.finetuning.proof import prove_text_encoder
 from hf_unlab.models.text import load_masked_lm, tokenizer_for
-from hf_unlab.settings import DataSettings, TextFewLabelSettings, TextModelSettings
+from hf_unlab.settings import TextDataSettings, TextFewLabelSettings, TextModelSettings
 from hf_unlab.trainers.checkpoints import resolve_checkpoint
 from hf_unlab.trainers.masked_lm import MaskedLMTrainer, MaskedLMTrainingArguments
 from hf_unlab.trainers.stopping import behind_training
@@ -18,7 +18,7 @@ from hf_unlab.trainers.stopping import behind_training
 
 def main(argv: list[str] | None = None) -> None:
     data, model_settings, few_label, args = parse_arguments(
-        DataSettings, TextModelSettings, TextFewLabelSettings, MaskedLMTrainingArguments, argv=argv
+        TextDataSettings, TextModelSettings, TextFewLabelSettings, MaskedLMTrainingArguments, argv=argv
     )
     with quiet_libraries(), exit_cleanly():
         with args.main_process_first(desc="looking for checkpoints"):

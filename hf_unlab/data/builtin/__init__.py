@@ -2,9 +2,14 @@
 
 from pathlib import Path
 
-from hf_unlab.data.builtin import digits, docstrings, glyphs
+from hf_unlab.data.builtin import digits, docstrings, formants, glyphs
 
-_CORPORA = {"docstrings": docstrings.data_files, "glyphs": glyphs.data_files, "digits": digits.data_files}
+_CORPORA = {
+    "docstrings": docstrings.data_files,
+    "glyphs": glyphs.data_files,
+    "digits": digits.data_files,
+    "formants": formants.data_files,
+}
 
 
 def data_files(name: str, split: str) -> list[str]:

@@ -1,0 +1,142 @@
+"""What the scripts of the audio recipes are told beside the trainer's own arguments."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from hf_unlab.data.sources import BUILTIN_PREFIX, Source
+from hf_unlab.settings import DataSettings, FewLabelSettings, renamed
+
+# The labelled splits of built-in corpora of audio, by task: to train on and to test on.
+BUILTIN_SPLITS = {
+    "ctc": ("transcribed_train", "transcribed_test"),
+    "classification": ("labelled_train", "labelled_test"),
+}
+
+
+@dataclass
+class AudioDataSettings(DataSettings):
+    """Raw audio."""
+
+    audio_column: str = field(default="audio", metadata={"help": "The column with the recording."})
+
+    def _columns(self) -> dict[str, str]:
+        return renamed(audio=self.audio_column)
+
+
+@dataclass
+class AudioModelSettings:
+    """The model: see `load_audio_model`."""
+
+    model: str = field(
+        default="tiny",
+        metadata={"help": "tiny, base or large from scratch, or a checkpoint's Hub id or path to go on from."},
+    )
+    from_scratch: bool = field(
+        default=False, metadata={"help": "Take only the architecture of a checkpoint, with random weights."}
+    )
+    config_overrides: str | None = field(
+        default=None, metadata={"help": "For a model from scratch: hidden_size=256,num_hidden_layers=4."}
+    )
+
+
+@dataclass
+class AudioFewLabelSettings(FewLabelSettings):
+    """Classification of recordings with few labels a class."""
+
+    labelled_audio_column: str = field(default="audio", metadata={"help": "The column with the labelled recording."})
+    labelled_group_column: str | None = field(
+        default=None,
+        metadata={"help": "A column such as the speaker: each in turn is left out of the labels and tested on, too."},
+    )
+    few_label_max_seconds: float = field(default=10.0, metadata={"help": "What is heard of each labelled recording."})
+
+    def _columns(self) -> dict[str, str]:
+        group = {"group": self.labelled_group_column} if self.labelled_group_column else {}
+        return {"audio": self.labelled_audio_column, **group}
+
+
+@dataclass
+class AudioFinetuneSettings:
+    """Fine-tuning of a checkpoint on labelled audio."""
+
+    model: str = field(metadata={"help": "The pretrained checkpoint: a path or a Hub id."})
+    task: Literal["ctc", "classification"] = field(
+        default="ctc", metadata={"help": "ctc transcribes, classification names a class."}
+    )
+    dataset: str = field(
+        default="builtin:formants",
+        metadata={"help": "A Hub id, a builder (parquet, audiofolder), a local file or folder, or builtin:NAME."},
+    )
+    dataset_config: str | None = field(default=None, metadata={"help": "The data set's configuration."})
+    train_files: list[str] | None = field(default=None, metadata={"help": "Files that labels are drawn from."})
+    test_files: list[str] | None = field(default=None, metadata={"help": "Files that are tested on."})
+    train_split: str | None = field(
+        default=None, metadata={"help": "Split that labels are drawn from; train, or a built-in corpus's own."}
+    )
+    test_split: str | None = field(
+        default=None, metadata={"help": "Split that is tested on; test, or a built-in corpus's own."}
+    )
+    audio_column: str = field(default="audio", metadata={"help": "The column with the recording."})
+    text_column: str = field(default="text", metadata={"help": "The column with the transcript (ctc)."})
+    label_column: str = field(default="label", metadata={"help": "The column with the class (classification)."})
+    max_pool: int = field(default=20_000, metadata={"help": "Clips that are drawn from: the first so many."})
+    max_test: int = field(default=1000, metadata={"help": "Clips tested on, drawn at random."})
+    max_train_minutes: float | None = field(
+        default=None,
+        metadata={"help": "Minutes of labelled audio, drawn at random by the seed (ctc); all by default."},
+    )
+    max_seconds: float | None = field(
+        default=20.0, metadata={"help": "Longer training clips are left out (ctc); longer clips cut (classification)."}
+    )
+    lowercase: bool = field(default=False, metadata={"help": "Write transcripts in small letters (ctc)."})
+    freeze_feature_encoder: bool = field(
+        default=True, metadata={"help": "Keep the pretrained convolutions as they are, as the paper does (ctc)."}
+    )
+    mask_time_prob: float = field(
+        default=0.05, metadata={"help": "Share of frames that SpecAugment hides, 0 for none (ctc)."}
+    )
+    mask_time_length: int = field(
+        default=10, metadata={"help": "Frames of a hidden span; clips under two spans are not masked (ctc)."}
+    )
+    num_labels_per_class: list[int] = field(
+        default_factory=lambda: [5, 10, 50], metadata={"help": "Columns of the table (classification)."}
+    )
+    few_label_seeds: list[int] = field(
+        default_factory=lambda: [0, 1, 2], metadata={"help": "Draws of the labels (classification)."}
+    )
+    finetune_steps: int | None = field(
+        default=None,
+        metadata={"help": "Steps a fit (classification); by default 15 passes, at least 30 and at most 100 steps."},
+    )
+    compare_from_scratch: bool = field(
+        default=True, metadata={"help": "Train the same architecture from random weights, too."}
+    )
+
+    def sources(self) -> tuple[Source, Source]:
+        """The data to train on and to test on, with the columns `audio` and `text` (ctc) or `label`.
+
+        Raises:
+            ValueError: Training and test data are the same.
+
+        Example:
+            >>> train, test = AudioFinetuneSettings("OUT", dataset="my/speech", text_column="sentence").sources()
+            >>> train.split, test.split, test.columns
+            ('train', 'test', {'text': 'sentence'})
+        """
+        splits = BUILTIN_SPLITS[self.task] if self.dataset.startswith(BUILTIN_PREFIX) else ("train", "test")
+        if self.train_files or self.test_files:
+            splits = ("train", "train")  # loose files have the one split "train"
+        target = ("text", self.text_column) if self.task == "ctc" else ("label", self.label_column)
+        columns = {new: old for new, old in (("audio", self.audio_column), target) if new != old}
+        train, test = (
+            Source(self.dataset, self.dataset_config, split=split, data_files=files, columns=columns)
+            for split, files in (
+                (self.train_split or splits[0], self.train_files),
+                (self.test_split or splits[1], self.test_files),
+            )
+        )
+        if train == test:
+            raise ValueError(
+                f"Training and test data are both {train.label!r}, split {train.split!r}: give two splits, or files."
+            )
+        return train, test

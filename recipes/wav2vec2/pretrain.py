@@ -1,0 +1,52 @@
+"""Pretrain a wav2vec 2.0 on recordings, and measure what it is worth with few labels.
+
+accelerate launch recipes/wav2vec2/pretrain.py --config recipes/wav2vec2/tiny.yaml --output_dir OUT
+"""
+
+from transformers import set_seed
+
+from hf_unlab.arguments import parse_arguments
+from hf_unlab.audio_settings import AudioDataSettings, AudioFewLabelSettings, AudioModelSettings
+from hf_unlab.console import announce, exit_cleanly, proof_progress, quiet_libraries, say
+from hf_unlab.finetuning.audio_proof import prove_audio_encoder
+from hf_unlab.models.audio import audio_model_for
+from hf_unlab.trainers.checkpoints import resolve_checkpoint
+from hf_unlab.trainers.stopping import behind_training
+from hf_unlab.trainers.wav2vec2 import Wav2Vec2PretrainingTrainer, Wav2Vec2TrainingArguments
+
+
+def main(argv: list[str] | None = None) -> None:
+    data, model_settings, few_label, args = parse_arguments(
+        AudioDataSettings, AudioModelSettings, AudioFewLabelSettings, Wav2Vec2TrainingArguments, argv=argv
+    )
+    with quiet_libraries(), exit_cleanly():
+        with args.main_process_first(desc="looking for checkpoints"):
+            checkpoint = resolve_checkpoint(args.output_dir, args.resume_from_checkpoint, args.overwrite_output_dir)
+        sources, eval_sources = data.sources(), data.eval_sources()
+
+        # From a preset or a checkpoint; the feature extractor says at which rate the model hears.
+        set_seed(args.seed)
+        model, feature_extractor = audio_model_for(model_settings, checkpoint)
+
+        # From clips to hidden spans: read, sorted by length, decoded and masked as it trains, and exactly resumable.
+        trainer = Wav2Vec2PretrainingTrainer(
+            model, args, sources, eval_dataset=eval_sources, processing_class=feature_extractor
+        )
+        announce(trainer, sources)
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        with behind_training(args):
+            metrics = trainer.evaluate()
+            trainer.save_model()
+            trainer.save_metrics("eval", metrics)
+
+            # The loss is not a result yet: accuracy with few labels is. One process measures it.
+            is_main = trainer.is_world_process_zero()
+            trainer.accelerator.end_training()
+            if is_main:
+                with proof_progress() as on_progress:
+                    tables = prove_audio_encoder(args.output_dir, few_label, sources, on_progress)
+                say(tables, args.output_dir)
+
+
+if __name__ == "__main__":
+    main()
