@@ -84,7 +84,7 @@ class PretrainingTrainer(Trainer):
             train_dataset=training,
             eval_dataset=validation,
             processing_class=processing_class,
-            callbacks=[Moments(self._restore_window, self._count_seconds), *(callbacks or [])],
+            callbacks=[Moments(self.begin_training, self._count_seconds), *(callbacks or [])],
             optimizers=optimizers,
         )
         # Both say that the loss is already divided by the number of items of the whole step.
@@ -100,12 +100,9 @@ class PretrainingTrainer(Trainer):
 
     # ---- What a family says ----
 
-    def make_prepare(self) -> Prepare:
-        """A picklable function from a stream of raw examples to one of training examples; deterministic.
-
-        By default they stay as they are until they are decoded.
-        """
-        return _as_they_are
+    def make_prepare(self) -> Prepare | None:
+        """A picklable, deterministic function from a stream of raw examples to training examples, if they differ."""
+        return None
 
     def make_collator(self, *, evaluation: bool) -> Collator:
         """A picklable function from (examples, k) to micro-batch k, with `num_items` in it."""
@@ -182,8 +179,9 @@ class PretrainingTrainer(Trainer):
         # The forward of FSDP and ZeRO is collective: every rank runs every batch, sums and counts stay in proportion.
         is_collective = self.is_fsdp_enabled or self.is_deepspeed_enabled
         place = {"rank": 0, "world_size": 1} if is_collective else {}
+        prepare = self.make_prepare()
         return EvalLoader(
-            self.make_prepare()(stream),
+            prepare(stream) if prepare else stream,
             self.make_collator(evaluation=True),
             self.args.per_device_eval_batch_size,
             decode=self.make_decode(),
@@ -383,21 +381,20 @@ class PretrainingTrainer(Trainer):
             }
             checkpoints.write_json(folder / checkpoints.STREAM_STATE_NAME, state)
 
-    def _restore_window(self) -> None:
+    def begin_training(self) -> None:
+        """What is to be done once everything is loaded, and before the first step."""
+        if self._resume_state is not None:
+            self._restore_window(self._resume_state)
+            self._resume_state = None
+
+    def _restore_window(self, state: dict[str, Any]) -> None:
         """Go on with the logging window that the checkpoint cut, so that the logged loss is the uninterrupted one."""
-        if self._resume_state is None:
-            return
-        windows = self._resume_state["windows"]
+        windows = state["windows"]
         loss, metrics = stream_state.rank_window(windows, self.args.process_index, self.args.world_size)
         self._globalstep_last_logged, self._train_seconds = windows[0]["last_logged"], windows[0]["seconds"]
         self._tr_loss.fill_(loss)
         for sums in metrics:
             self._window.add({name: tuple(pair) for name, pair in sums.items()})
-        self._resume_state = None
 
     def _count_seconds(self) -> None:
         self._train_seconds += time.perf_counter() - self._step_started
-
-
-def _as_they_are(stream: IterableDataset) -> IterableDataset:
-    return stream

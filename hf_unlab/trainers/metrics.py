@@ -30,7 +30,8 @@ class MetricSums:
     def add(self, metrics: dict[str, Pair]) -> None:
         """Add one micro-batch's pairs."""
         for name, pair in metrics.items():
-            values = [torch.as_tensor(value, device=self._device).detach().to(self._dtype) for value in pair]
+            # the type at once: from a float of a saved window torch would make float32
+            values = [torch.as_tensor(value, dtype=self._dtype, device=self._device).detach() for value in pair]
             previous = self._pairs.get(name)
             self._pairs[name] = torch.stack(values) if previous is None else previous + torch.stack(values)
 

@@ -26,7 +26,6 @@ from hf_unlab.models.audio import receptive_field, use_channels_last, watched
 from hf_unlab.trainers import collapse
 from hf_unlab.trainers.arguments import PretrainingArguments
 from hf_unlab.trainers.base import PretrainingTrainer
-from hf_unlab.trainers.callbacks import Moments
 from hf_unlab.trainers.objective import ObjectiveOutput
 
 logger = logging.getLogger(__name__)
@@ -194,7 +193,6 @@ class Wav2Vec2PretrainingTrainer(PretrainingTrainer):
         self._band = collapse.HealthyBand(num_codes, args.collapse_min_perplexity, args.collapse_max_accuracy)
         self._num_returns = 0
         self._returned_rate: float | None = None  # to be set once the checkpoint is loaded
-        self.add_callback(Moments(self._lower_returned_rate))
 
     # ---- Data ----
 
@@ -322,7 +320,9 @@ class Wav2Vec2PretrainingTrainer(PretrainingTrainer):
                 collapse.delete_later_checkpoints(Path(resume_from_checkpoint))  # none may be taken for the newest
             self.accelerator.wait_for_everyone()
 
-    def _lower_returned_rate(self) -> None:
+    def begin_training(self) -> None:
+        """As in the base; behind a collapse the learning rate is lower than the checkpoint's."""
+        super().begin_training()
         if self._returned_rate is not None:
             factor = self._returned_rate / collapse.base_rate(self.lr_scheduler)
             collapse.reduce_learning_rate(self.optimizer, self.lr_scheduler, factor)
