@@ -1,6 +1,6 @@
 """What the scripts of the audio recipes are told beside the trainer's own arguments."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from hf_unlab.data.sources import BUILTIN_PREFIX, Source
@@ -10,6 +10,18 @@ from hf_unlab.settings import DataSettings, FewLabelSettings, renamed
 BUILTIN_SPLITS = {
     "ctc": ("transcribed_train", "transcribed_test"),
     "classification": ("labelled_train", "labelled_test"),
+}
+# Settings of `AudioFinetuneSettings` that one task reads and the other does not.
+_OF_ONE_TASK = {
+    "ctc": (
+        "text_column",
+        "max_train_minutes",
+        "lowercase",
+        "freeze_feature_encoder",
+        "mask_time_prob",
+        "mask_time_length",
+    ),
+    "classification": ("label_column", "num_labels_per_class"),
 }
 
 
@@ -98,19 +110,23 @@ class AudioFinetuneSettings:
     mask_time_length: int = field(
         default=10, metadata={"help": "Frames of a hidden span; clips under two spans are not masked (ctc)."}
     )
-    num_labels_per_class: list[int] = field(
-        default_factory=lambda: [5, 10, 50], metadata={"help": "Columns of the table (classification)."}
-    )
-    few_label_seeds: list[int] = field(
-        default_factory=lambda: [0, 1, 2], metadata={"help": "Draws of the labels (classification)."}
-    )
-    finetune_steps: int | None = field(
-        default=None,
-        metadata={"help": "Steps a fit (classification); by default 15 passes, at least 30 and at most 100 steps."},
+    num_labels_per_class: int | None = field(
+        default=None, metadata={"help": "Labels of each class, drawn by the seed (classification); all by default."}
     )
     compare_from_scratch: bool = field(
         default=True, metadata={"help": "Train the same architecture from random weights, too."}
     )
+
+    def __post_init__(self) -> None:
+        """Refuses what the task would not look at."""
+        ignored = [
+            entry.name
+            for task, names in _OF_ONE_TASK.items()
+            for entry in fields(self)
+            if task != self.task and entry.name in names and getattr(self, entry.name) != entry.default
+        ]
+        if ignored:
+            raise ValueError(f"{' and '.join(ignored)} would have no effect on --task {self.task}; leave them out.")
 
     def sources(self) -> tuple[Source, Source]:
         """The data to train on and to test on, with the columns `audio` and `text` (ctc) or `label`.

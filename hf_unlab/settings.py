@@ -187,7 +187,9 @@ class FewLabelSettings:
         metadata={"help": "Labelled data, as --dataset. By default a built-in corpus's own labels, if it has some."},
     )
     labelled_config: str | None = field(default=None, metadata={"help": "Its configuration."})
-    labelled_data_dir: str | None = field(default=None, metadata={"help": "Folder inside it, or that a builder reads."})
+    labelled_data_dir: str | None = field(
+        default=None, metadata={"help": "Folder inside it, or that a builder reads."}
+    )
     labelled_train_files: list[str] | None = field(
         default=None, metadata={"help": "Files that labels are drawn from."}
     )

@@ -3,39 +3,29 @@
 Legend: S samples, C channels.
 """
 
-import contextlib
-import io
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import soundfile
 import soxr
 
+from hf_unlab.data.audio_headers import BROKEN, check_header, header_seconds, open_audio
 from hf_unlab.data.bad_examples import BadExample, Example
 from hf_unlab.data.cells import read_cell
 
 MAX_CLIPPED_FRACTION = 0.1
-_MIN_RATE_HZ, _MAX_RATE_HZ, _MAX_CHANNELS = 1_000, 768_000, 64
 _SILENT_PEAK = 1e-4  # -80 dBFS
 # Headers of mp3 count what encoders pad with, and decoders leave out: up to two frames of 1152 samples.
 _SLACK_SECONDS = 0.1
-_SLACK_BYTES = 64  # some writers of wav count the file's header as data
-_MAX_FRAMES_A_BYTE = 8192  # FLAC of silence comes near
 _BLOCK_VALUES = 1 << 22
-_UNKNOWN_FRAMES = 2**63 - 1
-_UNKNOWN_BYTES = 0x7FFFF000  # sizes from here on are written to pipes, whose end is not known in advance
 # Where loud samples are cut off in encodings that do not reach 1.
 _FULL_SCALE = {"PCM_U8": 127 / 128, "PCM_S8": 127 / 128, "ULAW": 32124 / 32768, "ALAW": 32256 / 32768}
 _FLOATS = ("FLOAT", "DOUBLE")
-_BROKEN = (RuntimeError, OSError, ValueError, TypeError, LookupError, ArithmeticError, AssertionError)
-_NOT_RECOGNISED = 1  # libsndfile's SF_ERR_UNRECOGNISED_FORMAT
-# Formats of audio that need FFmpeg, by the four bytes from an offset on.
-_UNSUPPORTED = {(4, b"ftyp"): "MP4 or AAC is not supported", (0, b"\x1aE\xdf\xa3"): "WebM is not supported"}
+
+__all__ = ["decode_audio", "decode_example", "header_seconds", "measure_example", "normalise", "read_audio"]
 
 Clip = dict[str, Any] | bytes | str | Path | None
-Order = Literal["little", "big"]
 
 
 def read_audio(cell: Clip) -> bytes:
@@ -54,22 +44,6 @@ def read_audio(cell: Clip) -> bytes:
         hf_unlab.data.bad_examples.BadExample: missing
     """
     return read_cell(cell, "audio")
-
-
-def header_seconds(data: bytes) -> float:
-    """How long a clip is by its header; nothing is decoded.
-
-    Raises:
-        BadExample: This is not audio, or its header promises what cannot be.
-
-    Example:
-        >>> file = io.BytesIO()
-        >>> soundfile.write(file, np.zeros(4000), 8000, format="FLAC")
-        >>> header_seconds(file.getvalue())
-        0.5
-    """
-    with _open(data) as file:
-        return file.frames / file.samplerate
 
 
 def decode_audio(
@@ -110,7 +84,7 @@ def decode_audio(
         start, count = _part(len(array_S), rate_hz, max_seconds, position)
         waveform_S = array_S[start : start + count]
     else:
-        with _open(read_audio(cell)) as file:
+        with open_audio(read_audio(cell)) as file:
             rate_hz = file.samplerate
             full_scale, is_float = _FULL_SCALE.get(file.subtype, 1.0), file.subtype in _FLOATS
             start, count = _part(file.frames, rate_hz, max_seconds, position)
@@ -190,97 +164,6 @@ def normalise(waveform_S: np.ndarray) -> np.ndarray:
     return (waveform_S - waveform_S.mean()) / np.sqrt(waveform_S.var() + 1e-7)
 
 
-class _Bytes(io.BytesIO):
-    def seek(self, offset: int, whence: int = 0, /) -> int:
-        # In broken files libsndfile seeks to before the start; an error raised inside its callback would be printed.
-        try:
-            return super().seek(offset, whence)
-        except (ValueError, OverflowError):
-            return self.tell()
-
-
-@contextlib.contextmanager
-def _open(data: bytes) -> Iterator[soundfile.SoundFile]:
-    """A file whose header is sound. What libsndfile raises inside becomes a BadExample."""
-    source = _Bytes(_mend(data))
-    try:
-        with soundfile.SoundFile(source) as file:
-            _check_header(file.samplerate, file.channels, file.frames, len(data))
-            yield file
-    except _BROKEN as error:
-        if isinstance(error, soundfile.LibsndfileError) and error.code == _NOT_RECOGNISED:
-            unsupported = (reason for (at, magic), reason in _UNSUPPORTED.items() if data[at : at + 4] == magic)
-            raise BadExample(next(unsupported, "not audio")) from error
-        # FLAC says as little of a file that ends too early as of one that is damaged.
-        is_cut = data[:4] == b"fLaC" and source.tell() >= len(data)
-        raise BadExample("truncated audio" if is_cut else "broken audio") from error
-
-
-def _check_header(rate_hz: float, num_channels: int, num_frames: int, num_bytes: int) -> None:
-    faults = {
-        "absurd sampling rate": not _MIN_RATE_HZ <= rate_hz <= _MAX_RATE_HZ,
-        "absurd number of channels": not 1 <= num_channels <= _MAX_CHANNELS,
-        "unknown length": not 0 <= num_frames < _UNKNOWN_FRAMES,
-        "empty": num_frames == 0,
-        "truncated audio": num_frames > num_bytes * _MAX_FRAMES_A_BYTE,
-    }
-    for reason, is_bad in faults.items():
-        if is_bad:
-            raise BadExample(reason)
-
-
-def _mend(data: bytes) -> bytes:
-    """What libsndfile understands of a file that others would; the cuts it says nothing about are bad."""
-    if data[:4] in (b"RIFF", b"RIFX", b"RF64", b"FORM") and data[8:12] in (b"WAVE", b"AIFF", b"AIFC"):
-        return _mend_chunks(data)
-    if data[:4] == b"OggS":
-        page = data[data.rfind(b"OggS") :]  # libsndfile drops the last one, a second perhaps, if it is not whole
-        num_segments = page[26] if len(page) > 26 else 256
-        if len(page) < 27 + num_segments + sum(page[27 : 27 + num_segments]):
-            raise BadExample("truncated audio")
-    return _mend_mp3(data) if data[:3] == b"ID3" or data[:1] == b"\xff" else data
-
-
-def _mend_chunks(data: bytes) -> bytes:
-    order: Order = "little" if data[:4] in (b"RIFF", b"RF64") else "big"
-    position = 12
-    while position + 8 <= len(data):
-        name, size = data[position : position + 4], _number(data, position + 4, order)
-        position += 8
-        if name in (b"data", b"SSND"):
-            there = len(data) - position
-            if there + _SLACK_BYTES < size < _UNKNOWN_BYTES:
-                raise BadExample("truncated audio")
-            # Some leave 0 where they write to a pipe; where the rest of the file is accounted for, 0 is meant.
-            is_open = _number(data, 4, order) in (0, 0xFFFFFFFF, position - 8)
-            if size == 0 and is_open and name == b"data":
-                return data[: position - 4] + there.to_bytes(4, order) + data[position:]
-            return data
-        position += size + size % 2
-    raise BadExample("truncated audio" if position > len(data) else "broken audio")
-
-
-def _mend_mp3(data: bytes) -> bytes:
-    start = 0
-    if data[:3] == b"ID3":  # the tag's size, seven bits a byte
-        start = 10 + sum((byte & 127) << shift for byte, shift in zip(data[6:10], (21, 14, 7, 0), strict=False))
-    at = max(data.find(name, start, start + 48) for name in (b"Xing", b"Info"))
-    flags = _number(data, at + 4, "big")
-    if at < 0 or not flags & 2:
-        return data
-    at += 8 + 4 * (flags & 1)
-    # mpg123 leaves out the note of the title that may end a file
-    size, there = _number(data, at, "big"), len(data) - start - 128 * (data[-128:-125] == b"TAG")
-    if there < 0.99 * size:
-        raise BadExample("truncated audio")
-    # and prints a warning where the size is off by more than 1%, as by lyrics at the end of a short clip
-    return data if there <= 1.005 * size else data[:at] + there.to_bytes(4, "big") + data[at + 4 :]
-
-
-def _number(data: bytes, at: int, order: Order) -> int:
-    return int.from_bytes(data[at : at + 4], order)
-
-
 def _part(num_frames: int, rate_hz: int, max_seconds: float | None, position: float) -> tuple[int, int]:
     count = num_frames if max_seconds is None else min(num_frames, max(1, round(max_seconds * rate_hz)))
     return round(position * (num_frames - count)), count
@@ -315,13 +198,13 @@ def _decoded(cell: dict[str, Any]) -> tuple[np.ndarray, int]:
         rate_hz = int(cell.get("sampling_rate") or 0)
         with np.errstate(all="ignore"):
             values = np.asarray(cell["array"], dtype=np.float32)
-    except _BROKEN as error:
+    except BROKEN as error:
         raise BadExample("broken audio") from error
     if values.ndim == 2:  # channels first or last: they are fewer than the samples
         values = _mono(values.T if len(values) < values.shape[1] else values) if values.size else values.ravel()
     if values.ndim != 1:
         raise BadExample("broken audio")
-    _check_header(rate_hz, 1, len(values), len(values))
+    check_header(rate_hz, 1, len(values), len(values))
     return values, rate_hz
 
 

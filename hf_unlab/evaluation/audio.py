@@ -1,7 +1,7 @@
-"""Recordings to features: an encoder's hidden states pooled over time, and the log-mel baseline.
+"""Recordings to features: an encoder's hidden states pooled over time.
 
 Recordings are decoded waveforms: mono, (samples,), any loudness. In the names: B batch, T frames, S segments of time,
-D features, M mel bands, N recordings.
+D features, N recordings.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,58 +9,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 from transformers import PreTrainedModel
-from transformers.audio_utils import mel_filter_bank, optimal_fft_length, spectrogram, window_function
 
-from hf_unlab.evaluation.few_label import Candidate
 from hf_unlab.evaluation.images import device_of, evaluating
-from hf_unlab.evaluation.probes import linear_probe
 
-WINDOW_SECONDS, HOP_SECONDS = 0.025, 0.010
-MEL_FLOOR = 1e-6  # of power; keeps digital silence from being an outlier, at -14
+NUM_SEGMENTS = 3  # of time, the same for an encoder and for the baseline it has to beat
 
 
-def log_mel(waveform: np.ndarray, sampling_rate_hz: int, num_mels: int = 40) -> np.ndarray:
-    """The natural logarithm of the power in mel bands, in windows of 25 ms every 10 ms.
-
-    Args:
-        waveform: (samples,). One shorter than a window is padded with zeros to one window.
-        sampling_rate_hz: Samples a second; the bands share out 0 to half of it.
-        num_mels: Number of bands, M.
-
-    Returns:
-        Frames in float32, (T, M).
-
-    Raises:
-        ValueError: The waveform is not flat or is empty, or a number is not positive.
-
-    Example:
-        >>> tone = np.sin(2 * np.pi * 1000 * np.arange(16_000) / 16_000)
-        >>> log_mel(tone, 16_000).shape
-        (98, 40)
-    """
-    _check_waveforms([waveform])
-    window, hop = round(WINDOW_SECONDS * sampling_rate_hz), round(HOP_SECONDS * sampling_rate_hz)
-    if num_mels < 1 or hop < 1:
-        raise ValueError(
-            f"num_mels is {num_mels} (at least 1) and sampling_rate_hz {sampling_rate_hz} (at least 100)."
-        )
-    fft_length = optimal_fft_length(window)
-    frames_MT = spectrogram(
-        np.pad(waveform, (0, max(0, window - len(waveform)))),
-        window_function(window),
-        frame_length=window,
-        hop_length=hop,
-        fft_length=fft_length,
-        power=2.0,
-        center=False,
-        mel_filters=mel_filter_bank(fft_length // 2 + 1, num_mels, 0.0, sampling_rate_hz / 2, sampling_rate_hz),
-        mel_floor=MEL_FLOOR,
-        log_mel="log",
-    )
-    return frames_MT.T
-
-
-def segment_means(frames_TD: np.ndarray, num_segments: int = 4) -> np.ndarray:
+def segment_means(frames_TD: np.ndarray, num_segments: int = NUM_SEGMENTS) -> np.ndarray:
     """Means over equal parts of time, side by side: what is said first stays apart from what is said last.
 
     A frame that lies in two parts counts in each by its share, so any number of frames will do, even fewer than parts.
@@ -79,82 +34,25 @@ def segment_means(frames_TD: np.ndarray, num_segments: int = 4) -> np.ndarray:
         >>> segment_means(np.array([[1.0], [2.0], [6.0]]), 2).round(3).tolist()
         [1.333, 4.667]
     """
-    return (_segment_weights(len(frames_TD), num_segments) @ frames_TD).reshape(-1)
+    return (segment_weights(len(frames_TD), num_segments) @ frames_TD).reshape(-1)
 
 
-def log_mel_features(
-    waveforms: Sequence[np.ndarray],
-    sampling_rate_hz: int,
-    groups: Sequence[str] | None = None,
-    num_segments: int = 3,
-) -> np.ndarray:
-    """Log-mel frames averaged over segments of time.
-
-    Args:
-        waveforms: N recordings.
-        sampling_rate_hz: Samples a second.
-        groups: One name a recording, such as its speaker. Each band of a group's frames is then brought to mean 0 and
-            deviation 1 over the group, which takes out voice and microphone and uses no label.
-        num_segments: As in `segment_means`.
-
-    Returns:
-        (N, num_segments * 40).
+def segment_weights(num_frames: int, num_segments: int) -> np.ndarray:
+    """How much each frame counts in each segment's mean, (S, T): rows sum to 1.
 
     Raises:
-        ValueError: There is no recording, one is not flat or is empty, or there are not as many groups.
+        ValueError: A number is below 1.
 
     Example:
-        >>> log_mel_features([np.zeros(8_000), np.ones(100)], 16_000).shape
-        (2, 120)
+        >>> segment_weights(3, 2).round(2).tolist()
+        [[0.67, 0.33, 0.0], [0.0, 0.33, 0.67]]
     """
-    _check_waveforms(waveforms)
-    frames = [log_mel(waveform, sampling_rate_hz) for waveform in waveforms]
-    if groups is not None:
-        frames = _standardised_by_group(frames, groups)
-    return np.stack([segment_means(frames_TM, num_segments) for frames_TM in frames])
-
-
-def log_mel_baseline(
-    name: str,
-    pool_waveforms: Sequence[np.ndarray],
-    pool_labels: np.ndarray,
-    test_waveforms: Sequence[np.ndarray],
-    sampling_rate_hz: int,
-    *,
-    pool_groups: Sequence[str] | None = None,
-    test_groups: Sequence[str] | None = None,
-    num_segments: int = 3,
-) -> Candidate:
-    """Log-mel + logistic regression: the cheap baseline that pretraining has to beat.
-
-    Args:
-        name: First column of the table.
-        pool_waveforms: N recordings.
-        pool_labels: Class indices, (N,).
-        test_waveforms: The test set.
-        sampling_rate_hz: Samples a second, of both.
-        pool_groups: As in `log_mel_features`; a group that is also in the test set is standardised as one.
-        test_groups: One name a test recording; given if and only if `pool_groups` is.
-        num_segments: As in `segment_means`.
-
-    Returns:
-        A candidate for `few_label_table`.
-
-    Raises:
-        ValueError: There are not as many labels or groups as recordings, or a recording is not flat or is empty.
-
-    Example:
-        >>> quiet, loud = np.random.default_rng(0).normal(size=(2, 4_000)) * [[0.01], [1.0]]
-        >>> baseline = log_mel_baseline("log-mel", [quiet, loud], np.array([0, 1]), [loud, quiet], 8_000)
-        >>> baseline.predict(np.array([0, 1]), 0).tolist()
-        [1, 0]
-    """
-    if (pool_groups is None) != (test_groups is None):
-        raise ValueError(f"{name}: give pool_groups and test_groups both, or neither; only one was given.")
-    groups = None if pool_groups is None else [*pool_groups, *(test_groups or ())]
-    features_ND = log_mel_features([*pool_waveforms, *test_waveforms], sampling_rate_hz, groups, num_segments)
-    pool_ND, test_ND = features_ND[: len(pool_waveforms)], features_ND[len(pool_waveforms) :]
-    return linear_probe(name, pool_ND, pool_labels, test_ND, method="logistic regression")
+    if num_frames < 1 or num_segments < 1:
+        raise ValueError(f"There are {num_frames} frames and num_segments is {num_segments}; both must be at least 1.")
+    # In units of 1 / S frames, where both start and end at whole numbers: a frame is S long, a segment T.
+    frames_T, segments_S1 = np.arange(num_frames) * num_segments, np.arange(num_segments)[:, None] * num_frames
+    stops_ST = np.minimum(frames_T + num_segments, segments_S1 + num_frames)
+    return np.maximum(stops_ST - np.maximum(frames_T, segments_S1), 0) / num_frames
 
 
 def extract_audio_features(
@@ -163,8 +61,9 @@ def extract_audio_features(
     sampling_rate_hz: int,
     *,
     layer: int | str = "all",
-    num_segments: int = 4,
+    num_segments: int = NUM_SEGMENTS,
     batch_seconds: float = 60.0,
+    normalise: bool = True,
 ) -> np.ndarray:
     """Averages a speech encoder's hidden states over segments of time, padding left out.
 
@@ -179,6 +78,7 @@ def extract_audio_features(
             side by side.
         num_segments: As in `segment_means`.
         batch_seconds: Sound a forward pass, padding included; a longer recording goes by itself.
+        normalise: As in `speech_batches`.
 
     Returns:
         Features in float32, (N, num_segments * D), or (N, (layers + 1) * num_segments * D) for "all".
@@ -192,20 +92,24 @@ def extract_audio_features(
         >>> config = Wav2Vec2Config(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, conv_dim=[8] * 7)
         >>> recordings = [np.sin(np.arange(800)), np.cos(np.arange(1200))]
         >>> extract_audio_features(Wav2Vec2Model(config), recordings, 16_000, layer=-1).shape
-        (2, 64)
+        (2, 48)
     """
     encoder = model.base_model
     _check_layer(encoder, layer)
     order, pooled = [], []
     with evaluating(encoder), torch.inference_mode():
-        for indices, batch in speech_batches(encoder, waveforms, sampling_rate_hz, batch_seconds):
+        for indices, batch in speech_batches(encoder, waveforms, sampling_rate_hz, batch_seconds, normalise):
             order.append(indices)
             pooled.append(_pooled_states(encoder, batch, layer, num_segments).cpu().numpy())
     return np.concatenate(pooled)[np.argsort(np.concatenate(order))]
 
 
 def speech_batches(
-    encoder: PreTrainedModel, waveforms: Sequence[np.ndarray], sampling_rate_hz: int, batch_seconds: float = 60.0
+    encoder: PreTrainedModel,
+    waveforms: Sequence[np.ndarray],
+    sampling_rate_hz: int,
+    batch_seconds: float = 60.0,
+    normalise: bool = True,
 ) -> Iterator[tuple[np.ndarray, dict[str, torch.Tensor]]]:
     """Batches of recordings of similar length, in which none changes what the encoder makes of another.
 
@@ -217,6 +121,7 @@ def speech_batches(
         waveforms: N recordings.
         sampling_rate_hz: Samples a second.
         batch_seconds: Sound a batch, padding included; at least one recording.
+        normalise: Whether the encoder hears mean 0 and variance 1: its feature extractor's `do_normalize`.
 
     Yields:
         Indices of the recordings, (B,), with their `input_values` and `attention_mask`, (B, samples).
@@ -238,7 +143,7 @@ def speech_batches(
         raise ValueError(
             f"sampling_rate_hz is {sampling_rate_hz}, batch_seconds {batch_seconds}; both must be above 0."
         )
-    _check_waveforms(waveforms)
+    check_waveforms(waveforms)
     one_length = getattr(encoder.config, "feat_extract_norm", None) == "group"
     lengths = np.maximum([len(waveform) for waveform in waveforms], _receptive_field(encoder))
     order = np.argsort(-lengths, kind="stable")
@@ -249,15 +154,37 @@ def speech_batches(
         indices = order[start:stop]
         if one_length:
             indices = indices[lengths[indices] == longest]
-        yield indices, _padded([waveforms[int(i)] for i in indices], lengths[indices], encoder)
+        yield indices, _padded([waveforms[int(i)] for i in indices], lengths[indices], encoder, normalise)
         start += len(indices)
 
 
-def _padded(waveforms: Sequence[np.ndarray], lengths: np.ndarray, encoder: PreTrainedModel) -> dict[str, torch.Tensor]:
+def check_waveforms(waveforms: Sequence[np.ndarray]) -> None:
+    """Refuses what no recording is like.
+
+    Raises:
+        ValueError: There is no recording, or one is not flat or is empty.
+
+    Example:
+        >>> check_waveforms([np.zeros((2, 100))])
+        Traceback (most recent call last):
+        ValueError: Recording 0 has shape (2, 100); give (samples,), mono, not empty.
+    """
+    if len(waveforms) == 0:
+        raise ValueError("There is no recording; give at least one.")
+    for index, waveform in enumerate(waveforms):
+        if np.ndim(waveform) != 1 or len(waveform) == 0:
+            raise ValueError(f"Recording {index} has shape {np.shape(waveform)}; give (samples,), mono, not empty.")
+
+
+def _padded(
+    waveforms: Sequence[np.ndarray], lengths: np.ndarray, encoder: PreTrainedModel, normalise: bool
+) -> dict[str, torch.Tensor]:
     values_BT = np.zeros((len(waveforms), max(lengths)), dtype=np.float32)
     for row, waveform in zip(values_BT, waveforms, strict=True):
         samples = np.asarray(waveform, dtype=np.float64)
-        row[: len(samples)] = (samples - samples.mean()) / np.sqrt(samples.var() + 1e-7)
+        if normalise:
+            samples = (samples - samples.mean()) / np.sqrt(samples.var() + 1e-7)
+        row[: len(samples)] = samples
     mask_BT = torch.from_numpy(np.arange(max(lengths)) < lengths[:, None]).long()
     device, dtype = device_of(encoder), encoder.dtype
     return {"input_values": torch.from_numpy(values_BT).to(device, dtype), "attention_mask": mask_BT.to(device)}
@@ -284,34 +211,9 @@ def _pooled_states(
     num_frames = encoder._get_feat_extract_output_lengths(batch["attention_mask"].sum(1)).tolist()
     weights_BST = np.zeros((len(num_frames), num_segments, states[0].shape[1]), dtype=np.float32)
     for weights_ST, frames in zip(weights_BST, num_frames, strict=True):
-        weights_ST[:, :frames] = _segment_weights(frames, num_segments)
+        weights_ST[:, :frames] = segment_weights(frames, num_segments)
     weights = torch.from_numpy(weights_BST).to(states[0].device)
     return torch.cat([(weights @ state.float()).flatten(1) for state in states], dim=1)
-
-
-def _segment_weights(num_frames: int, num_segments: int) -> np.ndarray:
-    """How much each frame counts in each segment's mean, (S, T): rows sum to 1."""
-    if num_frames < 1 or num_segments < 1:
-        raise ValueError(f"There are {num_frames} frames and num_segments is {num_segments}; both must be at least 1.")
-    # In units of 1 / S frames, where both start and end at whole numbers: a frame is S long, a segment T.
-    frames_T, segments_S1 = np.arange(num_frames) * num_segments, np.arange(num_segments)[:, None] * num_frames
-    stops_ST = np.minimum(frames_T + num_segments, segments_S1 + num_frames)
-    return np.maximum(stops_ST - np.maximum(frames_T, segments_S1), 0) / num_frames
-
-
-def _standardised_by_group(frames: Sequence[np.ndarray], groups: Sequence[str]) -> list[np.ndarray]:
-    if len(groups) != len(frames):
-        raise ValueError(f"There are {len(groups)} groups for {len(frames)} recordings; give one a recording.")
-    names, group_N = np.unique(np.asarray(groups), return_inverse=True)
-    standardised = list(frames)
-    for group in range(len(names)):
-        indices = np.flatnonzero(group_N == group)
-        group_TM = np.concatenate([frames[i] for i in indices], dtype=np.float64)
-        mean_M, deviation_M = group_TM.mean(0), group_TM.std(0)
-        deviation_M[deviation_M < 1e-6] = 1.0  # a band of silence
-        for i in indices:
-            standardised[i] = (frames[i] - mean_M) / deviation_M
-    return standardised
 
 
 def _check_layer(encoder: PreTrainedModel, layer: int | str) -> None:
@@ -320,11 +222,3 @@ def _check_layer(encoder: PreTrainedModel, layer: int | str) -> None:
     num_states = encoder.config.num_hidden_layers + 1
     if isinstance(layer, int) and not -num_states <= layer < num_states:
         raise ValueError(f"layer is {layer}; this model has hidden states 0 to {num_states - 1} (-1: the last).")
-
-
-def _check_waveforms(waveforms: Sequence[np.ndarray]) -> None:
-    if len(waveforms) == 0:
-        raise ValueError("There is no recording; give at least one.")
-    for index, waveform in enumerate(waveforms):
-        if np.ndim(waveform) != 1 or len(waveform) == 0:
-            raise ValueError(f"Recording {index} has shape {np.shape(waveform)}; give (samples,), mono, not empty.")

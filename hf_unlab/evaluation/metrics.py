@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import datasets
 import evaluate
+import jiwer
 import numpy as np
 
 from hf_unlab.evaluation.retrieval import recall_at
@@ -75,3 +76,38 @@ class RetrievalRecall(_InMemory):
         self, image_features: list[list[float]], text_features: list[list[float]], captions: list[str]
     ) -> dict[str, float]:
         return recall_at(np.asarray(image_features), np.asarray(text_features), self.ks, captions)
+
+
+class ErrorRates(_InMemory):
+    """Character and word error rate over all utterances together: edits by characters (words) of the references.
+
+    What is heard where the reference is empty counts as insertions, for inventing words is an error, too.
+
+    Example:
+        >>> ErrorRates().compute(predictions=["a bat", "x"], references=["a cat", ""])
+        {'cer': 0.4, 'wer': 1.0}
+    """
+
+    def _info(self) -> evaluate.MetricInfo:
+        text = datasets.Value("string")
+        return evaluate.MetricInfo(
+            description="Character and word error rate.",
+            citation="",
+            inputs_description="predictions: transcripts. references: the right ones.",
+            features=datasets.Features({"predictions": text, "references": text}),
+        )
+
+    def _compute(self, predictions: list[str], references: list[str]) -> dict[str, float]:
+        if not any(reference.strip() for reference in references):
+            raise ValueError("All references are empty, so there is no error rate: give some that hold words.")
+        return {"cer": float(jiwer.cer(references, predictions)), "wer": float(jiwer.wer(references, predictions))}
+
+
+def error_rates(references: Sequence[str], hypotheses: Sequence[str]) -> dict[str, float]:
+    """`ErrorRates` of hypotheses.
+
+    Example:
+        >>> error_rates(["a cat"], ["a cut"])
+        {'cer': 0.2, 'wer': 0.5}
+    """
+    return ErrorRates().compute(predictions=list(hypotheses), references=list(references))

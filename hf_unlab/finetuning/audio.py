@@ -3,29 +3,19 @@
 import copy
 import os
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from itertools import count
 
 import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
-from transformers import (
-    AutoConfig,
-    AutoModelForAudioClassification,
-    PretrainedConfig,
-    PreTrainedModel,
-    get_linear_schedule_with_warmup,
-)
+from transformers import AutoConfig, AutoModelForAudioClassification, PretrainedConfig, PreTrainedModel
 
 from hf_unlab.evaluation.audio import speech_batches
 from hf_unlab.evaluation.few_label import Candidate
 from hf_unlab.evaluation.images import evaluating
-from hf_unlab.finetuning.images import _parameter_groups
 from hf_unlab.finetuning.isolation import alone_and_quiet
-from hf_unlab.finetuning.protocol import count_labels, steps_of_fit
+from hf_unlab.finetuning.protocol import count_labels, fit, steps_of_fit
 
 ModelMaker = Callable[[int, int], PreTrainedModel]
-Batches = Callable[[PreTrainedModel, Sequence[np.ndarray]], Iterator[tuple[np.ndarray, dict[str, torch.Tensor]]]]
 
 
 def from_checkpoint(path: str | os.PathLike[str]) -> ModelMaker:
@@ -88,6 +78,7 @@ def finetune_audio_classifier(
     learning_rate: float = 5e-4,
     weight_decay: float = 0.01,
     batch_seconds: float = 60.0,
+    normalise: bool = True,
     device: torch.device | str = "cpu",
 ) -> Candidate:
     """Fine-tunes all weights on each draw, those of the convolutions too, and predicts the test set.
@@ -111,6 +102,7 @@ def finetune_audio_classifier(
         weight_decay: As in AdamW, on matrices and kernels.
         batch_seconds: Sound a forward pass, padding included. A step of more is gone through in parts, which changes
             its memory and not its gradient.
+        normalise: As in `speech_batches`.
         device: Where to train.
 
     Returns:
@@ -139,15 +131,105 @@ def finetune_audio_classifier(
 
     def predict(train_indices: np.ndarray, seed: int) -> np.ndarray:
         steps = num_steps or steps_of_fit(len(train_indices), batch_size)
-        waveforms, labels = [pool_waveforms[int(i)] for i in train_indices], pool_labels[train_indices]
-        batches = partial(speech_batches, sampling_rate_hz=sampling_rate_hz, batch_seconds=batch_seconds)
+        waveforms = [pool_waveforms[int(i)] for i in train_indices]
         with alone_and_quiet():
             model = make_model(num_labels, seed).to(device)
-            optimizer = torch.optim.AdamW(_parameter_groups(model, weight_decay), lr=learning_rate)
-            _train(model, optimizer, waveforms, labels, steps, batch_size, batches)
-            return _predict_classes(model, test_waveforms, batches)
+            fit_audio_classifier(
+                model,
+                waveforms,
+                pool_labels[train_indices],
+                sampling_rate_hz,
+                num_steps=steps,
+                batch_size=batch_size,
+                learning_rate=learning_rate,
+                weight_decay=weight_decay,
+                batch_seconds=batch_seconds,
+                normalise=normalise,
+            )
+            return predict_classes(
+                model, test_waveforms, sampling_rate_hz, batch_seconds=batch_seconds, normalise=normalise
+            )
 
     return Candidate(name, method, predict)
+
+
+def fit_audio_classifier(
+    model: PreTrainedModel,
+    waveforms: Sequence[np.ndarray],
+    labels_M: np.ndarray,
+    sampling_rate_hz: int,
+    *,
+    num_steps: int,
+    batch_size: int = 16,
+    learning_rate: float = 5e-4,
+    weight_decay: float = 0.01,
+    batch_seconds: float = 60.0,
+    normalise: bool = True,
+    on_step: Callable[[int], None] | None = None,
+) -> None:
+    """Fine-tunes all weights of a classifier in place, with torch's generator as it is.
+
+    Args:
+        model: As `from_checkpoint` or `from_scratch` makes it.
+        waveforms: M recordings.
+        labels_M: Class indices, (M,).
+        sampling_rate_hz: Samples a second.
+        num_steps: Optimiser steps.
+        batch_size: Recordings a step.
+        learning_rate: Its peak.
+        weight_decay: As in AdamW.
+        batch_seconds: As in `finetune_audio_classifier`.
+        normalise: As in `speech_batches`.
+        on_step: Called behind each step with the steps done.
+
+    Example:
+        >>> model = from_checkpoint("out/checkpoint")(3, 0)  # doctest: +SKIP
+        >>> fit_audio_classifier(model, waveforms, labels, 16_000, num_steps=100)  # doctest: +SKIP
+    """
+
+    def losses(chosen: list[int]) -> Iterator[torch.Tensor]:
+        clips = [waveforms[i] for i in chosen]
+        for indices, batch in speech_batches(model.base_model, clips, sampling_rate_hz, batch_seconds, normalise):
+            labels_B = torch.as_tensor(labels_M[chosen][indices], device=model.device)
+            yield cross_entropy(model(**batch).logits, labels_B, reduction="sum") / len(chosen)
+
+    fit(
+        model,
+        losses,
+        len(waveforms),
+        num_steps=num_steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        on_step=on_step,
+    )
+
+
+def predict_classes(
+    model: PreTrainedModel,
+    waveforms: Sequence[np.ndarray],
+    sampling_rate_hz: int,
+    *,
+    batch_seconds: float = 60.0,
+    normalise: bool = True,
+) -> np.ndarray:
+    """The likeliest class of each recording.
+
+    Args:
+        model: A classifier; it is left as it was found.
+        waveforms: N recordings.
+        sampling_rate_hz: Samples a second.
+        batch_seconds: Sound a forward pass, padding included.
+        normalise: As in `speech_batches`.
+
+    Returns:
+        Class indices, (N,).
+    """
+    classes = np.zeros(len(waveforms), dtype=np.int64)
+    with evaluating(model), torch.inference_mode():
+        for indices, batch in speech_batches(model.base_model, waveforms, sampling_rate_hz, batch_seconds, normalise):
+            classes[indices] = model(**batch).logits.argmax(dim=-1).cpu().numpy()
+    return classes
 
 
 def _for_few_labels(config: PretrainedConfig, num_labels: int) -> PretrainedConfig:
@@ -156,36 +238,3 @@ def _for_few_labels(config: PretrainedConfig, num_labels: int) -> PretrainedConf
     config.apply_spec_augment = False  # transformers raises where a recording has fewer frames than a masked span
     config.layerdrop = 0.0  # dropping whole layers is for long trainings of deep models
     return config
-
-
-def _train(
-    model: PreTrainedModel,
-    optimizer: torch.optim.Optimizer,
-    waveforms: Sequence[np.ndarray],
-    labels_M: np.ndarray,
-    num_steps: int,
-    batch_size: int,
-    batches: Batches,
-) -> None:
-    schedule = get_linear_schedule_with_warmup(optimizer, max(1, num_steps // 10), num_steps)
-    batch_size = min(batch_size, len(waveforms))
-    order = (int(i) for _ in count() for i in torch.randperm(len(waveforms)))
-    model.train()
-    for _ in range(num_steps):
-        chosen = [next(order) for _ in range(batch_size)]
-        optimizer.zero_grad()
-        for indices, batch in batches(model.base_model, [waveforms[i] for i in chosen]):
-            labels_B = torch.as_tensor(labels_M[chosen][indices], device=model.device)
-            (cross_entropy(model(**batch).logits, labels_B, reduction="sum") / batch_size).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-
-
-def _predict_classes(model: PreTrainedModel, waveforms: Sequence[np.ndarray], batches: Batches) -> np.ndarray:
-    """The likeliest class of each recording, (N,)."""
-    classes = np.zeros(len(waveforms), dtype=np.int64)
-    with evaluating(model), torch.inference_mode():
-        for indices, batch in batches(model.base_model, waveforms):
-            classes[indices] = model(**batch).logits.argmax(dim=-1).cpu().numpy()
-    return classes

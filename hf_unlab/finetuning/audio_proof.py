@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
@@ -10,9 +11,10 @@ from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
 from hf_unlab.audio_settings import AudioFewLabelSettings
 from hf_unlab.data.audio import decode_example
 from hf_unlab.data.sources import Source
-from hf_unlab.evaluation.audio import extract_audio_features, log_mel_baseline
+from hf_unlab.evaluation.audio import extract_audio_features
 from hf_unlab.evaluation.few_label import Candidate, LabelledData, few_label_table, left_out_table
 from hf_unlab.evaluation.labelled import load_labelled
+from hf_unlab.evaluation.log_mel import log_mel_baseline
 from hf_unlab.evaluation.probes import linear_probe
 from hf_unlab.evaluation.table import FewLabelTable
 from hf_unlab.finetuning.audio import finetune_audio_classifier, from_checkpoint, from_scratch
@@ -45,7 +47,8 @@ def prove_audio_encoder(
     Raises:
         ValueError: The labelled data cannot be read, or has too few labels of a class.
     """
-    rate = AutoFeatureExtractor.from_pretrained(str(checkpoint)).sampling_rate
+    extractor = AutoFeatureExtractor.from_pretrained(str(checkpoint))
+    rate = extractor.sampling_rate
     decode = functools.partial(
         decode_example, sampling_rate_hz=rate, min_seconds=0.0, max_seconds=settings.few_label_max_seconds
     )
@@ -53,9 +56,9 @@ def prove_audio_encoder(
     if labelled is None:
         return []
     pool, test = labelled.pool, labelled.test
-    candidates = _candidates(str(checkpoint), settings, pool, test, rate)
+    candidates = _candidates(str(checkpoint), settings, pool, test, rate, extractor.do_normalize)
     counts, seeds = settings.num_labels_per_class, settings.few_label_seeds
-    more = {"task": labelled.task, "num_overlapping": labelled.num_overlapping}
+    more: dict[str, Any] = {"task": labelled.task, "num_overlapping": labelled.num_overlapping}
     tables = [few_label_table(candidates, pool.labels, test.labels, counts, seeds, on_progress, **more)]
     if pool.groups:
         tables.append(left_out_table(candidates, pool, test, counts, seeds, on_progress, **more))
@@ -63,13 +66,20 @@ def prove_audio_encoder(
 
 
 def _candidates(
-    checkpoint: str, settings: AudioFewLabelSettings, pool: LabelledData, test: LabelledData, rate: int
+    checkpoint: str,
+    settings: AudioFewLabelSettings,
+    pool: LabelledData,
+    test: LabelledData,
+    rate: int,
+    normalise: bool,
 ) -> list[Candidate]:
     config, device = AutoConfig.from_pretrained(checkpoint), default_device()
 
     def probe(name: str, model: torch.nn.Module) -> Candidate:
         model = model.to(device)
-        pool_ND, test_ND = (extract_audio_features(model, part.inputs, rate) for part in (pool, test))
+        pool_ND, test_ND = (
+            extract_audio_features(model, part.inputs, rate, normalise=normalise) for part in (pool, test)
+        )
         return linear_probe(name, pool_ND, pool.labels, test_ND)
 
     def finetuned(name: str, make_model: Callable) -> Candidate:
@@ -82,10 +92,11 @@ def _candidates(
             rate,
             num_steps=settings.finetune_steps,
             learning_rate=settings.finetune_learning_rate,
+            normalise=normalise,
             device=device,
         )
 
-    groups = {"pool_groups": pool.groups, "test_groups": test.groups}
+    groups: dict[str, Any] = {"pool_groups": pool.groups, "test_groups": test.groups}
     baselines = [log_mel_baseline("log-mel", pool.inputs, pool.labels, test.inputs, rate)]
     if pool.groups:
         by_group = log_mel_baseline(

@@ -5,27 +5,16 @@ Graves et al. 2006 (https://www.cs.toronto.edu/~graves/icml_2006.pdf), as wav2ve
 """
 
 import copy
-import itertools
 import json
-import logging
-import tempfile
-import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import datasets
-import evaluate
-import jiwer
 import numpy as np
 import torch
 from transformers import (
-    AutoConfig,
-    AutoFeatureExtractor,
     AutoModelForCTC,
-    FeatureExtractionMixin,
     PretrainedConfig,
     PreTrainedModel,
     Trainer,
@@ -33,25 +22,29 @@ from transformers import (
     TrainerControl,
     TrainerState,
     TrainingArguments,
-    Wav2Vec2CTCTokenizer,
     Wav2Vec2Processor,
     set_seed,
 )
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from hf_unlab.audio_settings import AudioFinetuneSettings
-from hf_unlab.data.audio import decode_audio
-from hf_unlab.data.bad_examples import BadExample, Example, good_examples
-from hf_unlab.data.masking import mask_spans
-from hf_unlab.data.source_reader import iterate
-from hf_unlab.data.sources import open_stream
-from hf_unlab.evaluation.metrics import _InMemory
+from hf_unlab.data.bad_examples import Example
+from hf_unlab.data.collators import frames_of
+from hf_unlab.evaluation.audio import speech_batches
+from hf_unlab.evaluation.images import evaluating
+from hf_unlab.evaluation.metrics import error_rates
+from hf_unlab.finetuning.ctc_data import (
+    CTCCollator,
+    character_vocabulary,
+    encode,
+    make_processor,
+    normalise_transcript,
+    with_path,
+)
+from hf_unlab.finetuning.labelled_audio import load_encoder_config, load_feature_extractor, refuse_overwriting
 
-logger = logging.getLogger(__name__)
-
-BLANK, UNKNOWN, SPACE = "[PAD]", "[UNK]", "|"
 RESULTS_NAME = "ctc_results.json"
-TEST_BATCH_SIZE, NUM_EXAMPLES = 16, 3
+NUM_EXAMPLES = 3
 OnProgress = Callable[[str, int, int], None]
 
 
@@ -78,232 +71,27 @@ class CTCTrainingArguments(TrainingArguments):
     remove_unused_columns: bool = field(default=False, metadata={"help": "Has no effect here."})
 
 
-def normalise_transcript(text: str, lowercase: bool = False) -> str:
-    """A transcript in the one form that labels and references have: NFKC, single spaces, no "|", which means a space.
-
-    Example:
-        >>> normalise_transcript(" Cafe\\u0301 |  ﬁne ", lowercase=True)
-        'café fine'
-    """
-    text = unicodedata.normalize("NFKC", text)
-    # NFKC again: small letters of some composed ones are decomposed
-    text = unicodedata.normalize("NFKC", text.lower()) if lowercase else text
-    return " ".join(text.replace(SPACE, " ").split())
-
-
-def character_vocabulary(transcripts: Iterable[str], lowercase: bool = False) -> dict[str, int]:
-    """The characters of transcripts, with their ids.
-
-    Args:
-        transcripts: The training transcripts; they are normalised as `normalise_transcript` does.
-        lowercase: Whether to write small letters only.
-
-    Returns:
-        [PAD], which is CTC's blank, [UNK], | for the space, then the characters in their order by code point.
-
-    Raises:
-        ValueError: There is no character at all.
-
-    Example:
-        >>> character_vocabulary(["ab a", "Ba"])
-        {'[PAD]': 0, '[UNK]': 1, '|': 2, 'B': 3, 'a': 4, 'b': 5}
-    """
-    characters = set().union(*(normalise_transcript(text, lowercase) for text in transcripts)) - {" "}
-    if not characters:
-        raise ValueError("The transcripts hold no character: give some that say something.")
-    return {token: i for i, token in enumerate([BLANK, UNKNOWN, SPACE, *sorted(characters)])}
-
-
-def make_processor(vocabulary: dict[str, int], feature_extractor: FeatureExtractionMixin) -> Wav2Vec2Processor:
-    """What turns waveforms into inputs and ids into text; saved beside a model, `AutoProcessor` loads it.
-
-    Args:
-        vocabulary: As `character_vocabulary` makes it.
-        feature_extractor: The encoder's own.
-
-    Example:
-        >>> from transformers import Wav2Vec2FeatureExtractor
-        >>> processor = make_processor(character_vocabulary(["ab"]), Wav2Vec2FeatureExtractor())
-        >>> processor.batch_decode([[3, 3, 0, 3, 2, 4, 0]])
-        ['aa b']
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "vocab.json"
-        path.write_text(json.dumps(vocabulary, ensure_ascii=False), encoding="utf-8")
-        tokenizer = Wav2Vec2CTCTokenizer(
-            str(path),
-            pad_token=BLANK,
-            unk_token=UNKNOWN,
-            word_delimiter_token=SPACE,
-            bos_token=None,  # by default they would become two more tokens that the model has no outputs for
-            eos_token=None,
-        )
-    return Wav2Vec2Processor(feature_extractor=feature_extractor, tokenizer=tokenizer)
-
-
-def encode(utterances: Iterable[Example], processor: Wav2Vec2Processor) -> list[Example]:
-    """`input_values` and `labels` of utterances, each normalised by itself, whatever it is padded with later.
-
-    Args:
-        utterances: `audio`, a waveform (samples,) at the processor's rate, and `text`, a normalised transcript.
-        processor: As `make_processor` makes it.
-    """
-    extractor, tokenizer = processor.feature_extractor, processor.tokenizer
-    return [
-        {
-            "input_values": extractor(row["audio"], sampling_rate=extractor.sampling_rate).input_values[0],
-            # character by character: a call would read a transcript's literal "[PAD]" as the blank
-            "labels": tokenizer.convert_tokens_to_ids(list(row["text"].replace(" ", SPACE))),
-        }
-        for row in utterances
-    ]
-
-
-def count_frames(config: PretrainedConfig, num_samples: np.ndarray) -> np.ndarray:
-    """Frames that an encoder's convolutions make of so many samples; 0 of too few.
-
-    Example:
-        >>> from transformers import Wav2Vec2Config
-        >>> count_frames(Wav2Vec2Config(), np.array([16000, 400, 399]))
-        array([49,  1,  0])
-    """
-    num_frames = np.asarray(num_samples)
-    for kernel, stride in zip(config.conv_kernel, config.conv_stride, strict=True):
-        num_frames = np.maximum((num_frames - kernel) // stride + 1, 0)
-    return num_frames
-
-
-def has_path(labels: Sequence[int], num_frames: int) -> bool:
-    """Whether CTC can write labels into so many frames: one each, and a blank between equal neighbours.
-
-    Example:
-        >>> has_path([3, 3], 2), has_path([3, 3], 3), has_path([3, 4], 2)
-        (False, True, True)
-    """
-    return len(labels) + sum(a == b for a, b in itertools.pairwise(labels)) <= num_frames
-
-
-class CTCCollator:
-    """Pads utterances, and hides spans of frames as SpecAugment does (https://huggingface.co/papers/1904.08779).
-
-    transformers would refuse a batch whose clips have fewer frames than a span; here a clip under two spans is not
-    masked. Labels are padded with -100, which the loss leaves out.
-
-    Args:
-        processor: Its feature extractor decides whether there is an `attention_mask`: encoders with group
-            normalisation were trained without one.
-        config: The model's.
-        mask_time_prob: Share of frames hidden; 0 for none.
-        mask_time_length: Frames of a span.
-        seed: Decides what is hidden.
-
-    Example:
-        >>> from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor
-        >>> processor = make_processor(character_vocabulary(["ab"]), Wav2Vec2FeatureExtractor())
-        >>> rows = encode([{"audio": np.ones(900), "text": "ab"}, {"audio": np.ones(800), "text": "a"}], processor)
-        >>> batch = CTCCollator(processor, Wav2Vec2Config())(rows)
-        >>> batch["labels"].tolist(), tuple(batch["input_values"].shape), tuple(batch["mask_time_indices"].shape)
-        ([[3, 4], [3, -100]], (2, 900), (2, 2))
-    """
-
-    def __init__(
-        self,
-        processor: Wav2Vec2Processor,
-        config: PretrainedConfig,
-        *,
-        mask_time_prob: float = 0.05,
-        mask_time_length: int = 10,
-        seed: int = 0,
-    ) -> None:
-        self._processor, self._config = processor, config
-        self._probability, self._span_length = mask_time_prob, mask_time_length
-        self._rng = np.random.default_rng(seed)
-
-    def __call__(self, rows: list[Example]) -> dict[str, torch.Tensor]:
-        """`input_values` (B, samples), `labels` (B, characters), `mask_time_indices` (B, T), perhaps a mask."""
-        inputs = [{"input_values": row["input_values"]} for row in rows]
-        batch = dict(self._processor.feature_extractor.pad(inputs, padding=True, return_tensors="pt"))
-        labels = [torch.tensor(row["labels"]) for row in rows]
-        batch["labels"] = torch.nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=-100)
-        if self._probability:
-            batch["mask_time_indices"] = self._hidden_frames([len(row["input_values"]) for row in rows])
-        return batch
-
-    def _hidden_frames(self, num_samples: list[int]) -> torch.Tensor:
-        """All False where no clip is long enough: with nothing given, the model would mask by itself and raise."""
-        num_frames_B = count_frames(self._config, np.array(num_samples))
-        hidden_BT = np.zeros((len(num_frames_B), num_frames_B.max()), dtype=bool)
-        long_B = np.where(num_frames_B >= 2 * self._span_length, num_frames_B, 0)
-        spans_BT = mask_spans(
-            long_B, probability=self._probability, span_length=self._span_length, rng=self._rng, min_spans=1
-        )
-        hidden_BT[:, : spans_BT.shape[1]] = spans_BT
-        return torch.from_numpy(hidden_BT)
-
-
-class ErrorRates(_InMemory):
-    """Character and word error rate over all utterances together: edits by characters (words) of the references.
-
-    What is heard where the reference is empty counts as insertions, for inventing words is an error, too.
-
-    Example:
-        >>> ErrorRates().compute(predictions=["a bat", "x"], references=["a cat", ""])
-        {'cer': 0.4, 'wer': 1.0}
-    """
-
-    def _info(self) -> evaluate.MetricInfo:
-        text = datasets.Value("string")
-        return evaluate.MetricInfo(
-            description="Character and word error rate.",
-            citation="",
-            inputs_description="predictions: transcripts. references: the right ones.",
-            features=datasets.Features({"predictions": text, "references": text}),
-        )
-
-    def _compute(self, predictions: list[str], references: list[str]) -> dict[str, float]:
-        if not any(reference.strip() for reference in references):
-            raise ValueError("All references are empty, so there is no error rate: give some that hold words.")
-        return {"cer": float(jiwer.cer(references, predictions)), "wer": float(jiwer.wer(references, predictions))}
-
-
-def error_rates(references: Sequence[str], hypotheses: Sequence[str]) -> dict[str, float]:
-    """`ErrorRates` of hypotheses.
-
-    Example:
-        >>> error_rates(["a cat"], ["a cut"])
-        {'cer': 0.2, 'wer': 0.5}
-    """
-    return ErrorRates().compute(predictions=list(hypotheses), references=list(references))
-
-
 def transcribe(model: PreTrainedModel, processor: Wav2Vec2Processor, waveforms: Sequence[np.ndarray]) -> list[str]:
     """The likeliest character of each frame, repeats merged, then blanks left out; empty for a clip of no frame.
 
-    A clip's transcript does not depend on the others': clips are padded only for a model that is told so by an
-    attention mask; other models, of which group normalisation would hear the padding, get clips of one length at once.
+    A clip's transcript does not depend on the others': see `speech_batches`.
 
     Args:
-        model: A CTC model; it is put into evaluation mode.
+        model: A CTC model; it is left as it was found.
         processor: Its processor.
         waveforms: (samples,) each, at the processor's rate.
     """
-    extractor = processor.feature_extractor
-    texts, lengths = [""] * len(waveforms), np.array([len(waveform) for waveform in waveforms], dtype=np.int64)
-    num_frames = count_frames(model.config, lengths)
-    order = [i for i in np.argsort(-lengths, kind="stable").tolist() if num_frames[i]]
-    model.eval()
-    for _, group in itertools.groupby(order, key=lambda i: 0 if extractor.return_attention_mask else lengths[i]):
-        members = list(group)
-        for start in range(0, len(members), TEST_BATCH_SIZE):
-            indices = members[start : start + TEST_BATCH_SIZE]
-            rows = [
-                {"input_values": extractor(waveforms[i], sampling_rate=extractor.sampling_rate).input_values[0]}
-                for i in indices
-            ]
-            batch = extractor.pad(rows, padding=True, return_tensors="pt").to(model.device)
-            with torch.inference_mode():
-                ids_BT = model(**batch).logits.argmax(dim=-1).cpu()
-            for i, ids_T in zip(indices, ids_BT, strict=True):
+    extractor, texts = processor.feature_extractor, [""] * len(waveforms)
+    lengths = np.array([len(waveform) for waveform in waveforms], dtype=np.int64)
+    num_frames = frames_of(lengths, model.config.conv_kernel, model.config.conv_stride)
+    heard = np.flatnonzero(num_frames)
+    if not len(heard):
+        return texts
+    clips, rate_hz = [waveforms[i] for i in heard], extractor.sampling_rate
+    with evaluating(model), torch.inference_mode():
+        for indices, batch in speech_batches(model.base_model, clips, rate_hz, normalise=extractor.do_normalize):
+            ids_BT = model(**batch).logits.argmax(dim=-1).cpu()
+            for i, ids_T in zip(heard[indices], ids_BT, strict=True):
                 texts[i] = processor.decode(ids_T[: num_frames[i]])
     return texts
 
@@ -363,83 +151,6 @@ class CTCResults:
         (Path(folder) / RESULTS_NAME).write_text(content + "\n", encoding="utf-8")
 
 
-def load_feature_extractor(checkpoint: str | Path) -> FeatureExtractionMixin:
-    """A checkpoint's own.
-
-    Raises:
-        ValueError: There is no such checkpoint, or it has none.
-    """
-    try:
-        return AutoFeatureExtractor.from_pretrained(checkpoint)
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(
-            f"{checkpoint} has no feature extractor: give a speech encoder's Hub id or path, which holds "
-            f"preprocessor_config.json. ({reason})"
-        ) from error
-
-
-def read_clips(settings: AudioFinetuneSettings, seed: int) -> tuple[list[Example], list[Example]]:
-    """The labelled audio to train on and to test on: `audio`, at the model's rate, and `text` or, of a class, `label`.
-
-    Clips that are broken, have no label or are too long to train on are left out with a warning.
-
-    Args:
-        settings: Which data, and how much of it.
-        seed: Decides the order of the training data, and so which minutes are drawn.
-
-    Raises:
-        ValueError: The data cannot be read, nothing is left of it, or a class is in the test data alone.
-    """
-    rate_hz = load_feature_extractor(settings.model).sampling_rate
-    column = "text" if settings.task == "ctc" else "label"
-    streams = [open_stream(source, ["audio", column]) for source in settings.sources()]
-    names = [stream.features[column] if stream.features else None for stream in streams]
-    pools = [list(iterate(stream.select_columns(["audio", column]).take(settings.max_pool))) for stream in streams]
-    order, test_order = (np.random.default_rng(s).permutation(len(p)) for s, p in zip((seed, 0), pools, strict=True))
-    decode = partial(_decode, column=column, rate_hz=rate_hz, max_seconds=settings.max_seconds)
-    train_rows = good_examples((pools[0][i] for i in order), partial(decode, feature=names[0]))
-    train = list(draw_minutes((row for _, row in train_rows), settings.max_train_minutes, rate_hz))
-    test_rows = (pools[1][i] for i in test_order[: settings.max_test])
-    test = [row for _, row in good_examples(test_rows, partial(decode, feature=names[1], is_test=True))]
-    if not train or not test:
-        raise ValueError(f"There are {len(train)} clips to train on and {len(test)} to test on: give some of each.")
-    if column == "label" and (unseen := sorted({row["label"] for row in test} - {row["label"] for row in train})):
-        raise ValueError(f"The test data has labels that the training data lacks: {', '.join(unseen[:5])}.")
-    return train, test
-
-
-def draw_minutes(utterances: Iterable[Example], minutes: float | None, rate_hz: int) -> Iterator[Example]:
-    """The first utterances that are no longer than so many minutes together, but at least one; None takes all.
-
-    Example:
-        >>> clips = [{"audio": np.zeros(20 * 100)}, {"audio": np.zeros(30 * 100)}, {"audio": np.zeros(50 * 100)}]
-        >>> len(list(draw_minutes(clips, minutes=1.0, rate_hz=100)))
-        2
-    """
-    num_samples = 0
-    for number, row in enumerate(utterances):
-        num_samples += len(row["audio"])
-        if minutes is not None and number and num_samples > minutes * 60 * rate_hz:
-            return
-        yield row
-
-
-def _decode(
-    row: Example, *, column: str, feature: Any, rate_hz: int, max_seconds: float | None, is_test: bool = False
-) -> Example:
-    label = row[column]
-    if label is None or not (is_test or str(label).strip()):
-        raise BadExample(f"no {column}")
-    if isinstance(feature, datasets.ClassLabel):
-        label = feature.int2str(label)
-    is_cut = column == "label"  # a transcript would be of more than is heard
-    waveform = decode_audio(row["audio"], sampling_rate_hz=rate_hz, max_seconds=max_seconds if is_cut else None)
-    if not is_cut and not is_test and max_seconds and len(waveform) > max_seconds * rate_hz:
-        raise BadExample(f"longer than {max_seconds:g} s")
-    return {"audio": waveform, column: str(label)}
-
-
 def finetune_ctc(
     checkpoint: str | Path,
     train: Sequence[Example],
@@ -468,8 +179,7 @@ def finetune_ctc(
         ValueError: The encoder has no convolutions over raw audio, there is nothing to train on or to test on, or the
             result would overwrite the checkpoint.
     """
-    if Path(args.output_dir).resolve() == Path(checkpoint).resolve():
-        raise ValueError(f"--output_dir is the pretrained checkpoint, {checkpoint}; give another folder.")
+    refuse_overwriting(checkpoint, args.output_dir)
     train, test = (
         [{"audio": row["audio"], "text": normalise_transcript(row["text"], settings.lowercase)} for row in rows]
         for rows in (train, test)
@@ -477,7 +187,7 @@ def finetune_ctc(
     vocabulary = character_vocabulary(row["text"] for row in train)
     processor = make_processor(vocabulary, load_feature_extractor(checkpoint))
     config = _ctc_config(checkpoint, processor, settings)
-    rows = _with_path(encode(train, processor), config)
+    rows = with_path(encode(train, processor), config)
     references = [row["text"] for row in test]
     rates, examples = {}, []
     for name in ("pretrained", "from scratch")[: 1 + settings.compare_from_scratch]:
@@ -498,20 +208,6 @@ def finetune_ctc(
     return results
 
 
-def _with_path(rows: list[Example], config: PretrainedConfig) -> list[Example]:
-    num_frames = count_frames(config, np.array([len(row["input_values"]) for row in rows]))
-    kept = [row for row, frames in zip(rows, num_frames, strict=True) if has_path(row["labels"], frames)]
-    if not kept:
-        raise ValueError(
-            f"Each of the {len(rows)} utterances has more characters than frames, so that CTC cannot learn from any; "
-            "are these the transcripts of these recordings?"
-        )
-    if len(kept) < len(rows):
-        left_out = len(rows) - len(kept)
-        logger.warning("Left out %d of %d utterances: they have more characters than frames.", left_out, len(rows))
-    return kept
-
-
 def _make_model(
     checkpoint: str | Path | None, config: PretrainedConfig, settings: AudioFinetuneSettings, seed: int
 ) -> PreTrainedModel:
@@ -529,13 +225,7 @@ def _make_model(
 def _ctc_config(
     checkpoint: str | Path, processor: Wav2Vec2Processor, settings: AudioFinetuneSettings
 ) -> PretrainedConfig:
-    config = AutoConfig.from_pretrained(checkpoint)
-    content = config.to_dict()
-    if "conv_stride" not in content or content.get("add_adapter"):
-        raise ValueError(
-            f"{checkpoint} is a {config.model_type!r}, not an encoder of raw audio without an adapter; "
-            "give one, such as wav2vec 2.0, HuBERT or WavLM."
-        )
+    config = load_encoder_config(checkpoint)
     config.update(
         {
             "vocab_size": len(processor.tokenizer),

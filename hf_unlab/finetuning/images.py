@@ -2,20 +2,18 @@
 
 import copy
 from collections.abc import Callable, Sequence
-from itertools import count
 
 import numpy as np
 import torch
 from PIL import Image
 from torch.nn.functional import cross_entropy
-from transformers import get_linear_schedule_with_warmup
 
 from hf_unlab.evaluation.few_label import Candidate, LabelledData, few_label_table
 from hf_unlab.evaluation.images import Transform, device_of, evaluating, extract_image_features, raw_pixel_baseline
 from hf_unlab.evaluation.probes import linear_probe
 from hf_unlab.evaluation.table import FewLabelTable
 from hf_unlab.finetuning.isolation import alone_and_quiet
-from hf_unlab.finetuning.protocol import count_labels, default_device, steps_of_fit
+from hf_unlab.finetuning.protocol import count_labels, default_device, fit, steps_of_fit
 
 EncoderMaker = Callable[[], torch.nn.Module]
 TEST_BATCH_SIZE = 64
@@ -122,9 +120,21 @@ def finetune_image_classifier(
             encoder = copy.deepcopy(make_encoder()).to(device)
             num_features = extract_image_features(encoder, transform, images[:1]).shape[1]
             model = ImageClassifier(encoder, num_features, num_labels).to(device)
-            optimizer = torch.optim.AdamW(_parameter_groups(model, weight_decay), lr=learning_rate)
-            labels = torch.as_tensor(pool_labels[train_indices])
-            _train(model, optimizer, images, labels, train_transform or transform, steps, batch_size)
+            labels_M = torch.as_tensor(pool_labels[train_indices], device=device)
+
+            def losses(indices: list[int]) -> list[torch.Tensor]:
+                pixels_BCHW = torch.stack([(train_transform or transform)(images[i]) for i in indices]).to(device)
+                return [cross_entropy(model(pixels_BCHW), labels_M[indices])]
+
+            fit(
+                model,
+                losses,
+                len(images),
+                num_steps=steps,
+                batch_size=batch_size,
+                learning_rate=learning_rate,
+                weight_decay=weight_decay,
+            )
             return _predict_classes(model, transform, test_images)
 
     return Candidate(name, method, predict)
@@ -247,39 +257,6 @@ def zero_shot(name: str, test_ND: np.ndarray, class_CD: torch.Tensor) -> Candida
     """
     predictions_N = (torch.as_tensor(test_ND).float() @ class_CD.float().cpu().T).argmax(1).numpy()
     return Candidate(name, "zero-shot", lambda train_indices, seed: predictions_N)
-
-
-def _train(
-    model: ImageClassifier,
-    optimizer: torch.optim.Optimizer,
-    images: Sequence[Image.Image],
-    labels_M: torch.Tensor,
-    transform: Transform,
-    num_steps: int,
-    batch_size: int,
-) -> None:
-    schedule = get_linear_schedule_with_warmup(optimizer, max(1, num_steps // 10), num_steps)
-    device, batch_size = device_of(model), min(batch_size, len(images))
-    # Passes follow one another without a break: a short last batch would upset batch normalisation.
-    order = (int(i) for _ in count() for i in torch.randperm(len(images)))
-    model.train()
-    for _ in range(num_steps):
-        indices = [next(order) for _ in range(batch_size)]
-        pixels_BCHW = torch.stack([transform(images[i]) for i in indices]).to(device)
-        optimizer.zero_grad()
-        cross_entropy(model(pixels_BCHW), labels_M[indices].to(device)).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-
-
-def _parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict]:
-    """Biases, norms and scalars are not decayed."""
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return [
-        {"params": [p for p in trainable if p.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in trainable if p.ndim < 2], "weight_decay": 0.0},
-    ]
 
 
 def _predict_classes(model: ImageClassifier, transform: Transform, images: Sequence[Image.Image]) -> np.ndarray:

@@ -1,7 +1,11 @@
 """What every fit on few labels has in common, whatever is classified."""
 
+from collections.abc import Callable, Iterable
+from itertools import count
+
 import numpy as np
 import torch
+from transformers import get_linear_schedule_with_warmup
 
 MIN_STEPS, MAX_STEPS, NUM_EPOCHS = 30, 100, 15
 
@@ -47,3 +51,67 @@ def default_device() -> torch.device:
     """Where a proof runs: on the accelerator if there is one, else on the CPU."""
     accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     return accelerator or torch.device("cpu")
+
+
+def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict]:
+    """A model's trainable parameters for AdamW: biases, norms and scalars are not decayed.
+
+    Example:
+        >>> [len(group["params"]) for group in parameter_groups(torch.nn.Linear(2, 3), 0.01)]
+        [1, 1]
+    """
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return [
+        {"params": [p for p in trainable if p.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in trainable if p.ndim < 2], "weight_decay": 0.0},
+    ]
+
+
+def fit(
+    model: torch.nn.Module,
+    losses: Callable[[list[int]], Iterable[torch.Tensor]],
+    num_examples: int,
+    *,
+    num_steps: int,
+    batch_size: int,
+    learning_rate: float,
+    weight_decay: float = 0.01,
+    on_step: Callable[[int], None] | None = None,
+) -> None:
+    """Trains in place with AdamW; the rate rises over a tenth of the steps and falls linearly.
+
+    Args:
+        model: What is trained: all parameters that require gradients.
+        losses: From a step's indices to its loss, as one tensor, or as parts that add up to it: each part's graph is
+            gone before the next is made, which saves memory.
+        num_examples: Examples that indices are drawn from, in random order, with torch's generator.
+        num_steps: Optimiser steps.
+        batch_size: Examples a step, or all if there are fewer.
+        learning_rate: Its peak.
+        weight_decay: On matrices and kernels.
+        on_step: Called behind each step with the steps done.
+
+    Example:
+        >>> model, target = torch.nn.Linear(1, 1, bias=False), torch.tensor([[2.0], [4.0]])
+        >>> inputs = torch.tensor([[1.0], [2.0]])
+        >>> losses = lambda indices: [(model(inputs[indices]) - target[indices]).square().mean()]
+        >>> fit(model, losses, 2, num_steps=200, batch_size=2, learning_rate=0.1, weight_decay=0.0)
+        >>> round(model.weight.item(), 2)
+        2.0
+    """
+    optimizer = torch.optim.AdamW(parameter_groups(model, weight_decay), lr=learning_rate)
+    schedule = get_linear_schedule_with_warmup(optimizer, max(1, num_steps // 10), num_steps)
+    batch_size = min(batch_size, num_examples)
+    # Passes follow one another without a break: a short last batch would upset batch normalisation.
+    order = (int(i) for _ in count() for i in torch.randperm(num_examples))
+    model.train()
+    for step in range(num_steps):
+        indices = [next(order) for _ in range(batch_size)]
+        optimizer.zero_grad()
+        for loss in losses(indices):
+            loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        if on_step is not None:
+            on_step(step + 1)

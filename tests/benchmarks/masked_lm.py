@@ -8,9 +8,8 @@ from transformers import BertConfig, BertForMaskedLM
 from hf_unlab.losses.masked_lm import masked_lm_losses
 from hf_unlab.models.masked_head import head_at
 from hf_unlab.trainers.arguments import hardware_has_bf16
-from tests.benchmarks.timing import report, seconds_each
+from tests.benchmarks.timing import DEVICE, report, seconds_each
 
-DEVICE = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
 BATCH, LENGTH = 32, 128
 
 

@@ -8,6 +8,8 @@ from collections.abc import Callable
 import torch
 import transformers
 
+DEVICE = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
+
 
 def describe_machine() -> str:
     """Hardware and versions, for beside the figures."""

@@ -27,6 +27,11 @@ def in_memory(size, first=0):
     return Dataset.from_dict({"id": list(range(first, first + size))})
 
 
+def other_column():
+    """For a data set beside another one of as many rows."""
+    yield from ({"other": i} for i in range(40))
+
+
 def as_document(row):
     """Two tokens a document."""
     return {"input_ids": [2 * row["id"], 2 * row["id"] + 1]}

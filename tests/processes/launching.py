@@ -18,7 +18,7 @@ from accelerate.state import AcceleratorState
 from hf_unlab.resources import recipe_path
 from hf_unlab.testing import tiny_texts
 
-RECIPE, IMAGE_TEXT = (recipe_path(name, "pretrain.py") for name in ("masked_lm", "image_text"))
+RECIPE, IMAGE_TEXT, WAV2VEC2 = (recipe_path(name, "pretrain.py") for name in ("masked_lm", "image_text", "wav2vec2"))
 
 
 def write_texts(path, num_texts=600):
@@ -64,6 +64,27 @@ def image_text_arguments(output_dir, data_file, model, **settings):
         "logging_steps": 6,
     }
     of_text = dict.fromkeys(("config_overrides", "sequence_length", "vocab_size"))
+    return arguments(output_dir, [data_file], **{**defaults, **of_text, **settings})
+
+
+def audio_arguments(output_dir, data_file, model, **settings):
+    """Of the wav2vec 2.0 recipe: small batches by seconds, and a model from a folder."""
+    defaults = {
+        "dataset": "parquet",
+        "model": model,
+        "max_seconds": 0.8,
+        "max_batch_seconds": 3,
+        "bucket_num_batches": 3,
+        "mask_length": 3,
+        "num_negatives": 10,
+        "max_steps": 30,
+        "save_steps": 5,
+        "num_readers": 4,
+        "shuffle_block_size": 10,
+        "learning_rate": 1e-3,
+        "logging_steps": 5,
+    }
+    of_text = dict.fromkeys(("config_overrides", "sequence_length", "vocab_size", "per_device_train_batch_size"))
     return arguments(output_dir, [data_file], **{**defaults, **of_text, **settings})
 
 
@@ -158,10 +179,10 @@ def finish(process, code=0):
     return output
 
 
-def logged(output_dir, num_steps):
+def logged(output_dir, num_steps, more_names=()):
     """The logs of training that the checkpoint behind a step holds."""
     state = json.loads((output_dir / f"checkpoint-{num_steps}" / "trainer_state.json").read_text())
-    names = ("step", "loss", "accuracy", "grad_norm", "learning_rate", "epoch")
+    names = ("step", "loss", "accuracy", "grad_norm", "learning_rate", "epoch", *more_names)
     return [{name: log[name] for name in names} for log in state["log_history"] if "loss" in log]
 
 
