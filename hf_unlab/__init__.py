@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # for type checkers and editors, which do not follow __getattr__
     from hf_unlab.data.loader import EvalLoader, StreamLoader
     from hf_unlab.data.sources import Source, hold_out, open_stream
+    from hf_unlab.models.audio import load_audio_model
     from hf_unlab.models.dual_encoder import DualEncoder
     from hf_unlab.models.dual_encoder_loading import load_dual_encoder
     from hf_unlab.trainers.arguments import PretrainingArguments
@@ -22,6 +23,7 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not follow __getatt
     from hf_unlab.trainers.image_text import ImageTextContrastiveTrainer, ImageTextContrastiveTrainingArguments
     from hf_unlab.trainers.masked_lm import MaskedLMTrainer, MaskedLMTrainingArguments
     from hf_unlab.trainers.objective import ObjectiveOutput
+    from hf_unlab.trainers.wav2vec2 import Wav2Vec2PretrainingTrainer, Wav2Vec2TrainingArguments
 
 __all__ = [
     "DualEncoder",
@@ -35,7 +37,10 @@ __all__ = [
     "PretrainingTrainer",
     "Source",
     "StreamLoader",
+    "Wav2Vec2PretrainingTrainer",
+    "Wav2Vec2TrainingArguments",
     "hold_out",
+    "load_audio_model",
     "load_dual_encoder",
     "open_stream",
 ]
@@ -54,6 +59,9 @@ _MODULES = {
     "PretrainingTrainer": "hf_unlab.trainers.base",
     "Source": "hf_unlab.data.sources",
     "StreamLoader": "hf_unlab.data.loader",
+    "Wav2Vec2PretrainingTrainer": "hf_unlab.trainers.wav2vec2",
+    "Wav2Vec2TrainingArguments": "hf_unlab.trainers.wav2vec2",
+    "load_audio_model": "hf_unlab.models.audio",
     "hold_out": "hf_unlab.data.sources",
     "open_stream": "hf_unlab.data.sources",
 }

@@ -12,6 +12,7 @@ DEFAULT_OUTPUT_DIR = Path("outputs/quickstart")
 QUICKSTARTS = {
     "masked_lm": "a masked language model of the docstrings that every Python has",
     "image_text": "a dual encoder of printed characters and their names",
+    "wav2vec2": "a wav2vec 2.0 of synthetic speech",
 }
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -24,7 +25,7 @@ def main() -> None:
 @app.command()
 def quickstart(
     recipes: Annotated[
-        list[str] | None, typer.Argument(help="masked_lm (text), image_text; by default each in turn.")
+        list[str] | None, typer.Argument(help="masked_lm (text), image_text, wav2vec2 (audio); by default all.")
     ] = None,
     output_dir: Annotated[
         Path, typer.Option(help="Where the checkpoints go, a folder a recipe.")

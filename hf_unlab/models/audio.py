@@ -5,7 +5,7 @@ Legend: B rows, T samples or frames, C channels, O output channels.
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -156,8 +156,8 @@ class Watched:
         code_logits: The quantiser's, (B, T, G * V), without noise.
     """
 
-    features_BCT: torch.Tensor | None = None
-    code_logits: torch.Tensor | None = None
+    features_BCT: torch.Tensor = field(init=False)
+    code_logits: torch.Tensor = field(init=False)
 
 
 @contextlib.contextmanager

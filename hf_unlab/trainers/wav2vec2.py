@@ -292,16 +292,16 @@ class Wav2Vec2PretrainingTrainer(PretrainingTrainer):
             return
         found = f"The model has collapsed: {health.problem}, for {health.num_bad_steps} steps."
         good = collapse.last_good_checkpoint(Path(args.output_dir), health.last_good_step)
-        can_go_back = good is not None and self._num_returns < _MOST_RETURNS
-        if args.on_collapse == "stop" or (args.on_collapse == "go_back" and not can_go_back):
+        target = good if self._num_returns < _MOST_RETURNS else None
+        if args.on_collapse == "stop" or (args.on_collapse == "go_back" and target is None):
             raise collapse.CollapseError(
                 f"{found} {f'{good} is the last good checkpoint' if good else 'There is no good checkpoint'}. Raise "
                 "diversity_weight or feature_grad_scale, lower learning_rate, or set on_collapse."
             )
         self.state.log_history[-1][collapse.ACTED] = 1.0
-        if args.on_collapse == "go_back":
-            logger.warning("%s Going back to %s with %g of the learning rate.", found, good, args.collapse_lr_factor)
-            raise collapse.GoBack(good)
+        if args.on_collapse == "go_back" and target:
+            logger.warning("%s Going back to %s with %g of the learning rate.", found, target, args.collapse_lr_factor)
+            raise collapse.GoBack(target)
         if args.on_collapse == "reduce_lr":
             collapse.reduce_learning_rate(self.optimizer, self.lr_scheduler, args.collapse_lr_factor)
             found += f" The learning rate goes on at {args.collapse_lr_factor:g} of its schedule."
