@@ -221,9 +221,8 @@ def format_codes(logs: dict[str, float]) -> list[str]:
     if "code_perplexity" not in values:
         return []
     line = f"perplexity: codes {values['code_perplexity']:.1f}  probabilities {values['probability_perplexity']:.1f}"
-    for name in ("temperature", "masked_fraction", "padding_fraction"):
-        if name in values and not (name == "masked_fraction" and name not in logs):
-            line += f"  {name.removesuffix('_fraction')} {values[name]:.2f}"
+    if "temperature" in values:
+        line += f"  temperature {values['temperature']:.2f}"
     return [f"{'':13}{line}"]
 
 

@@ -19,7 +19,8 @@ from hf_unlab.losses.wav2vec2 import scale_gradient
 
 # What differs from transformers' defaults, which are wav2vec 2.0 BASE. The sampling rate goes into the extractor.
 PRESETS: dict[str, dict[str, Any]] = {
-    # Of 8 kHz audio, a frame is 20 ms. Few codes and a short context network train in minutes on two cores.
+    # Of 8 kHz audio, a frame is 20 ms. Few codes and a short context network train in minutes on two cores. Post-LN as
+    # BASE: after 600 steps on spoken digits its contrastive accuracy was 38%, that of pre-LN 33% (one seed).
     "tiny": {
         "sampling_rate": 8000,
         "hidden_size": 192,
@@ -31,7 +32,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "conv_stride": [10, 4, 2, 2],
         "num_feat_extract_layers": 4,
         "feat_extract_norm": "layer",
-        "do_stable_layer_norm": True,
         "num_conv_pos_embeddings": 32,
         "num_conv_pos_embedding_groups": 8,
         "num_codevectors_per_group": 32,

@@ -11,10 +11,10 @@ from hf_unlab.models.audio import use_channels_last, watched
 from hf_unlab.testing import tiny_wav2vec2
 
 ARCHITECTURES = {
-    "pre-LN, layer norm": {},
-    "post-LN, layer norm": {"do_stable_layer_norm": False},
-    "post-LN, group norm": {"do_stable_layer_norm": False, "feat_extract_norm": "group"},
-    "pre-LN, group norm, biases": {"feat_extract_norm": "group", "conv_bias": True},
+    "post-LN, layer norm": {},
+    "pre-LN, layer norm": {"do_stable_layer_norm": True},
+    "post-LN, group norm": {"feat_extract_norm": "group"},
+    "pre-LN, group norm, biases": {"do_stable_layer_norm": True, "feat_extract_norm": "group", "conv_bias": True},
     "many codes": {"num_codevectors_per_group": 32},
 }
 
