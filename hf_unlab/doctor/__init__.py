@@ -51,11 +51,12 @@ def read_settings(argv: Sequence[str]) -> Any:
         4
     """
     import hf_unlab
-    from hf_unlab import settings
+    from hf_unlab import audio_settings, settings
     from hf_unlab.arguments import read_arguments
 
     objectives = [getattr(hf_unlab, name) for name in hf_unlab.__all__ if name.endswith("TrainingArguments")]
-    others = [cls for name, cls in vars(settings).items() if name.endswith("Settings")]
+    named = vars(settings) | vars(audio_settings)
+    others = [cls for name, cls in named.items() if name.endswith("Settings")]
     others = [cls for cls in others if not any(other is not cls and issubclass(other, cls) for other in others)]
     set_nothing_up = {"__post_init__": lambda self: None}
     recipe = dataclasses.make_dataclass("Recipe", (), bases=(*objectives, *others), namespace=set_nothing_up)

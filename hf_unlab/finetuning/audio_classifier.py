@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 from transformers import FeatureExtractionMixin, PreTrainedModel, TrainingArguments
 
-from hf_unlab.audio_settings import AudioFinetuneSettings
 from hf_unlab.data.bad_examples import Example
 from hf_unlab.evaluation.few_label import LabelledData, draw_few
 from hf_unlab.evaluation.log_mel import log_mel_baseline
@@ -20,6 +19,7 @@ from hf_unlab.finetuning.audio import ModelMaker, fit_audio_classifier, from_che
 from hf_unlab.finetuning.isolation import alone_and_quiet
 from hf_unlab.finetuning.labelled_audio import load_encoder_config, load_feature_extractor, refuse_overwriting
 from hf_unlab.finetuning.protocol import count_labels
+from hf_unlab.finetuning.settings import AudioFinetuneSettings
 
 RESULTS_NAME = "classification_results.json"
 LOG_MEL, SCRATCH, PRETRAINED = "log-mel + logistic regression", "from scratch", "pretrained"

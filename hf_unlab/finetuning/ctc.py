@@ -27,7 +27,6 @@ from transformers import (
 )
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-from hf_unlab.audio_settings import AudioFinetuneSettings
 from hf_unlab.data.bad_examples import Example
 from hf_unlab.data.collators import frames_of
 from hf_unlab.evaluation.audio import speech_batches
@@ -42,6 +41,7 @@ from hf_unlab.finetuning.ctc_data import (
     with_path,
 )
 from hf_unlab.finetuning.labelled_audio import load_encoder_config, load_feature_extractor, refuse_overwriting
+from hf_unlab.finetuning.settings import AudioFinetuneSettings
 
 RESULTS_NAME = "ctc_results.json"
 NUM_EXAMPLES = 3

@@ -9,11 +9,11 @@ import datasets
 import numpy as np
 from transformers import AutoConfig, AutoFeatureExtractor, FeatureExtractionMixin, PretrainedConfig
 
-from hf_unlab.audio_settings import AudioFinetuneSettings
 from hf_unlab.data.audio import decode_audio
 from hf_unlab.data.bad_examples import BadExample, Example, good_examples
 from hf_unlab.data.source_reader import iterate
 from hf_unlab.data.sources import open_stream
+from hf_unlab.finetuning.settings import AudioFinetuneSettings
 
 
 def load_feature_extractor(checkpoint: str | Path) -> FeatureExtractionMixin:

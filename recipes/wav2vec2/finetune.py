@@ -7,13 +7,13 @@ python recipes/wav2vec2/finetune.py --model CHECKPOINT --task classification --o
 from pathlib import Path
 
 from hf_unlab.arguments import parse_arguments
-from hf_unlab.audio_settings import AudioFinetuneSettings
 from hf_unlab.console import console, exit_cleanly, proof_progress, quiet_libraries
 from hf_unlab.finetuning.audio_classifier import RESULTS_NAME as CLASSIFICATION_RESULTS
 from hf_unlab.finetuning.audio_classifier import finetune_classifier
 from hf_unlab.finetuning.ctc import RESULTS_NAME as CTC_RESULTS
 from hf_unlab.finetuning.ctc import CTCTrainingArguments, finetune_ctc
 from hf_unlab.finetuning.labelled_audio import read_clips
+from hf_unlab.finetuning.settings import AudioFinetuneSettings
 
 
 def main(argv: list[str] | None = None) -> None:

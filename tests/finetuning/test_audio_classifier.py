@@ -8,9 +8,9 @@ import pytest
 import torch
 from transformers import AutoFeatureExtractor, AutoModelForAudioClassification, BertConfig, TrainingArguments
 
-from hf_unlab.audio_settings import AudioFinetuneSettings
 from hf_unlab.finetuning.audio_classifier import ClassifierResults, finetune_classifier
 from hf_unlab.finetuning.isolation import alone_and_quiet
+from hf_unlab.finetuning.settings import AudioFinetuneSettings
 from tests.finetuning.helpers import RATE_HZ, arguments, spoken, tiny_checkpoint
 
 

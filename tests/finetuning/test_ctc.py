@@ -15,10 +15,10 @@ from transformers import (
     Wav2Vec2Model,
 )
 
-from hf_unlab.audio_settings import AudioFinetuneSettings
 from hf_unlab.finetuning.ctc import finetune_ctc, transcribe
 from hf_unlab.finetuning.ctc_data import character_vocabulary, make_processor
 from hf_unlab.finetuning.isolation import alone_and_quiet
+from hf_unlab.finetuning.settings import AudioFinetuneSettings
 from tests.finetuning.helpers import TINY, arguments, extractor, tiny_checkpoint, utterances
 
 WITHOUT_HF_UNLAB = """
