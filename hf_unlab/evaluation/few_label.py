@@ -6,7 +6,6 @@ predictions for the whole test set; `probes.py` and `finetuning/` make candidate
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -195,84 +194,6 @@ def few_label_table(
         num_overlapping=num_overlapping,
         task=task,
     )
-
-
-def left_out_table(
-    candidates: Sequence[Candidate],
-    pool: LabelledData,
-    test: LabelledData,
-    num_labels_per_class: Sequence[int] = (5, 10, 50),
-    seeds: Sequence[int] = (0, 1, 2),
-    on_progress: Callable[[str, int, int], None] | None = None,
-    *,
-    task: str = "",
-    num_overlapping: int = 0,
-) -> FewLabelTable:
-    """As `few_label_table`, of new groups: each group of the test set in turn is left out of the labels and tested on.
-
-    Args:
-        candidates: The rows, made for the whole pool and the whole test set.
-        pool: What draws are made from, with groups.
-        test: What is scored, with groups.
-        num_labels_per_class: The columns.
-        seeds: One draw and one fit for each, and for each group.
-        on_progress: As in `few_label_table`; it counts over all groups.
-        task: A title for the table.
-        num_overlapping: As in `few_label_table`.
-
-    Returns:
-        One table; a cell holds the accuracies of all groups and seeds. Its chance is the mean over groups.
-
-    Raises:
-        ValueError: As `few_label_table`'s; or there are no groups, or only one.
-    """
-    names = sorted(set(test.groups) & set(pool.groups))
-    if len(names) < 2:
-        raise ValueError(f"To leave groups out in turn there must be several in pool and test set, not {names}.")
-    tables = []
-    for number, name in enumerate(names):
-        pool_M = np.flatnonzero(np.array(pool.groups) != name)
-        test_M = np.flatnonzero(np.array(test.groups) == name)
-        table = few_label_table(
-            [_restricted(candidate, pool_M, test_M) for candidate in candidates],
-            pool.labels[pool_M],
-            test.labels[test_M],
-            num_labels_per_class,
-            seeds,
-            on_progress and partial(_over_groups, on_progress, number, len(names)),
-        )
-        tables.append(table)
-    rows = tuple(
-        FewLabelRow(
-            row.name,
-            row.method,
-            {n: tuple(score for table in tables for score in table.rows[i].accuracies[n]) for n in row.accuracies},
-        )
-        for i, row in enumerate(tables[0].rows)
-    )
-    return FewLabelTable(
-        rows=rows,
-        seeds=tables[0].seeds,
-        num_classes=tables[0].num_classes,
-        chance=float(np.mean([table.chance for table in tables])),
-        num_test=sum(table.num_test for table in tables),
-        num_overlapping=num_overlapping,
-        task=task,
-        groups=tuple(names),
-    )
-
-
-def _restricted(candidate: Candidate, pool_M: np.ndarray, test_M: np.ndarray) -> Candidate:
-    def predict(train_indices: np.ndarray, seed: int) -> np.ndarray:
-        return np.asarray(candidate.predict(pool_M[train_indices], seed))[test_M]
-
-    return Candidate(candidate.name, candidate.method, predict)
-
-
-def _over_groups(
-    on_progress: Callable[[str, int, int], None], number: int, num_groups: int, name: str, done: int, fits: int
-) -> None:
-    on_progress(name, number * fits + done, num_groups * fits)
 
 
 def _check_enough(labels: np.ndarray, num_per_class: int) -> None:

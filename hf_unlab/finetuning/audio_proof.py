@@ -12,8 +12,9 @@ from hf_unlab.audio_settings import AudioFewLabelSettings
 from hf_unlab.data.audio import decode_example
 from hf_unlab.data.sources import Source
 from hf_unlab.evaluation.audio import extract_audio_features
-from hf_unlab.evaluation.few_label import Candidate, LabelledData, few_label_table, left_out_table
+from hf_unlab.evaluation.few_label import Candidate, LabelledData, few_label_table
 from hf_unlab.evaluation.labelled import load_labelled
+from hf_unlab.evaluation.left_out import left_out_table
 from hf_unlab.evaluation.log_mel import log_mel_baseline
 from hf_unlab.evaluation.probes import linear_probe
 from hf_unlab.evaluation.table import FewLabelTable

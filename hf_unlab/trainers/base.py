@@ -382,13 +382,10 @@ class PretrainingTrainer(Trainer):
             checkpoints.write_json(folder / checkpoints.STREAM_STATE_NAME, state)
 
     def begin_training(self) -> None:
-        """What is to be done once everything is loaded, and before the first step."""
-        if self._resume_state is not None:
-            self._restore_window(self._resume_state)
-            self._resume_state = None
-
-    def _restore_window(self, state: dict[str, Any]) -> None:
-        """Go on with the logging window that the checkpoint cut, so that the logged loss is the uninterrupted one."""
+        """Once everything is loaded: go on with the logging window that the checkpoint cut, so that its loss is whole."""
+        state, self._resume_state = self._resume_state, None
+        if state is None:
+            return
         windows = state["windows"]
         loss, metrics = stream_state.rank_window(windows, self.args.process_index, self.args.world_size)
         self._globalstep_last_logged, self._train_seconds = windows[0]["last_logged"], windows[0]["seconds"]
