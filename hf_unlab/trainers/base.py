@@ -382,7 +382,7 @@ class PretrainingTrainer(Trainer):
             checkpoints.write_json(folder / checkpoints.STREAM_STATE_NAME, state)
 
     def begin_training(self) -> None:
-        """Once everything is loaded: go on with the logging window that the checkpoint cut, so that its loss is whole."""
+        """Once everything is loaded: go on with the logging window that the checkpoint cut, so that none is lost."""
         state, self._resume_state = self._resume_state, None
         if state is None:
             return

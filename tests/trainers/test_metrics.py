@@ -44,3 +44,12 @@ def test_where_nothing_was_counted_there_is_no_mean():
     assert sums.means() == {}  # zero would look like a perfect loss
     sums.add({"_sum": (3.0, 0)})
     assert sums.means() == {"_sum": 3.0}
+
+
+def test_a_restored_window_is_exact():
+    """A float of a saved window must not become float32 on the way back."""
+    sums, restored = MetricSums(torch.device("cpu")), MetricSums(torch.device("cpu"))
+    for value in (0.1, 2.3, 1e5 + 1 / 3):
+        sums.add({"a": (torch.tensor(value), 3)})
+    restored.add({name: tuple(pair) for name, pair in sums.state_dict().items()})
+    assert restored.means() == sums.means()
