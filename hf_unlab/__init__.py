@@ -23,7 +23,8 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not follow __getatt
     from hf_unlab.trainers.image_text import ImageTextContrastiveTrainer, ImageTextContrastiveTrainingArguments
     from hf_unlab.trainers.masked_lm import MaskedLMTrainer, MaskedLMTrainingArguments
     from hf_unlab.trainers.objective import ObjectiveOutput
-    from hf_unlab.trainers.wav2vec2 import Wav2Vec2PretrainingTrainer, Wav2Vec2TrainingArguments
+    from hf_unlab.trainers.wav2vec2 import Wav2Vec2PretrainingTrainer
+    from hf_unlab.trainers.wav2vec2_arguments import Wav2Vec2TrainingArguments
 
 __all__ = [
     "DualEncoder",
@@ -60,7 +61,7 @@ _MODULES = {
     "Source": "hf_unlab.data.sources",
     "StreamLoader": "hf_unlab.data.loader",
     "Wav2Vec2PretrainingTrainer": "hf_unlab.trainers.wav2vec2",
-    "Wav2Vec2TrainingArguments": "hf_unlab.trainers.wav2vec2",
+    "Wav2Vec2TrainingArguments": "hf_unlab.trainers.wav2vec2_arguments",
     "load_audio_model": "hf_unlab.models.audio",
     "hold_out": "hf_unlab.data.sources",
     "open_stream": "hf_unlab.data.sources",

@@ -228,7 +228,9 @@ class FewLabelSettings:
                 # a data set made of loose files has the one split "train"
                 splits = ["train", "train"]
         files = (self.labelled_train_files, self.labelled_test_files)
-        columns = {} if path.startswith("builtin:") else {**self._columns(), "label": self.label_column}
+        columns = {**self._columns(), "label": self.label_column}
+        if path.startswith("builtin:"):  # inputs and labels have their names there
+            columns = {new: old for new, old in columns.items() if new == "group"}
         first, second = (
             Source(
                 path,

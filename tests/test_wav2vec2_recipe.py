@@ -11,7 +11,7 @@ from hf_unlab.arguments import read_arguments
 from hf_unlab.audio_settings import AudioDataSettings, AudioFewLabelSettings, AudioModelSettings
 from hf_unlab.resources import recipe_path
 from hf_unlab.testing import tiny_clips
-from hf_unlab.trainers.wav2vec2 import Wav2Vec2TrainingArguments
+from hf_unlab.trainers.wav2vec2_arguments import Wav2Vec2TrainingArguments
 from tests.processes.launching import WAV2VEC2, pretrain
 
 TINY = recipe_path("wav2vec2", "tiny.yaml")

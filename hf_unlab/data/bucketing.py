@@ -92,7 +92,7 @@ class BucketedReader:
         self._start_window()
 
     def _start_window(self) -> None:
-        self._begin = self._reader.state_dict()
+        self._begin, self._shares = self._reader.state_dict(), self._reader.shares
         self._batches: list[list[Drawn]] = []
         self._num_given = 0
 
@@ -145,12 +145,17 @@ class BucketedReader:
             {**now, "num_examples": before["num_examples"] + numbers.count(number)}
             for number, (now, before) in enumerate(zip(state["sources"], self._begin["sources"], strict=True))
         ]
-        return {**state, "sources": given, "begin": self._begin, "num_given": self._num_given}
+        begin = {"begin": self._begin, "shares": self._shares, "num_given": self._num_given}
+        return {**state, "sources": given, **begin}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go to where another reader of the same plan stood."""
+        """Go to where another reader of the same plan stood; other shares hold from the next window on."""
+        shares = self._reader.shares
         self._reader.load_state_dict(state["begin"])
         self._start_window()
         if state["num_given"]:
+            self._reader.set_shares(state["shares"])
+            self._shares = state["shares"]
             self._batches, self._num_given = self._read_window(), state["num_given"]
+            self._reader.set_shares(shares)
             self._reader.load_tallies(state)  # with what could not be decoded of the batches handed out

@@ -132,6 +132,7 @@ class Wav2Vec2Collator:
         num_negatives: K, drawn for each hidden frame.
         crop_to_shortest: Cut all clips to the shortest one, at random places, where padding would be seen by the
             model: by a group normalisation over time.
+        do_normalize: Bring each clip to zero mean and unit variance, as the feature extractor does or does not.
         seed: Micro-batch k is made by a generator seeded with (seed, k), wherever and whenever it is made.
 
     Raises:
@@ -144,6 +145,7 @@ class Wav2Vec2Collator:
     mask_length: int = 10
     num_negatives: int = 100
     crop_to_shortest: bool = False
+    do_normalize: bool = True
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -159,7 +161,7 @@ class Wav2Vec2Collator:
             k: The number of the micro-batch in the run.
 
         Returns:
-            `input_values` (B, S), each row of zero mean and unit variance, then zeros; `attention_mask` (B, S) bool,
+            `input_values` (B, S), each row a clip, then zeros; `attention_mask` (B, S) bool,
             if there are such zeros; `mask_time_indices` (B, T) bool, the hidden frames; `sampled_negative_indices`
             (B, T, K) int64, as transformers has them; `num_frames` (), real ones; `num_samples` (), real ones; and
             `num_items` (), the number of hidden frames.
@@ -173,7 +175,7 @@ class Wav2Vec2Collator:
         num_samples_B = np.array([len(clip) for clip in clips])
         input_values_BS = np.zeros((len(clips), num_samples_B.max()), dtype=np.float32)
         for row, clip in zip(input_values_BS, clips, strict=True):
-            row[: len(clip)] = normalise(clip)
+            row[: len(clip)] = normalise(clip) if self.do_normalize else clip
         num_frames_B = frames_of(num_samples_B, self.conv_kernel, self.conv_stride)
         hidden_BT = mask_spans(num_frames_B, probability=self.mask_probability, span_length=self.mask_length, rng=rng)
         batch = {

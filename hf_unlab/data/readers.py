@@ -38,9 +38,12 @@ class ReaderPlan:
         is_distinct: No example is twice in a batch, nor in the batches of several readers, as contrastive losses need
             it: a batch never spans the end of a source's epoch, of which less than a batch is left out, in each
             epoch another part; and a reader has the same examples in all epochs.
-        buckets: How to cut batches by size instead of by number; does not go together with `is_distinct`.
+        buckets: How to cut batches by size instead of by number.
         network_retries: How often a request over the network, and then a file, is tried again.
         network_timeout_seconds: The longest wait for the next bytes.
+
+    Raises:
+        ValueError: `buckets` and `is_distinct` are both asked for.
 
     Example:
         >>> from datasets import Dataset
@@ -63,6 +66,10 @@ class ReaderPlan:
     buckets: Buckets | None = None
     network_retries: int = 5
     network_timeout_seconds: float = 60.0
+
+    def __post_init__(self) -> None:
+        if self.buckets and self.is_distinct:
+            raise ValueError("Batches cannot be both cut by size (buckets) and distinct.")
 
     def build(self, reader: int) -> "Reader | BucketedReader":
         """Reader number `reader`, at its beginning."""
@@ -117,6 +124,9 @@ class Reader:
         seed: Draws the sources: the n-th example's source depends on this, n and the shares alone.
         name: For messages.
         network_retries: How often a batch is read again after the network has failed.
+
+    Attributes:
+        shares: As given, or set since.
     """
 
     def __init__(
@@ -131,9 +141,14 @@ class Reader:
     ) -> None:
         self._sources, self._batch_size, self._seed = sources, batch_size, seed
         self._name, self._retries = name, network_retries
-        self._bounds = np.cumsum(shares)[:-1]
+        self.set_shares(shares)
         self._num_examples = 0
         self._draws, self._drawn_block = np.empty(0), -1
+
+    def set_shares(self, shares: Sequence[float]) -> None:
+        """From the next example on, draw the sources by these shares."""
+        self.shares = list(shares)
+        self._bounds = np.cumsum(self.shares)[:-1]
 
     def next_batch(self) -> tuple[list[Example], list[int]]:
         """The next `batch_size` examples, and the number of each one's source.

@@ -114,7 +114,7 @@ def draw_few(labels: np.ndarray, num_per_class: int, seed: int) -> np.ndarray:
         [0, 0, 1, 1]
     """
     labels = np.asarray(labels)
-    _check_enough(labels, num_per_class)
+    check_enough(labels, num_per_class)
     return np.concatenate(
         [
             # A generator a class: another class in the pool does not change what is drawn from this one.
@@ -196,7 +196,12 @@ def few_label_table(
     )
 
 
-def _check_enough(labels: np.ndarray, num_per_class: int) -> None:
+def check_enough(labels: np.ndarray, num_per_class: int) -> None:
+    """Refuse a draw that some class is too small for.
+
+    Raises:
+        ValueError: Names the class, and how many could be asked for.
+    """
     if num_per_class < 1:
         raise ValueError(f"{num_per_class} labels a class were asked for; ask for at least 1.")
     classes, sizes = np.unique(labels, return_counts=True)
@@ -239,4 +244,4 @@ def _check_task(
     if len(set(names)) < len(names):
         raise ValueError(f"Two candidates have the same name and method among {names}; rename one.")
     for count in counts:
-        _check_enough(pool_labels, count)
+        check_enough(pool_labels, count)

@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from hf_unlab.evaluation.few_label import Candidate, LabelledData, few_label_table
+from hf_unlab.evaluation.few_label import Candidate, LabelledData, check_enough, few_label_table
 from hf_unlab.evaluation.table import FewLabelRow, FewLabelTable
 
 
@@ -36,14 +36,12 @@ def left_out_table(
         One table; a cell holds the accuracies of all groups and seeds. Its chance is the mean over groups.
 
     Raises:
-        ValueError: As `few_label_table`'s; or there are no groups, or only one.
+        ValueError: As `few_label_table`'s and `check_groups`'s, before any work.
     """
-    names = sorted(set(test.groups) & set(pool.groups))
-    if len(names) < 2:
-        raise ValueError(f"To leave groups out in turn there must be several in pool and test set, not {names}.")
+    names = check_groups(pool, test, num_labels_per_class)
     tables = []
     for number, name in enumerate(names):
-        pool_M = np.flatnonzero(np.array(pool.groups) != name)
+        pool_M = _without(pool, name)
         test_M = np.flatnonzero(np.array(test.groups) == name)
         table = few_label_table(
             [_restricted(candidate, pool_M, test_M) for candidate in candidates],
@@ -72,6 +70,30 @@ def left_out_table(
         task=task,
         groups=tuple(names),
     )
+
+
+def check_groups(pool: LabelledData, test: LabelledData, num_labels_per_class: Sequence[int]) -> list[str]:
+    """The groups of the test set, if each of them can be left out; a group that the pool lacks leaves nothing out.
+
+    Raises:
+        ValueError: There are fewer than two, or without one of them a class has too few labels.
+    """
+    names = sorted(set(test.groups))
+    if len(names) < 2:
+        raise ValueError(f"To leave groups out in turn there must be several in the test set, not {names}.")
+    for name in names:
+        labels = pool.labels[_without(pool, name)]
+        if missing := sorted(set(pool.labels.tolist()) - set(labels.tolist())):
+            raise ValueError(f"Only the group {name!r} has labels of class {missing[0]}: it cannot be left out.")
+        try:
+            check_enough(labels, max(num_labels_per_class))
+        except ValueError as error:
+            raise ValueError(f"The group {name!r} cannot be left out. {error}") from None
+    return names
+
+
+def _without(data: LabelledData, group: str) -> np.ndarray:
+    return np.flatnonzero(np.array(data.groups) != group)
 
 
 def _restricted(candidate: Candidate, pool_M: np.ndarray, test_M: np.ndarray) -> Candidate:

@@ -14,7 +14,7 @@ from hf_unlab.data.sources import Source
 from hf_unlab.evaluation.audio import extract_audio_features
 from hf_unlab.evaluation.few_label import Candidate, LabelledData, few_label_table
 from hf_unlab.evaluation.labelled import load_labelled
-from hf_unlab.evaluation.left_out import left_out_table
+from hf_unlab.evaluation.left_out import check_groups, left_out_table
 from hf_unlab.evaluation.log_mel import log_mel_baseline
 from hf_unlab.evaluation.probes import linear_probe
 from hf_unlab.evaluation.table import FewLabelTable
@@ -57,6 +57,8 @@ def prove_audio_encoder(
     if labelled is None:
         return []
     pool, test = labelled.pool, labelled.test
+    if pool.groups:
+        check_groups(pool, test, settings.num_labels_per_class)  # now, and not when the first table is done
     candidates = _candidates(str(checkpoint), settings, pool, test, rate, extractor.do_normalize)
     counts, seeds = settings.num_labels_per_class, settings.few_label_seeds
     more: dict[str, Any] = {"task": labelled.task, "num_overlapping": labelled.num_overlapping}
@@ -107,7 +109,7 @@ def _candidates(
     with alone_and_quiet():
         torch.manual_seed(settings.few_label_seeds[0])
         untrained = probe("random weights", AutoModel.from_config(config))
-        pretrained = probe("pretrained", AutoModel.from_pretrained(checkpoint))
+        pretrained = probe("pretrained", AutoModel.from_pretrained(checkpoint, dtype=torch.float32))
     return [
         *baselines,
         untrained,

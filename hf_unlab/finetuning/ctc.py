@@ -216,7 +216,9 @@ def _make_model(
     if checkpoint is None:
         return AutoModelForCTC.from_config(config)
     # Mismatched sizes: the head of a model that transcribes already writes other characters.
-    model = AutoModelForCTC.from_pretrained(checkpoint, config=config, ignore_mismatched_sizes=True)
+    model = AutoModelForCTC.from_pretrained(
+        checkpoint, config=config, ignore_mismatched_sizes=True, dtype=torch.float32
+    )
     if settings.freeze_feature_encoder:
         model.freeze_feature_encoder()
     return model

@@ -17,7 +17,7 @@ from transformers import Wav2Vec2ForPreTraining as PretrainingModel
 from hf_unlab.audio_settings import AudioModelSettings
 from hf_unlab.losses.wav2vec2 import scale_gradient
 
-# What differs from transformers' defaults, which are wav2vec 2.0 BASE. The sampling rate goes into the extractor.
+# What differs from transformers' defaults, which are BASE's sizes. The sampling rate goes into the extractor.
 PRESETS: dict[str, dict[str, Any]] = {
     # Of 8 kHz audio, a frame is 20 ms. Few codes and a short context network train in minutes on two cores. Post-LN as
     # BASE: after 600 steps on spoken digits its contrastive accuracy was 38%, that of pre-LN 33% (one seed).
@@ -47,8 +47,19 @@ PRESETS: dict[str, dict[str, Any]] = {
         "layerdrop": 0.0,
         "mask_time_length": 5,
     },
-    "base": {"layerdrop": 0.05},
+    # fairseq's dropouts, some of which are others than transformers' defaults
+    "base": {
+        "layerdrop": 0.05,
+        "activation_dropout": 0.0,
+        "feat_proj_dropout": 0.1,
+        "feat_quantizer_dropout": 0.1,
+    },
     "large": {
+        "hidden_dropout": 0.0,
+        "attention_dropout": 0.0,
+        "activation_dropout": 0.0,
+        "feat_proj_dropout": 0.1,
+        "feat_quantizer_dropout": 0.1,
         "hidden_size": 1024,
         "num_hidden_layers": 24,
         "num_attention_heads": 16,
@@ -85,16 +96,17 @@ def load_audio_model(
         settings = dict(PRESETS[name])
         rate = settings.pop("sampling_rate", 16_000)
         config, from_scratch = Wav2Vec2Config(**settings), True
-        # where the normalisation would see the padding, transformers' own extractors give no mask
-        has_mask = config.feat_extract_norm == "layer"
-        extractor = Wav2Vec2FeatureExtractor(sampling_rate=rate, do_normalize=True, return_attention_mask=has_mask)
+        extractor = Wav2Vec2FeatureExtractor(sampling_rate=rate, do_normalize=True)
     else:
         config, extractor = _read_checkpoint(name)
     if config_overrides and not from_scratch:
         raise ValueError("config_overrides change an architecture: they need a preset or from_scratch=True.")
     if config_overrides:
         config.update_from_string(config_overrides)
-    model = PretrainingModel(config) if from_scratch else PretrainingModel.from_pretrained(name)
+    if name in PRESETS:  # where the normalisation would see the padding, transformers' own extractors give no mask
+        extractor.return_attention_mask = config.feat_extract_norm == "layer"
+    # float32 whatever is stored: the trainer's precision is autocast's
+    model = PretrainingModel(config) if from_scratch else PretrainingModel.from_pretrained(name, dtype=torch.float32)
     if config.add_adapter:
         raise ValueError("The model has an adapter, which shortens its output: targets and predictions do not match.")
     return model, extractor

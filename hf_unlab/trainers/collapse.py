@@ -1,18 +1,20 @@
 """When a codebook collapses: how to tell it from the logs, and what can be done."""
 
+import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, sort_checkpoints
+from transformers.trainer_utils import sort_checkpoints
 
-from hf_unlab.trainers.checkpoints import damage
+from hf_unlab.trainers.checkpoints import damage, write_json
 
 # Key of a log line behind which the count of steps begins anew, because something was done.
 ACTED = "collapse_acted"
+_RETURNS_NAME = "returns.json"
 ACTIONS = ("continue", "reduce_lr", "go_back", "stop")
 
 
@@ -117,13 +119,39 @@ def last_good_checkpoint(output_dir: Path, last_good_step: int) -> Path | None:
 
 def delete_later_checkpoints(checkpoint: Path) -> None:
     """Delete those of later steps in the same folder."""
-    for path in checkpoint.parent.glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
-        if _step_of(path) > _step_of(checkpoint):
-            shutil.rmtree(path)
+    for name in sort_checkpoints(str(checkpoint.parent)):
+        if _step_of(Path(name)) > _step_of(checkpoint):
+            shutil.rmtree(name)
 
 
 def _step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.rpartition("-")[2])
+
+
+@dataclass(frozen=True)
+class Returns:
+    """How often a run has gone back, and the learning rate that it goes on with since.
+
+    Kept in a file beside the checkpoints: what is gone back to was saved before, and knows nothing of it.
+    """
+
+    number: int = 0
+    base_rate: float = float("inf")
+
+    @classmethod
+    def load(cls, output_dir: Path) -> "Returns":
+        """Those of a run, none if it has never gone back."""
+        path = output_dir / _RETURNS_NAME
+        return cls(**json.loads(path.read_text())) if path.exists() else cls()
+
+    def save(self, output_dir: Path) -> None:
+        """Keep them."""
+        write_json(output_dir / _RETURNS_NAME, asdict(self))
+
+
+def forget_returns(output_dir: Path) -> None:
+    """A new run begins in the folder."""
+    (output_dir / _RETURNS_NAME).unlink(missing_ok=True)
 
 
 def base_rate(scheduler: Any) -> float:

@@ -8,13 +8,12 @@ Legend: B rows, T frames, G codebooks of V codes, N hidden frames.
 
 import functools
 import logging
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 from transformers import Wav2Vec2FeatureExtractor, Wav2Vec2ForPreTraining
-from transformers.trainer_utils import TrainOutput
+from transformers.trainer_utils import TrainOutput, sort_checkpoints
 
 from hf_unlab.data.audio import decode_example, measure_example
 from hf_unlab.data.bad_examples import Decode
@@ -24,109 +23,14 @@ from hf_unlab.data.loader import Batch, Collator
 from hf_unlab.losses.wav2vec2 import contrastive_losses, perplexities
 from hf_unlab.models.audio import receptive_field, use_channels_last, watched
 from hf_unlab.trainers import collapse
-from hf_unlab.trainers.arguments import PretrainingArguments
 from hf_unlab.trainers.base import PretrainingTrainer
+from hf_unlab.trainers.metrics import gather_objects
 from hf_unlab.trainers.objective import ObjectiveOutput
+from hf_unlab.trainers.wav2vec2_arguments import Wav2Vec2TrainingArguments
 
 logger = logging.getLogger(__name__)
 
 _MOST_RETURNS = 3  # a model that collapses at an eighth of the learning rate wants other settings
-
-
-@dataclass
-class Wav2Vec2TrainingArguments(PretrainingArguments):
-    """Settings of wav2vec 2.0 pretraining; the defaults are the paper's BASE, in fairseq's recipe.
-
-    Defaults that differ from PretrainingArguments: `per_device_train_batch_size` 256, which is only the most clips of
-    a batch, as batches are cut by seconds; `shuffle_block_size` 200, as a block of encoded clips is held in memory.
-    """
-
-    # Data
-    min_seconds: float = field(
-        default=0.0,
-        metadata={"help": "Shorter clips are skipped as bad examples; a clip needs a span of frames in any case."},
-    )
-    max_seconds: float = field(
-        default=15.6, metadata={"help": "Of longer clips a part is taken, each time another one."}
-    )
-    max_batch_seconds: float = field(
-        default=87.5, metadata={"help": "Seconds of a process's micro-batch, padding included."}
-    )
-    bucket_num_batches: int = field(
-        default=16, metadata={"help": "Batches' worth of clips that are sorted by length together."}
-    )
-    # Objective
-    mask_probability: float = field(
-        default=0.65, metadata={"help": "Share of the frames that would be hidden if no spans overlapped."}
-    )
-    mask_length: int = field(default=10, metadata={"help": "Frames of a hidden span."})
-    num_negatives: int = field(default=100, metadata={"help": "Negatives of each hidden frame."})
-    diversity_weight: float = field(default=0.1, metadata={"help": "Weight of the diversity loss of the codes."})
-    feature_penalty_weight: float = field(
-        default=10.0, metadata={"help": "Weight of the mean square of the extracted features."}
-    )
-    feature_grad_scale: float = field(
-        default=0.1, metadata={"help": "The gradient into the feature extractor is multiplied by it."}
-    )
-    gumbel_temperature_start: float = field(default=2.0, metadata={"help": "Temperature of the codes at step 0."})
-    gumbel_temperature_end: float = field(default=0.5, metadata={"help": "It does not fall below."})
-    gumbel_temperature_decay: float = field(default=0.999995, metadata={"help": "Its factor from step to step."})
-    # Collapse
-    on_collapse: str = field(
-        default="stop",
-        metadata={
-            "help": "Once perplexity or accuracy were outside their band for collapse_patience_steps: continue (it is "
-            "only said), reduce_lr, go_back (to the last good checkpoint, with the rate reduced), or stop.",
-            "choices": collapse.ACTIONS,
-        },
-    )
-    collapse_min_perplexity: float = field(
-        default=0.1, metadata={"help": "Least perplexity, of codes and of probabilities, as a share of all codes."}
-    )
-    collapse_max_accuracy: float = field(default=0.98, metadata={"help": "Greatest contrastive accuracy."})
-    collapse_patience_steps: int = field(default=1000, metadata={"help": "Steps outside, behind the warm-up."})
-    collapse_lr_factor: float = field(default=0.5, metadata={"help": "What reduce_lr and go_back multiply by."})
-    # Speed
-    channels_last: bool | None = field(
-        default=None, metadata={"help": "Convolve as matrix products, channels last; by default on CPUs."}
-    )
-    # PretrainingArguments' own, with other defaults
-    per_device_train_batch_size: int = field(default=256, metadata={"help": "The most clips in a micro-batch."})
-    shuffle_block_size: int = field(default=200, metadata={"help": "Clips of a reader that are permuted together."})
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.min_seconds < self.max_seconds <= self.max_batch_seconds:
-            raise ValueError(
-                "Clips need 0 <= min_seconds < max_seconds <= max_batch_seconds, not "
-                f"{self.min_seconds}, {self.max_seconds} and {self.max_batch_seconds}."
-            )
-        if self.on_collapse not in collapse.ACTIONS:
-            raise ValueError(f"on_collapse must be one of {', '.join(collapse.ACTIONS)}, not {self.on_collapse!r}.")
-        for name in ("diversity_weight", "feature_penalty_weight", "feature_grad_scale"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}.")
-        for name in ("collapse_min_perplexity", "collapse_max_accuracy", "collapse_lr_factor"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must lie between 0 and 1, not {getattr(self, name)}.")
-        for name in ("bucket_num_batches", "collapse_patience_steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}.")
-        if not 0 < self.gumbel_temperature_end <= self.gumbel_temperature_start:
-            raise ValueError(
-                "The temperature must fall to an end above 0, not from "
-                f"{self.gumbel_temperature_start} to {self.gumbel_temperature_end}."
-            )
-
-    def gumbel_temperature(self, step: int) -> float:
-        """The temperature of a step: a function of its number alone, so that it resumes.
-
-        Example:
-            >>> args = Wav2Vec2TrainingArguments("out", gumbel_temperature_decay=0.99, use_cpu=True)
-            >>> args.gumbel_temperature(0), args.gumbel_temperature(1), args.gumbel_temperature(1000)
-            (2.0, 1.98, 0.5)
-        """
-        return max(self.gumbel_temperature_start * self.gumbel_temperature_decay**step, self.gumbel_temperature_end)
 
 
 class Wav2Vec2PretrainingTrainer(PretrainingTrainer):
@@ -170,10 +74,19 @@ class Wav2Vec2PretrainingTrainer(PretrainingTrainer):
     def __init__(
         self, model: Wav2Vec2ForPreTraining, args: Wav2Vec2TrainingArguments, *positional: Any, **named: Any
     ) -> None:
+        if not isinstance(model, Wav2Vec2ForPreTraining):
+            raise ValueError(f"The model must be a Wav2Vec2ForPreTraining, not a {type(model).__name__}.")
         super().__init__(model, args, *positional, **named)
-        if self.processing_class is None:
-            raise ValueError("Pass the model's feature extractor as processing_class: it knows the sampling rate.")
+        if not isinstance(self.processing_class, Wav2Vec2FeatureExtractor):
+            raise ValueError("Pass the model's Wav2Vec2FeatureExtractor as processing_class: it knows the rate.")
         config = model.config
+        if args.world_size > 1 and args.gradient_checkpointing and config.layerdrop:
+            raise ValueError(
+                "Under gradient checkpointing DDP waits for the layers that layerdrop leaves out on one process and "
+                "not on another: set layerdrop=0 in the model's configuration, or gradient_checkpointing=False."
+            )
+        if config.feat_extract_norm == "group":
+            args.per_device_eval_batch_size = 1  # each clip whole and by itself: padding would be seen
         if not config.apply_spec_augment or not hasattr(model.wav2vec2, "masked_spec_embed"):
             raise ValueError(
                 "The model hides no frames: pretraining needs apply_spec_augment=True and mask_time_prob above 0 in "
@@ -191,8 +104,6 @@ class Wav2Vec2PretrainingTrainer(PretrainingTrainer):
             )
         num_codes = config.num_codevector_groups * config.num_codevectors_per_group
         self._band = collapse.HealthyBand(num_codes, args.collapse_min_perplexity, args.collapse_max_accuracy)
-        self._num_returns = 0
-        self._returned_rate: float | None = None  # to be set once the checkpoint is loaded
 
     # ---- Data ----
 
@@ -222,6 +133,7 @@ class Wav2Vec2PretrainingTrainer(PretrainingTrainer):
             mask_length=self.args.mask_length,
             num_negatives=self.args.num_negatives,
             crop_to_shortest=config.feat_extract_norm == "group",
+            do_normalize=self.processing_class.do_normalize,
             seed=self.args.seed,
         )
 
@@ -290,13 +202,15 @@ class Wav2Vec2PretrainingTrainer(PretrainingTrainer):
         args = self.args
         if health.num_bad_steps < args.collapse_patience_steps:
             return
+        if any(gather_objects(self._signals.received)):
+            return  # the next step stops the run
         found = f"The model has collapsed: {health.problem}, for {health.num_bad_steps} steps."
         good = collapse.last_good_checkpoint(Path(args.output_dir), health.last_good_step)
-        target = good if self._num_returns < _MOST_RETURNS else None
+        target = good if collapse.Returns.load(Path(args.output_dir)).number < _MOST_RETURNS else None
         if args.on_collapse == "stop" or (args.on_collapse == "go_back" and target is None):
             raise collapse.CollapseError(
-                f"{found} {f'{good} is the last good checkpoint' if good else 'There is no good checkpoint'}. Raise "
-                "diversity_weight or feature_grad_scale, lower learning_rate, or set on_collapse."
+                f"{found} {f'{good} is the last good checkpoint' if good else 'There is no good checkpoint'}. In a "
+                "new output_dir raise diversity_weight or feature_grad_scale, lower learning_rate, or set on_collapse."
             )
         self.state.log_history[-1][collapse.ACTED] = 1.0
         if args.on_collapse == "go_back" and target:
@@ -314,26 +228,38 @@ class Wav2Vec2PretrainingTrainer(PretrainingTrainer):
                 return super().train(resume_from_checkpoint, *positional, **named)
             except collapse.GoBack as collapsed:
                 resume_from_checkpoint = str(collapsed.checkpoint)
-            self._num_returns += 1
-            self._returned_rate = collapse.base_rate(self.lr_scheduler) * self.args.collapse_lr_factor
             if self.args.should_save:
+                output_dir = Path(self.args.output_dir)
+                rate = collapse.base_rate(self.lr_scheduler) * self.args.collapse_lr_factor
+                collapse.Returns(collapse.Returns.load(output_dir).number + 1, rate).save(output_dir)
                 collapse.delete_later_checkpoints(Path(resume_from_checkpoint))  # none may be taken for the newest
             self.accelerator.wait_for_everyone()
 
     def begin_training(self) -> None:
         """As in the base; behind a collapse the learning rate is lower than the checkpoint's."""
         super().begin_training()
-        if self._returned_rate is not None:
-            factor = self._returned_rate / collapse.base_rate(self.lr_scheduler)
+        output_dir = Path(self.args.output_dir)
+        if not self.state.global_step:  # a new run begins
+            if self.args.should_save:
+                collapse.forget_returns(output_dir)
+            return
+        returns = collapse.Returns.load(output_dir)
+        if returns.number and returns.base_rate < collapse.base_rate(self.lr_scheduler):
+            factor = returns.base_rate / collapse.base_rate(self.lr_scheduler)
             collapse.reduce_learning_rate(self.optimizer, self.lr_scheduler, factor)
-            self._returned_rate = None
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        """As in the base; while something is wrong the good checkpoints are all kept."""
+        """As in the base; the last good checkpoint is never rotated away."""
         limit = self.args.save_total_limit
-        if self._health().problem:
+        if limit is not None and not self._may_rotate(limit):
             self.args.save_total_limit = None
         try:
             super()._save_checkpoint(model, trial)
         finally:
             self.args.save_total_limit = limit
+
+    def _may_rotate(self, limit: int) -> bool:
+        last_good_step = self._health().last_good_step
+        good = collapse.last_good_checkpoint(Path(self.args.output_dir), last_good_step)
+        others = sort_checkpoints(self.args.output_dir)[-(limit - 1) :] if limit > 1 else []
+        return good is None or last_good_step == self.state.global_step or str(good) in others

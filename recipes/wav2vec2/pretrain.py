@@ -12,7 +12,8 @@ from hf_unlab.finetuning.audio_proof import prove_audio_encoder
 from hf_unlab.models.audio import audio_model_for
 from hf_unlab.trainers.checkpoints import resolve_checkpoint
 from hf_unlab.trainers.stopping import behind_training
-from hf_unlab.trainers.wav2vec2 import Wav2Vec2PretrainingTrainer, Wav2Vec2TrainingArguments
+from hf_unlab.trainers.wav2vec2 import Wav2Vec2PretrainingTrainer
+from hf_unlab.trainers.wav2vec2_arguments import Wav2Vec2TrainingArguments
 
 
 def main(argv: list[str] | None = None) -> None:

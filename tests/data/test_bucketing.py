@@ -119,6 +119,27 @@ def test_bad_examples_are_counted_once_each_however_they_are_found_out():
         assert counts(fresh.state_dict()) == counts(states[states.index(state) + 1])
 
 
+def test_other_weights_hold_from_the_next_window_on():
+    """A window that was begun is read again by the weights that it was begun with."""
+
+    def mix(*weights) -> ReaderPlan:
+        rows = [{"id": 1000 * n + i, "size": SIZES[i]} for n in range(2) for i in range(100)]
+        streams = [Dataset.from_list(rows[100 * n : 100 * n + 100]).to_iterable_dataset() for n in range(2)]
+        sources = tuple(WeightedStream(stream, weight) for stream, weight in zip(streams, weights, strict=True))
+        return ReaderPlan(sources, 1, 8, block_size=50, buckets=Buckets(measure, "measured", 40.0, num_batches=4))
+
+    reader = mix(9, 1).build(0)
+    read(reader, 2)
+    state, wanted = json.loads(json.dumps(reader.state_dict())), read(reader, 1)
+    resumed = mix(1, 9).build(0)
+    resumed.load_state_dict(state)
+    assert read(resumed, 1) == wanted
+    again = mix(1, 9).build(0)  # cut once more, in the same window
+    again.load_state_dict(json.loads(json.dumps(resumed.state_dict())))
+    assert ids(read(again, 20)) == ids(later := read(resumed, 20))
+    assert np.mean([example["id"] >= 1000 for batch in later[5:] for example in batch]) > 0.8
+
+
 def test_progress_counts_what_was_handed_out():
     loader = StreamLoader(a_plan(), lambda examples, k: {"num": len(examples)})
     batches = iter(loader)

@@ -45,6 +45,20 @@ def test_progress_counts_over_all_groups():
     assert told == [("spy", 0, 3), ("spy", 1, 3), ("spy", 2, 3)]
 
 
+def test_a_group_that_the_pool_lacks_leaves_nothing_out():
+    asked = []
+    new = LabelledData(TEST.inputs, TEST.labels, TEST.label_names, tuple("xxyyxxyyxx"))
+    assert left_out_table([spying(asked)], POOL, new, (12,), (0,)).groups == ("x", "y")
+    assert asked == [{"a", "b", "c"}] * 2
+
+
+def test_what_cannot_be_left_out_is_found_before_any_fit():
+    asked = []
+    with pytest.raises(ValueError, match="The group 'a' cannot be left out"):
+        left_out_table([spying(asked)], POOL, TEST, (1, 12))
+    assert not asked
+
+
 def test_one_group_cannot_be_left_out():
     alone = LabelledData(TEST.inputs, TEST.labels, TEST.label_names, ("a",) * 10)
     with pytest.raises(ValueError, match="there must be several"):

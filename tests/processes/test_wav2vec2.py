@@ -15,6 +15,7 @@ from tests.processes.launching import (
     pretrain,
     wait_for,
 )
+from tests.trainers.test_wav2vec2 import COLLAPSING, CollapseAt, make_trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # Python 3.12's, about threads
 
@@ -62,3 +63,15 @@ def test_two_processes_hear_what_one_hears(tmp_path, clips):
     for ours, theirs in zip(two, one, strict=True):
         for name in names:
             assert ours[name] == pytest.approx(theirs[name], rel=1e-6), name
+
+
+def train_collapsing(folder):
+    trainer = make_trainer(folder, [CollapseAt(8, once=True)], on_collapse="go_back", **COLLAPSING)
+    trainer.train()
+    perplexities = [log["code_perplexity"] for log in trainer.state.log_history if "loss" in log]
+    assert trainer.state.global_step == 24 and len(perplexities) == 12 and min(perplexities) > 2.4
+
+
+def test_two_processes_go_back_from_a_collapse_together(tmp_path):
+    in_two_processes(train_collapsing, tmp_path)
+    assert (tmp_path / "checkpoint-24" / "manifest.json").exists()

@@ -1,6 +1,8 @@
 """wav2vec 2.0 pretraining: exact resume, exact normalisation, logs, and what happens when the codebook collapses."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 
@@ -12,7 +14,8 @@ from transformers import TrainerCallback
 
 from hf_unlab.testing import tiny_clips, tiny_wav2vec2
 from hf_unlab.trainers import collapse
-from hf_unlab.trainers.wav2vec2 import Wav2Vec2PretrainingTrainer, Wav2Vec2TrainingArguments
+from hf_unlab.trainers.wav2vec2 import Wav2Vec2PretrainingTrainer
+from hf_unlab.trainers.wav2vec2_arguments import Wav2Vec2TrainingArguments
 from tests.trainers.helpers import At, assert_same_weights, stop
 
 CLIPS = list(tiny_clips(60))
@@ -134,6 +137,10 @@ def test_what_cannot_work_is_refused(tmp_path):
         make_trainer(tmp_path, max_seconds=5.0)
     with pytest.raises(ValueError, match="on_collapse must be one of"):
         make_trainer(tmp_path, on_collapse="panic")
+    with pytest.raises(ValueError, match="looked for in the logs"):
+        make_trainer(tmp_path, logging_strategy="no")
+    with pytest.raises(ValueError, match="must be a Wav2Vec2ForPreTraining"):
+        Wav2Vec2PretrainingTrainer(torch.nn.Linear(1, 1), Wav2Vec2TrainingArguments(str(tmp_path)), None)
 
 
 def test_the_checkpoint_is_an_ordinary_one(tmp_path):
@@ -232,6 +239,49 @@ def test_a_model_that_collapses_again_and_again_stops(tmp_path):
     with pytest.raises(collapse.CollapseError, match="last good checkpoint"):
         trainer.train()
     assert collapse.base_rate(trainer.lr_scheduler) == pytest.approx(5e-3 / 8)
+
+
+def test_a_restart_behind_a_return_keeps_the_lower_rate(tmp_path):
+    """Killed before anything was saved at the lower rate: the checkpoint gone back to knows nothing of it."""
+    settings = {"on_collapse": "go_back", **COLLAPSING}
+    trainer = make_trainer(tmp_path, [CollapseAt(8, once=True)], **settings)
+    trainer.add_callback(At(14, lambda control: trainer.add_callback(At(9, stop))))
+    trainer.train()  # back from step 14 to 8, and stopped at 9
+    assert trainer.state.global_step == 9
+    resumed = make_trainer(tmp_path, **settings)
+    resumed.train(resume_from_checkpoint="auto")
+    assert dict(logged(resumed, "learning_rate"))[12] == pytest.approx(2.5e-3)
+    # a new run in the folder begins at the full rate
+    anew = make_trainer(tmp_path, overwrite_output_dir=True, **{**settings, "max_steps": 4})
+    anew.train()
+    assert dict(logged(anew, "learning_rate"))[4] == pytest.approx(5e-3)
+
+
+def test_the_last_good_checkpoint_outlives_bad_ones(tmp_path):
+    """Saved at every step and kept one: between two log lines nobody knows yet which are good."""
+    settings = {**COLLAPSING, "save_steps": 1, "logging_steps": 4}
+    with pytest.raises(collapse.CollapseError, match="checkpoint-8 is the last good"):
+        make_trainer(tmp_path, [CollapseAt(8)], on_collapse="stop", **settings).train()
+    healthy = make_trainer(tmp_path / "healthy", **settings)
+    healthy.train()
+    assert len(list((tmp_path / "healthy").glob("checkpoint-*"))) == 1
+
+
+def test_a_signal_comes_before_going_back(tmp_path):
+    settings = {"on_collapse": "go_back", **COLLAPSING}
+    trainer = make_trainer(tmp_path, [CollapseAt(8)], **settings)
+    trainer.add_callback(At(14, lambda control: os.kill(os.getpid(), signal.SIGTERM)))
+    with pytest.raises(SystemExit) as caught:
+        trainer.train()
+    assert caught.value.code == 75 and trainer.state.global_step == 14
+
+
+@pytest.mark.parametrize("do_normalize", [True, False])
+def test_clips_are_normalised_as_the_feature_extractor_says(tmp_path, do_normalize):
+    trainer = make_trainer(tmp_path)
+    trainer.processing_class.do_normalize = do_normalize
+    batch = next(iter(trainer.get_eval_dataloader()))
+    assert (abs(batch["input_values"][0].std() - 1) < 0.2) == do_normalize
 
 
 def test_there_is_nothing_to_go_back_to_before_the_first_checkpoint(tmp_path):
