@@ -130,7 +130,7 @@ class FewLabelTable:
         """A Markdown table with the best of each column in bold, and a line that says what was measured."""
         counts = self.num_labels_per_class
         lines = [
-            "| | method | " + " | ".join(f"{n} labels a class" for n in counts) + " |",
+            "| | method | " + " | ".join(f"{n} label{'s' * (n > 1)} a class" for n in counts) + " |",
             "|---|---|" + "---:|" * len(counts),
         ]
         for row in self.rows:
