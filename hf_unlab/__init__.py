@@ -10,62 +10,42 @@ Example:
 
 import importlib
 import importlib.metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hf_unlab.objectives import OBJECTIVES
+
 if TYPE_CHECKING:  # for type checkers and editors, which do not follow __getattr__
-    from hf_unlab.data.loader import EvalLoader, StreamLoader
-    from hf_unlab.data.sources import Source, hold_out, open_stream
-    from hf_unlab.models.audio import load_audio_model
-    from hf_unlab.models.dual_encoder import DualEncoder
-    from hf_unlab.models.dual_encoder_loading import load_dual_encoder
-    from hf_unlab.trainers.arguments import PretrainingArguments
-    from hf_unlab.trainers.base import PretrainingTrainer
-    from hf_unlab.trainers.image_text import ImageTextContrastiveTrainer, ImageTextContrastiveTrainingArguments
-    from hf_unlab.trainers.masked_lm import MaskedLMTrainer, MaskedLMTrainingArguments
-    from hf_unlab.trainers.objective import ObjectiveOutput
-    from hf_unlab.trainers.wav2vec2 import Wav2Vec2PretrainingTrainer
-    from hf_unlab.trainers.wav2vec2_arguments import Wav2Vec2TrainingArguments
+    from hf_unlab.modalities.audio.models import load_audio_model as load_audio_model
+    from hf_unlab.modalities.image_text.dual_encoder import DualEncoder as DualEncoder
+    from hf_unlab.modalities.image_text.models import load_dual_encoder as load_dual_encoder
+    from hf_unlab.objectives import *  # noqa: F403
+    from hf_unlab.streams.eval_loader import EvalLoader as EvalLoader
+    from hf_unlab.streams.loader import StreamLoader as StreamLoader
+    from hf_unlab.streams.sources import Source as Source
+    from hf_unlab.streams.sources import hold_out as hold_out
+    from hf_unlab.streams.sources import open_stream as open_stream
+    from hf_unlab.training.arguments import PretrainingArguments as PretrainingArguments
+    from hf_unlab.training.objective import ObjectiveOutput as ObjectiveOutput
+    from hf_unlab.training.trainer import PretrainingTrainer as PretrainingTrainer
 
-__all__ = [
-    "DualEncoder",
-    "EvalLoader",
-    "ImageTextContrastiveTrainer",
-    "ImageTextContrastiveTrainingArguments",
-    "MaskedLMTrainer",
-    "MaskedLMTrainingArguments",
-    "ObjectiveOutput",
-    "PretrainingArguments",
-    "PretrainingTrainer",
-    "Source",
-    "StreamLoader",
-    "Wav2Vec2PretrainingTrainer",
-    "Wav2Vec2TrainingArguments",
-    "hold_out",
-    "load_audio_model",
-    "load_dual_encoder",
-    "open_stream",
-]
-
-# Where each public name lives. tests/test_packaging.py holds this table, __all__ and the imports above together.
+# Where each public name lives; those of objectives stand in their table. A test holds this and the imports together.
 _MODULES = {
-    "DualEncoder": "hf_unlab.models.dual_encoder",
-    "ImageTextContrastiveTrainer": "hf_unlab.trainers.image_text",
-    "ImageTextContrastiveTrainingArguments": "hf_unlab.trainers.image_text",
-    "load_dual_encoder": "hf_unlab.models.dual_encoder_loading",
-    "EvalLoader": "hf_unlab.data.loader",
-    "MaskedLMTrainer": "hf_unlab.trainers.masked_lm",
-    "MaskedLMTrainingArguments": "hf_unlab.trainers.masked_lm",
-    "ObjectiveOutput": "hf_unlab.trainers.objective",
-    "PretrainingArguments": "hf_unlab.trainers.arguments",
-    "PretrainingTrainer": "hf_unlab.trainers.base",
-    "Source": "hf_unlab.data.sources",
-    "StreamLoader": "hf_unlab.data.loader",
-    "Wav2Vec2PretrainingTrainer": "hf_unlab.trainers.wav2vec2",
-    "Wav2Vec2TrainingArguments": "hf_unlab.trainers.wav2vec2_arguments",
-    "load_audio_model": "hf_unlab.models.audio",
-    "hold_out": "hf_unlab.data.sources",
-    "open_stream": "hf_unlab.data.sources",
+    "DualEncoder": "hf_unlab.modalities.image_text.dual_encoder",
+    "EvalLoader": "hf_unlab.streams.eval_loader",
+    "ObjectiveOutput": "hf_unlab.training.objective",
+    "PretrainingArguments": "hf_unlab.training.arguments",
+    "PretrainingTrainer": "hf_unlab.training.trainer",
+    "Source": "hf_unlab.streams.sources",
+    "StreamLoader": "hf_unlab.streams.loader",
+    "hold_out": "hf_unlab.streams.sources",
+    "load_audio_model": "hf_unlab.modalities.audio.models",
+    "load_dual_encoder": "hf_unlab.modalities.image_text.models",
+    "open_stream": "hf_unlab.streams.sources",
 }
+_MODULES |= {name: row.module for row in OBJECTIVES.values() for name in row.public_names}
+__all__ = sorted(_MODULES)
+__path__.append(str(Path(__file__).parent / "_moved"))  # noqa: F405 - old import paths, until 0.3
 
 try:
     __version__ = importlib.metadata.version("hf-unlab")

@@ -1,6 +1,7 @@
 """The wheel holds what people run, works from anywhere, and importing the package changes nothing."""
 
 import ast
+import importlib
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import hf_unlab
+from hf_unlab._moved import NAMES
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -54,7 +56,7 @@ def test_the_wheel_s_metadata(wheel):
     info = info_folder(wheel)
     metadata = archive.read(f"{info}/METADATA").decode()
     assert "License-Expression: Apache-2.0" in metadata
-    assert "hf-unlab = hf_unlab.cli:app" in archive.read(f"{info}/entry_points.txt").decode()
+    assert "hf-unlab = hf_unlab.app.cli:app" in archive.read(f"{info}/entry_points.txt").decode()
     assert f"{info}/licenses/LICENSE" in archive.namelist()
 
 
@@ -64,7 +66,7 @@ def test_an_installed_wheel_finds_its_own_recipes(wheel, tmp_path):
     install = ["install", "-q", "--no-deps", "--no-index", "--no-compile", "--target", str(target), str(wheel)]
     run_python("-m", "pip", *install, cwd=elsewhere)
     # PYTHONPATH stands before site-packages, and so before the path that an editable install adds there.
-    code = "from hf_unlab.resources import recipe_path; print(recipe_path('masked_lm', 'tiny.yaml'))"
+    code = "from hf_unlab.app.resources import recipe_path; print(recipe_path('masked_lm', 'tiny.yaml'))"
     found = Path(run_python("-c", code, cwd=elsewhere, path=target).strip())
     assert found.is_file()
     assert found.is_relative_to(target)
@@ -72,24 +74,32 @@ def test_an_installed_wheel_finds_its_own_recipes(wheel, tmp_path):
 
 def test_importing_the_package_changes_nothing(tmp_path):
     code = (
-        "import os, sys; before = dict(os.environ); import hf_unlab, hf_unlab.resources;"
+        "import os, sys; before = dict(os.environ); import hf_unlab, hf_unlab.app.resources;"
         "assert dict(os.environ) == before;"
         "heavy = {'torch', 'transformers', 'datasets', 'numpy'} & set(sys.modules); assert not heavy, heavy"
     )
     run_python("-W", "error", "-c", code, cwd=tmp_path, path=ROOT)
 
 
+def imported_names(path):
+    nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+    return {alias.asname for node in nodes for alias in node.names if alias.asname}
+
+
 def test_the_public_names_agree():
-    """The table that imports lazily, `__all__`, and the imports that type checkers see hold the same names."""
-    source = Path(hf_unlab.__file__).read_text(encoding="utf-8")
-    imports = {
-        alias.name: node.module
-        for node in ast.walk(ast.parse(source))
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hf_unlab.")
-        for alias in node.names
-    }
-    assert imports == hf_unlab._MODULES
-    assert sorted(imports) == sorted(hf_unlab.__all__)
+    """The tables that import lazily, and the imports that type checkers see, hold the same names."""
+    root = Path(hf_unlab.__file__)
+    seen = imported_names(root) | imported_names(root.parent / "objectives" / "__init__.py")
+    assert sorted(seen) == hf_unlab.__all__ == sorted(hf_unlab._MODULES)
+
+
+def test_old_import_paths_warn_and_name_the_version_that_removes_them():
+    for module, names in NAMES.items():
+        for name in names:
+            with pytest.warns(FutureWarning, match=rf"ends in version 0\.3: write `from hf_unlab import {name}`"):
+                assert getattr(importlib.import_module(module), name) is getattr(hf_unlab, name)
+    with pytest.raises(AttributeError, match="it has moved"):
+        getattr(importlib.import_module("hf_unlab.data.sources"), "open_streams")  # noqa: B009
 
 
 @pytest.mark.parametrize("name", hf_unlab.__all__)

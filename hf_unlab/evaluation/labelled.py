@@ -1,19 +1,84 @@
-"""Labelled data for the proof: read whole, without the test examples that were pretrained on."""
+"""The proof: accuracy from a handful of labels, one row a candidate, one column a number of labels per class.
 
+The core knows nothing of texts, images or audio. A candidate is a name and a function from a labelled draw to
+predictions for the whole test set; `probes.py` and `finetuning/` make candidates.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from typing import Any
 
 import numpy as np
 from datasets import ClassLabel
 
-from hf_unlab.data.bad_examples import Decode, Example, good_examples
-from hf_unlab.data.cells import content_of
-from hf_unlab.data.hashing import content_hash
-from hf_unlab.data.images import decode_example
-from hf_unlab.data.source_reader import iterate
-from hf_unlab.data.sources import Source, open_stream
-from hf_unlab.evaluation.few_label import LabelledData
-from hf_unlab.evaluation.overlap import find_overlap
-from hf_unlab.settings import FewLabelSettings
+from hf_unlab.modalities.image.reading import decode_example
+from hf_unlab.modalities.settings import FewLabelSettings
+from hf_unlab.streams.bad_examples import Decode, Example, good_examples
+from hf_unlab.streams.content import content_hash, content_of
+from hf_unlab.streams.sources import Source, iterate, open_stream
+
+
+@dataclass(frozen=True)
+class LabelledData:
+    """Inputs with a class each.
+
+    Args:
+        inputs: N texts, images, recordings, ... (any sequence that takes an integer index).
+        labels: Class indices, (N,), each in [0, len(label_names)).
+        label_names: One name a class.
+        groups: What each example belongs to, such as a speaker; empty where nobody asked.
+
+    Raises:
+        ValueError: Lengths differ, labels are not whole numbers, or a label has no name.
+
+    Example:
+        >>> data = LabelledData(["good", "bad", "fine"], np.array([1, 0, 1]), ("negative", "positive"))
+        >>> data.take(np.array([2, 0])).inputs
+        ['fine', 'good']
+    """
+
+    inputs: Sequence[Any]
+    labels: np.ndarray
+    label_names: tuple[str, ...]
+    groups: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        labels = np.asarray(self.labels)
+        if labels.ndim != 1 or (labels.size and not np.issubdtype(labels.dtype, np.integer)):
+            raise ValueError(
+                f"labels have shape {labels.shape} and type {labels.dtype}; they must be flat whole numbers. "
+                "Map class names to their position in label_names first."
+            )
+        if len(self.inputs) != len(labels):
+            raise ValueError(
+                f"There are {len(self.inputs)} inputs but {len(labels)} labels; give exactly one label an input."
+            )
+        if self.groups and len(self.groups) != len(labels):
+            raise ValueError(f"There are {len(self.groups)} groups for {len(labels)} labels; give one an input.")
+        if labels.size and not (labels.min() >= 0 and labels.max() < len(self.label_names)):
+            raise ValueError(
+                f"labels run from {labels.min()} to {labels.max()}, but {len(self.label_names)} label_names allow 0 "
+                f"to {len(self.label_names) - 1}. Name every class, or renumber the labels from 0."
+            )
+        object.__setattr__(self, "labels", labels.astype(np.int64))
+        object.__setattr__(self, "label_names", tuple(self.label_names))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, indices: np.ndarray) -> "LabelledData":
+        """The examples at `indices` (whole numbers, (M,)), in that order, under the same label names."""
+        indices = np.asarray(indices)
+        if indices.size and not np.issubdtype(indices.dtype, np.integer):
+            raise ValueError(
+                f"indices have type {indices.dtype}; give whole numbers (np.flatnonzero makes them from a "
+                "boolean mask)."
+            )
+        indices = indices.astype(np.int64)
+        groups = tuple(self.groups[int(i)] for i in indices) if self.groups else ()
+        return LabelledData([self.inputs[int(i)] for i in indices], self.labels[indices], self.label_names, groups)
+
 
 MAX_SCANNED = 1_000_000  # examples of the pretraining data that test examples are looked for in
 
@@ -124,3 +189,45 @@ def _labelled(rows: list[Example], column: str, names: tuple[str, ...], decode: 
     labels = np.array([names.index(row["label"]) for row in good], dtype=np.int64)
     groups = tuple(row["group"] for row in good if "group" in row)
     return LabelledData([row[column] for row in good], labels, names, groups)
+
+
+def find_overlap(
+    test_hashes: Sequence[int] | np.ndarray,
+    stream: Iterable[Mapping[str, Any]],
+    column: str,
+    max_examples: int | None = None,
+) -> np.ndarray:
+    """Marks the test examples whose content occurs in a stream, byte for byte.
+
+    Memory is that of the test hashes; the stream is read once, and no further than until every test example was found.
+
+    Args:
+        test_hashes: `content_hash` of each test example, (N,).
+        stream: Raw rows as they were pretrained on, before tokenising or decoding.
+        column: The rows' content, such as "text", "image" or "audio".
+        max_examples: Rows to read at most, which should be at least as many as training read. None reads all, and does
+            not end on a stream that repeats for ever.
+
+    Returns:
+        A mask, (N,), True where the stream holds the example; `mask.sum()` is the count, and
+        `data.take(np.flatnonzero(~mask))` what is left.
+
+    Raises:
+        ValueError: A row lacks the column, or `max_examples` is negative.
+
+    Example:
+        >>> stream = [{"text": "seen"}, {"text": "also seen"}]
+        >>> find_overlap([content_hash("new"), content_hash("seen")], stream, "text").tolist()
+        [False, True]
+    """
+    if max_examples is not None and max_examples < 0:
+        raise ValueError(f"max_examples is {max_examples}; give a whole number of at least 0, or None for all rows.")
+    wanted = {int(value) for value in test_hashes}
+    missing = set(wanted)
+    for row in islice(stream, max_examples):
+        if not missing:
+            break
+        if column not in row:
+            raise ValueError(f"A row of the stream has the columns {sorted(row)}, not {column!r}. Name one of those.")
+        missing.discard(content_hash(row[column]))
+    return np.array([int(value) not in missing for value in test_hashes], dtype=bool)

@@ -5,15 +5,17 @@ accelerate launch recipes/image_text/pretrain.py --config recipes/image_text/tin
 
 from transformers import set_seed
 
-from hf_unlab.arguments import parse_arguments
-from hf_unlab.console import announce, exit_cleanly, proof_progress, quiet_libraries, say
+from hf_unlab.app.arguments import parse_arguments
+from hf_unlab.app.console import announce, exit_cleanly, proof_progress, quiet_libraries, say
 from hf_unlab.evaluation.labelled import load_test
-from hf_unlab.finetuning.proof import prove_dual_encoder
-from hf_unlab.models.dual_encoder_loading import dual_encoder_for
-from hf_unlab.settings import DualEncoderSettings, ImageFewLabelSettings, ImageTextDataSettings
-from hf_unlab.trainers.checkpoints import resolve_checkpoint
-from hf_unlab.trainers.image_text import ImageTextContrastiveTrainer, ImageTextContrastiveTrainingArguments
-from hf_unlab.trainers.stopping import behind_training
+from hf_unlab.few_labels.proof import prove_dual_encoder
+from hf_unlab.modalities.image.settings import ImageFewLabelSettings
+from hf_unlab.modalities.image_text.models import dual_encoder_for
+from hf_unlab.modalities.image_text.settings import DualEncoderSettings, ImageTextDataSettings
+from hf_unlab.objectives.image_text.arguments import ImageTextContrastiveTrainingArguments
+from hf_unlab.objectives.image_text.trainer import ImageTextContrastiveTrainer
+from hf_unlab.training.checkpoints import resolve_checkpoint
+from hf_unlab.training.stopping import behind_training
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -5,15 +5,15 @@ accelerate launch recipes/masked_lm/pretrain.py --config recipes/masked_lm/tiny.
 
 from transformers import set_seed
 
-from hf_unlab.arguments import parse_arguments
-from hf_unlab.console import announce, exit_cleanly, proof_progress, quiet_libraries, say
-from hf_unlab.data.sources import open_stream
-from hf_unlab.finetuning.proof import prove_text_encoder
-from hf_unlab.models.text import load_masked_lm, tokenizer_for
-from hf_unlab.settings import TextDataSettings, TextFewLabelSettings, TextModelSettings
-from hf_unlab.trainers.checkpoints import resolve_checkpoint
-from hf_unlab.trainers.masked_lm import MaskedLMTrainer, MaskedLMTrainingArguments
-from hf_unlab.trainers.stopping import behind_training
+from hf_unlab.app.arguments import parse_arguments
+from hf_unlab.app.console import announce, exit_cleanly, proof_progress, quiet_libraries, say
+from hf_unlab.few_labels.proof import prove_text_encoder
+from hf_unlab.modalities.text.models import load_masked_lm, tokenizer_for
+from hf_unlab.modalities.text.settings import TextDataSettings, TextFewLabelSettings, TextModelSettings
+from hf_unlab.objectives.masked_lm.trainer import MaskedLMTrainer, MaskedLMTrainingArguments
+from hf_unlab.streams.sources import open_stream
+from hf_unlab.training.checkpoints import resolve_checkpoint
+from hf_unlab.training.stopping import behind_training
 
 
 def main(argv: list[str] | None = None) -> None:

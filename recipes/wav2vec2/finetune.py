@@ -6,14 +6,14 @@ python recipes/wav2vec2/finetune.py --model CHECKPOINT --task classification --o
 
 from pathlib import Path
 
-from hf_unlab.arguments import parse_arguments
-from hf_unlab.console import console, exit_cleanly, proof_progress, quiet_libraries
-from hf_unlab.finetuning.audio_classifier import RESULTS_NAME as CLASSIFICATION_RESULTS
-from hf_unlab.finetuning.audio_classifier import finetune_classifier
-from hf_unlab.finetuning.ctc import RESULTS_NAME as CTC_RESULTS
-from hf_unlab.finetuning.ctc import CTCTrainingArguments, finetune_ctc
-from hf_unlab.finetuning.labelled_audio import read_clips
-from hf_unlab.finetuning.settings import AudioFinetuneSettings
+from hf_unlab.app.arguments import parse_arguments
+from hf_unlab.app.console import console, exit_cleanly, proof_progress, quiet_libraries
+from hf_unlab.few_labels.audio_classifier import RESULTS_NAME as CLASSIFICATION_RESULTS
+from hf_unlab.few_labels.audio_classifier import finetune_classifier
+from hf_unlab.few_labels.ctc import RESULTS_NAME as CTC_RESULTS
+from hf_unlab.few_labels.ctc import CTCTrainingArguments, finetune_ctc
+from hf_unlab.few_labels.labelled_audio import read_clips
+from hf_unlab.few_labels.settings import AudioFinetuneSettings
 
 
 def main(argv: list[str] | None = None) -> None:

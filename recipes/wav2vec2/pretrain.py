@@ -5,15 +5,15 @@ accelerate launch recipes/wav2vec2/pretrain.py --config recipes/wav2vec2/tiny.ya
 
 from transformers import set_seed
 
-from hf_unlab.arguments import parse_arguments
-from hf_unlab.audio_settings import AudioDataSettings, AudioFewLabelSettings, AudioModelSettings
-from hf_unlab.console import announce, exit_cleanly, proof_progress, quiet_libraries, say
-from hf_unlab.finetuning.audio_proof import prove_audio_encoder
-from hf_unlab.models.audio import audio_model_for
-from hf_unlab.trainers.checkpoints import resolve_checkpoint
-from hf_unlab.trainers.stopping import behind_training
-from hf_unlab.trainers.wav2vec2 import Wav2Vec2PretrainingTrainer
-from hf_unlab.trainers.wav2vec2_arguments import Wav2Vec2TrainingArguments
+from hf_unlab.app.arguments import parse_arguments
+from hf_unlab.app.console import announce, exit_cleanly, proof_progress, quiet_libraries, say
+from hf_unlab.few_labels.audio_proof import prove_audio_encoder
+from hf_unlab.modalities.audio.models import audio_model_for
+from hf_unlab.modalities.audio.settings import AudioDataSettings, AudioFewLabelSettings, AudioModelSettings
+from hf_unlab.objectives.wav2vec2.arguments import Wav2Vec2TrainingArguments
+from hf_unlab.objectives.wav2vec2.trainer import Wav2Vec2PretrainingTrainer
+from hf_unlab.training.checkpoints import resolve_checkpoint
+from hf_unlab.training.stopping import behind_training
 
 
 def main(argv: list[str] | None = None) -> None:

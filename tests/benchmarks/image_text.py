@@ -17,11 +17,12 @@ import open_clip
 from PIL import Image
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from hf_unlab.data.sources import Source
-from hf_unlab.models.dual_encoder_loading import load_dual_encoder
-from hf_unlab.models.tiny_clip import tiny_clip, train_caption_tokenizer
+from hf_unlab.modalities.image_text.models import load_dual_encoder
+from hf_unlab.modalities.image_text.tiny_clip import tiny_clip, train_caption_tokenizer
+from hf_unlab.objectives.image_text.arguments import ImageTextContrastiveTrainingArguments
+from hf_unlab.objectives.image_text.trainer import ImageTextContrastiveTrainer
+from hf_unlab.streams.sources import Source
 from hf_unlab.testing import tiny_pairs
-from hf_unlab.trainers.image_text import ImageTextContrastiveTrainer, ImageTextContrastiveTrainingArguments
 from tests.benchmarks.timing import report
 
 NUM_WARM_UP, NUM_WORKERS, ROUNDS = 4, 2, 3

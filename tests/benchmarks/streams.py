@@ -13,14 +13,12 @@ from accelerate import skip_first_batches
 from datasets import Dataset, load_dataset
 from torch.utils.data import DataLoader
 
-from hf_unlab.data.bad_examples import Tally
-from hf_unlab.data.collators import MaskedLMCollator
-from hf_unlab.data.loader import StreamLoader
-from hf_unlab.data.readers import ReaderPlan
-from hf_unlab.data.sharding import spread
-from hf_unlab.data.source_reader import iterate
-from hf_unlab.data.sources import WeightedStream
-from hf_unlab.data.text import pack_sequences, text_problem, tokenise
+from hf_unlab.modalities.text.reading import pack_sequences, text_problem, tokenise_stream
+from hf_unlab.objectives.masked_lm.collator import MaskedLMCollator
+from hf_unlab.streams.bad_examples import Tally
+from hf_unlab.streams.loader import ReaderPlan, StreamLoader
+from hf_unlab.streams.sharding import spread
+from hf_unlab.streams.sources import WeightedStream, iterate
 from hf_unlab.testing import tiny_texts, tiny_tokenizer
 from tests.benchmarks.timing import report, seconds_each
 
@@ -43,7 +41,7 @@ def _stream(folder, num_texts, num_words=60, num_files=8, builder="parquet"):
 
 
 def _prepare(stream, tokenizer):
-    return pack_sequences(tokenise(stream, tokenizer), 128)
+    return pack_sequences(tokenise_stream(stream, tokenizer), 128)
 
 
 def overhead():

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from datasets import ClassLabel, Dataset
 
-from hf_unlab.data.sources import Source
 from hf_unlab.evaluation.labelled import load_labelled, load_test
-from hf_unlab.settings import ImageFewLabelSettings
+from hf_unlab.modalities.image.settings import ImageFewLabelSettings
+from hf_unlab.streams.sources import Source
 from hf_unlab.testing import tiny_pairs
 
 COLOURS = ["black", "blue", "green", "red"]

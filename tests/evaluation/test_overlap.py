@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from hf_unlab.data.hashing import content_hash
-from hf_unlab.evaluation.overlap import find_overlap
+from hf_unlab.evaluation.labelled import find_overlap
+from hf_unlab.streams.content import content_hash
 
 
 def test_marks_exact_content_only() -> None:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from hf_unlab.evaluation import probes
-from hf_unlab.evaluation.few_label import draw_few
-from hf_unlab.evaluation.probes import linear_probe, tfidf_baseline
+from hf_unlab.evaluation.probes import linear_probe
+from hf_unlab.few_labels.draws import draw_few
+from hf_unlab.modalities.text.baseline import tfidf_baseline
 
 RNG = np.random.default_rng(0)
 POOL, TEST = np.repeat(np.arange(3), 50), np.tile(np.arange(3), 100)

@@ -12,7 +12,7 @@ from hf_unlab.losses.contrastive import info_nce_loss, sigmoid_loss
 from hf_unlab.losses.distributed import gather_features
 from hf_unlab.losses.gradient_cache import CachedBatch
 from hf_unlab.testing import tiny_dual_encoder
-from tests.models.dual_encoders import make
+from tests.modalities.image_text.dual_encoders import make
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # Python 3.12's, about threads
 LOSSES = {"info_nce": functools.partial(info_nce_loss, chunk_size=3), "sigmoid": sigmoid_loss}

@@ -5,9 +5,9 @@ import pytest
 import torch
 from transformers import Wav2Vec2ForPreTraining
 
-from hf_unlab.data.collators import Wav2Vec2Collator
 from hf_unlab.losses.wav2vec2 import contrastive_losses, perplexities, scale_gradient
-from hf_unlab.models.audio import use_channels_last, watched
+from hf_unlab.modalities.audio.models import use_channels_last, watched
+from hf_unlab.objectives.wav2vec2.collator import Wav2Vec2Collator
 from hf_unlab.testing import tiny_wav2vec2
 
 ARCHITECTURES = {

@@ -15,7 +15,7 @@ import psutil
 import torch
 from accelerate.state import AcceleratorState
 
-from hf_unlab.resources import recipe_path
+from hf_unlab.app.resources import recipe_path
 from hf_unlab.testing import tiny_texts
 
 RECIPE, IMAGE_TEXT, WAV2VEC2 = (recipe_path(name, "pretrain.py") for name in ("masked_lm", "image_text", "wav2vec2"))

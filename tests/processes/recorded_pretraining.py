@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_unlab.trainers import masked_lm
+from hf_unlab.objectives.masked_lm import trainer as masked_lm
 from tests.processes.launching import pretrain
 
 

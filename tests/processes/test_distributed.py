@@ -14,8 +14,8 @@ import pytest
 from accelerate import PartialState
 from torch.multiprocessing import ProcessRaisedException
 
+from hf_unlab.objectives.masked_lm.trainer import MaskedLMTrainer, MaskedLMTrainingArguments
 from hf_unlab.testing import tiny_bert, tiny_stream, tiny_texts, tiny_tokenizer
-from hf_unlab.trainers.masked_lm import MaskedLMTrainer, MaskedLMTrainingArguments
 from tests.processes.launching import (
     RECIPE,
     arguments,

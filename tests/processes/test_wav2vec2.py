@@ -5,6 +5,7 @@ import torch
 from datasets import Dataset
 
 from hf_unlab.testing import tiny_clips, tiny_wav2vec2
+from tests.objectives.wav2vec2.test_trainer import COLLAPSING, CollapseAt, make_trainer
 from tests.processes.launching import (
     WAV2VEC2,
     audio_arguments,
@@ -15,7 +16,6 @@ from tests.processes.launching import (
     pretrain,
     wait_for,
 )
-from tests.trainers.test_wav2vec2 import COLLAPSING, CollapseAt, make_trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # Python 3.12's, about threads
 

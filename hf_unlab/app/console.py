@@ -1,0 +1,301 @@
+"""What people see: progress, one compact line a log, and no noise of libraries that they can do nothing about."""
+
+import contextlib
+import json
+import logging
+import os
+import re
+import sys
+import textwrap
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+import transformers
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+from hf_unlab.few_labels.table import FewLabelTable
+from hf_unlab.streams.network import NetworkError
+from hf_unlab.streams.sources import Source
+from hf_unlab.training.trainer import PretrainingTrainer
+
+TABLE_NAME, LEFT_OUT_NAME = "few_label.json", "few_label_left_out.json"
+_IN_WORKER = "in DataLoader worker process"
+console = Console(highlight=False, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Errors of transformers and datasets still show; their progress bars and advice do not. Ours are kept.
+
+    Put back at the end, since it is the script that decides what is shown, not this package.
+    """
+    verbosities = transformers.logging.get_verbosity(), datasets.logging.get_verbosity()
+    transformers.logging.set_verbosity_error()
+    datasets.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+    logging.basicConfig(level=logging.WARNING)
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(_Wrapped("%(message)s"))
+    if int(os.environ.get("RANK", 0)):  # what concerns the whole run is said once
+        for name in ("hf_unlab.training", "hf_unlab.objectives", "hf_unlab.streams.sharding"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            # Saving and autocast warn about torch's own internals.
+            warnings.filterwarnings("ignore", module=r"(torch|transformers|accelerate|datasets)\b")
+            yield
+    finally:
+        transformers.logging.set_verbosity(verbosities[0])
+        datasets.logging.set_verbosity(verbosities[1])
+        transformers.logging.enable_progress_bar()
+        datasets.enable_progress_bars()
+
+
+class _Wrapped(logging.Formatter):
+    """Messages on lines of 80 columns."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Line by line, so that tables stay tables."""
+        lines = super().format(record).splitlines()
+        wrapper = textwrap.TextWrapper(80, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+        return "\n".join(wrapper.fill(line) for line in lines)
+
+
+@contextlib.contextmanager
+def exit_cleanly() -> Iterator[None]:
+    """A mistake of the user (exit code 2), a network or a disk that fails (1) end in a message, not in a traceback."""
+    try:
+        yield
+    except (ValueError, OSError, NetworkError) as error:
+        if not _is_ours(error):
+            raise
+        message = str(error).strip()
+        if _IN_WORKER in message:  # torch puts the worker's traceback before it
+            message = re.split(r"^[\w.]+Error: ", message, flags=re.MULTILINE)[-1]
+        notes = getattr(error, "__notes__", [])
+        print(f"{Path(sys.argv[0]).name}: error: {' '.join([message, *notes])}", file=sys.stderr)
+        raise SystemExit(2 if isinstance(error, ValueError) else 1) from error
+
+
+def _is_ours(error: Exception) -> bool:
+    """Whether hf_unlab itself raised it, with a message made for users; a library's needs its traceback."""
+    if _IN_WORKER in str(error):
+        return "/hf_unlab/" in str(error)
+    traceback = error.__traceback__
+    while traceback and traceback.tb_next:
+        traceback = traceback.tb_next
+    return traceback is not None and traceback.tb_frame.f_globals.get("__name__", "").startswith("hf_unlab.")
+
+
+def announce(trainer: PretrainingTrainer, sources: list[Source]) -> None:
+    """Say what is about to be trained on what, and show progress in our own way from here on."""
+    args = trainer.args
+    for callback in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(callback)
+    if not trainer.is_world_process_zero():
+        return
+    trainer.add_callback(ProgressLines())
+    num_parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
+    precision = "bf16" if args.bf16 else "fp16" if args.fp16 else "fp32"
+    num_ranks = args.world_size
+    console.print(
+        f"Model     {type(trainer.model).__name__}, {num_parameters / 1e6:.1f} M parameters\n"
+        f"Data      {', '.join(source.label for source in sources)}\n"
+        f"Hardware  {num_ranks} process{'es' if num_ranks > 1 else ''} on {args.device.type}, {precision}\n"
+        f"Output    {args.output_dir}"
+    )
+
+
+class ProgressLines(TrainerCallback):
+    """A progress bar where there is a terminal, and a line for each log: step, loss and the objective's metrics."""
+
+    def __init__(self) -> None:
+        self._progress: Progress | None = None
+        self._task = TaskID(0)
+        self._last_line = ""
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Start the bar."""
+        self._progress = _progress()
+        self._progress.start()
+        self._task = self._progress.add_task("Pretraining", total=state.max_steps, completed=state.global_step)
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Move the bar."""
+        if self._progress:
+            self._progress.update(self._task, completed=state.global_step)
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Print a line."""
+        line = format_logs(logs or {}, state.global_step)
+        if line and line != self._last_line:  # the last step may be evaluated twice, as a step and as the end
+            more = [part for form in (format_recalls, format_codes, format_sources) for part in form(logs or {})]
+            console.print("\n".join([line, *more]))
+            self._last_line = line
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """End the bar."""
+        if self._progress:
+            self._progress.stop()
+            self._progress = None
+
+
+_LEFT_OUT = (
+    *("data/", "epoch", "perplexity", "grad_norm", "runtime", "per_second", "total_flos", "num_input"),
+    *("R@", "mean_cosine", "effective_rank", "logit_scale"),
+    *("contrastive_loss", "diversity_loss", "feature_penalty", "temperature", "_fraction"),
+)
+
+
+def format_logs(logs: dict[str, float], step: int) -> str:
+    """One line of at most 80 characters for a log of Trainer; empty if it holds nothing to show.
+
+    Example:
+        >>> format_logs({"loss": 5.12345, "learning_rate": 1e-3, "accuracy": 0.25, "tokens_per_second": 12345.6}, 50)
+        'step     50  loss 5.123  learning rate 1.0e-03  accuracy 0.250  12,346 tokens/s'
+        >>> format_logs({"eval_loss": 5.0, "eval_runtime": 3.0}, 50)
+        'step     50  held out: loss 5.000'
+    """
+    evaluation = any(name.startswith("eval_") for name in logs)
+    if not evaluation and "loss" not in logs:
+        return ""
+    parts = [f"step {step:>6}"] + (["held out:"] if evaluation else [])
+    for name, value in sorted(logs.items(), key=lambda item: not item[0].endswith("loss")):
+        unit, _, rate = name.rpartition("_per_second")
+        if rate == "" and unit and not unit.startswith(("eval", "train")):
+            parts.append(f"{value:,.0f} {unit.replace('_', ' ')}/s")
+        elif not any(part in name for part in _LEFT_OUT):
+            label = name.removeprefix("eval_").replace("_", " ")
+            parts.append(f"{label} {value:.1e}" if name == "learning_rate" else f"{label} {value:.3f}")
+    return "  ".join(parts).replace("held out:  ", "held out: ")
+
+
+def format_recalls(logs: dict[str, float]) -> list[str]:
+    """A line for each direction of a retrieval, and one that shows whether features collapse.
+
+    Example:
+        >>> format_recalls({"eval_image_to_text_R@1": 0.5, "eval_image_to_text_R@10": 1.0})
+        ['             image to text: R@1 0.500  R@10 1.000']
+        >>> format_recalls({"eval_image_effective_rank": 31.4, "eval_text_effective_rank": 1.0, "eval_logit_scale": 9})
+        ['             effective rank: image 31.4  text 1.0  logit scale 9.0']
+    """
+    by_direction: dict[str, list[str]] = {}
+    for key, value in logs.items():
+        if match := re.fullmatch(r"(?:\w+?_)?(image_to_text|text_to_image)_(R@\d+)", key):
+            by_direction.setdefault(match[1].replace("_", " "), []).append(f"{match[2]} {value:.3f}")
+        elif match := re.fullmatch(r"(?:\w+?_)?(\w+)_effective_rank", key):
+            by_direction.setdefault("effective rank", []).append(f"{match[1]} {value:.1f}")
+        elif key.endswith("_logit_scale") and "effective rank" in by_direction:
+            by_direction["effective rank"].append(f"logit scale {value:.1f}")
+    return [f"{'':13}{direction}: {'  '.join(parts)}" for direction, parts in by_direction.items()]
+
+
+def format_codes(logs: dict[str, float]) -> list[str]:
+    """A line that shows whether a codebook collapses.
+
+    Example:
+        >>> format_codes({"code_perplexity": 50.2, "probability_perplexity": 60.1, "temperature": 1.9})
+        ['             perplexity: codes 50.2  probabilities 60.1  temperature 1.90']
+    """
+    values = {name.removeprefix("eval_"): value for name, value in logs.items()}
+    if "code_perplexity" not in values:
+        return []
+    line = f"perplexity: codes {values['code_perplexity']:.1f}  probabilities {values['probability_perplexity']:.1f}"
+    if "temperature" in values:
+        line += f"  temperature {values['temperature']:.2f}"
+    return [f"{'':13}{line}"]
+
+
+def format_sources(logs: dict[str, float]) -> list[str]:
+    """A line for each source of a mix.
+
+    Example:
+        >>> format_sources({"data/web/loss": 5.12345, "data/web/examples": 1200, "data/web/epochs": 0.25})
+        ['             web: loss 5.123  1,200 examples  0.25 epochs']
+    """
+    by_source: dict[str, dict[str, float]] = {}
+    for key, value in logs.items():
+        if match := re.fullmatch(r"data/(.+)/(\w+)", key):
+            by_source.setdefault(match[1], {})[match[2]] = value
+    lines = []
+    for name, of_it in by_source.items():
+        parts = [f"loss {of_it['loss']:.3f}"] if "loss" in of_it else []
+        parts += [f"{of_it['examples']:,} examples", f"{of_it['epochs']:.2f} epochs"]
+        parts += [f"{of_it['skipped']:,} skipped"] if "skipped" in of_it else []
+        short = name if len(name) <= 25 else f"...{name[-22:]}"
+        lines.append(f"{'':13}{short}: {'  '.join(parts)}")
+    return lines
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(None), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+@contextlib.contextmanager
+def proof_progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar over the fits of the few-label table; yields its `on_progress`."""
+    console.print("Measuring with few labels ...")
+    with _progress() as progress:
+        task = progress.add_task("Few labels", total=None)
+
+        def on_progress(name: str, num_done: int, num_fits: int) -> None:
+            progress.update(task, completed=num_done, total=num_fits)
+
+        yield on_progress
+
+
+def say(tables: FewLabelTable | Sequence[FewLabelTable] | None, output_dir: str) -> None:
+    """Print the proof, keep it beside the checkpoint, and say how to load what was trained."""
+    tables = [tables] if isinstance(tables, FewLabelTable) else tables or ()
+    if not tables:
+        console.print("No labelled data was named (--labelled_dataset), so there is no few-label table.")
+    for table in tables:
+        path = Path(output_dir) / (LEFT_OUT_NAME if table.groups else TABLE_NAME)
+        table.save(path)
+        console.print(f"\n{table.render()}\n\nSaved as {path}")
+    console.print(f"\nThe checkpoint is in {output_dir}. Load it with {how_to_load(output_dir)}")
+
+
+def how_to_load(checkpoint: str) -> str:
+    """The library of a checkpoint, and the lines that load it without hf_unlab."""
+    folder = Path(checkpoint)
+    if (folder / "open_clip_config.json").exists():
+        lines = [
+            "plain open_clip:\n",
+            "    import open_clip",
+            f'    model, _, preprocess = open_clip.create_model_and_transforms("local-dir:{checkpoint}")',
+            f'    tokenizer = open_clip.get_tokenizer("local-dir:{checkpoint}")',
+        ]
+        return "\n".join(lines)
+    preprocessor = folder / "preprocessor_config.json"
+    if preprocessor.exists() and "feature_extractor_type" in json.loads(preprocessor.read_text()):
+        kind = "FeatureExtractor"
+    else:
+        has_images = preprocessor.exists() or (folder / "processor_config.json").exists()
+        kind = "Processor" if has_images else "Tokenizer"
+    return (
+        f"plain transformers:\n\n    from transformers import AutoModel, Auto{kind}\n"
+        f'    {re.sub("(?<=[a-z])(?=[A-Z])", "_", kind).lower()} = Auto{kind}.from_pretrained("{checkpoint}")\n'
+        f'    model = AutoModel.from_pretrained("{checkpoint}")'
+    )

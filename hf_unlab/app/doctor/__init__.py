@@ -1,0 +1,62 @@
+"""`hf-unlab doctor`: is this machine, this installation and this data ready for a run?
+
+Nothing heavy is imported before the check that needs it: --help is quick, and a broken torch is a finding.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from hf_unlab.app.doctor import installation, machine
+from hf_unlab.app.doctor.findings import Finding, explain, guard
+
+
+def examine(argv: Sequence[str] = (), *, output_dir: str | None = None, num_examples: int = 32) -> Iterator[Finding]:
+    """All checks, one finding after the other; the data is read only if some is named.
+
+    Args:
+        argv: What a recipe is told: `--config FILE.yaml` and any `--OPTION VALUE`.
+        output_dir: Where the run would write, in place of what `argv` says.
+        num_examples: Examples to read of each source.
+
+    Example:
+        >>> next(examine()).what
+        'python'
+    """
+    yield from guard("packages", installation.check_packages)
+    yield from guard("torchvision", installation.check_torchvision)
+    settings = None
+    try:
+        settings = read_settings(argv) if argv else None
+    except Exception as error:
+        yield Finding("problem", "settings", explain(error))
+    yield from guard("devices", machine.check_devices, *((settings.precision, settings.use_cpu) if settings else ()))
+    yield from guard("disk", machine.check_disk, output_dir or (settings and settings.output_dir))
+    yield from guard("hub", machine.check_hub)
+    if settings and (settings.dataset or "--config" in argv):
+        from hf_unlab.app.doctor.data import check_data
+
+        yield from guard("data", check_data, settings, num_examples)
+    elif settings or not argv:
+        yield Finding("ok", "data", "none was named; --config FILE.yaml or --dataset NAME has it opened and timed")
+
+
+def read_settings(argv: Sequence[str]) -> Any:
+    """What a recipe would be told, by the recipes' own parser: YAML, then the command line.
+
+    The options of all recipes are known. None is acted upon: settings for a cluster can be read on a laptop.
+
+    Example:
+        >>> read_settings(["--dataset", "builtin:docstrings", "--num_readers", "4"]).num_readers
+        4
+    """
+    from hf_unlab.app.arguments import read_arguments
+    from hf_unlab.objectives import OBJECTIVES, load_objective
+
+    objectives = [load_objective(name) for name in OBJECTIVES]
+    # each class once; and none beside another that is made of it
+    classes = list(dict.fromkeys(cls for one in objectives for cls in (one.arguments, *one.settings)))
+    classes = [cls for cls in classes if not any(other is not cls and issubclass(other, cls) for other in classes)]
+    set_nothing_up = {"__post_init__": lambda self: None}
+    recipe = dataclasses.make_dataclass("Recipe", (), bases=tuple(classes), namespace=set_nothing_up)
+    return read_arguments(recipe, argv=argv)[0]

@@ -1,0 +1,103 @@
+"""What a run's data is like: whether it opens, how fast, and how its shards and readers are shared out."""
+
+import itertools
+import reprlib
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from datasets import IterableDataset
+
+from hf_unlab.app.console import quiet_libraries
+from hf_unlab.app.doctor.findings import Finding, count, guard
+from hf_unlab.streams import sharding
+from hf_unlab.streams.loader import check_num_readers, default_num_readers
+from hf_unlab.streams.network import bound_network
+from hf_unlab.streams.sources import Source, open_stream
+
+_SHORTENER = reprlib.Repr()
+_SHORTENER.maxstring, _SHORTENER.maxother, _SHORTENER.maxdict, _SHORTENER.maxlevel = 60, 40, 6, 3
+
+
+def check_data(settings: Any, num_examples: int = 32) -> Iterator[Finding]:
+    """Each source read a little, and how many processes and workers can share the readers."""
+    sources, num_workers = settings.sources(), settings.dataloader_num_workers
+    num_readers = max(1, settings.num_readers or default_num_readers(1, num_workers))
+    bound_network(settings.network_retries, settings.network_timeout_seconds)  # as in a run, nothing waits for ever
+    batch_size = settings.per_device_train_batch_size
+    for number, source in enumerate(sources, 1):
+        what = f"source {number}" if len(sources) > 1 else "source"
+        with quiet_libraries():
+            yield from guard(what, check_source, source, num_readers, batch_size, num_examples, what)
+    yield from guard("readers", check_readers, settings.num_readers, num_workers)
+
+
+def check_source(
+    source: Source, num_readers: int, batch_size: int, num_examples: int = 32, what: str = "source"
+) -> Iterator[Finding]:
+    """Open a source, read and time its first examples, and say how its shards fall to the readers."""
+    start = time.perf_counter()
+    stream = open_stream(source)
+    examples = iter(stream)
+    first = next(examples)
+    first_seconds = time.perf_counter() - start
+    num_read = 1 + sum(1 for _ in itertools.islice(examples, num_examples - 1))
+    rate = (num_read - 1) / max(1e-9, time.perf_counter() - start - first_seconds)
+    speed = f", then {rate:,.0f} examples/s" if num_read > 1 else ""
+    yield Finding("ok", what, f"{source.label}: first example after {first_seconds:.2f} s{speed} ({num_read} read)")
+    yield Finding("ok", "  example", _SHORTENER.repr(first))
+    if first.keys().isdisjoint(("text", "image", "audio")):
+        detail = "none is called text, image or audio, which recipes read; mend: `columns: {text: OLD_NAME}`"
+        yield Finding("warning", "  columns", detail)
+    if num_read < min(num_examples, num_readers * batch_size):
+        have = f"each of {num_readers} readers has" if num_readers > 1 else "the reader has"
+        detail = f"it ends after {count(num_read, 'example')}; {have} to fill a batch of {batch_size} from its part"
+        yield Finding("warning", "  size", detail)
+    yield _check_shards(stream, num_readers)
+
+
+def _check_shards(stream: IterableDataset, num_readers: int) -> Finding:
+    num_files, num_shards = stream.num_shards, _spread(stream, num_readers).num_shards
+    text = count(num_files, "shard") + f", {num_shards} when cut into row groups" * (num_shards != num_files)
+    num_groups = sharding.num_groups(num_shards, num_readers)
+    if num_groups == num_readers:
+        each, more = divmod(num_shards, num_readers)
+        share = f"{each} or {each + 1}" if more else str(each)
+        return Finding("ok", "  shards", f"{text}: {share} for each of {count(num_readers, 'reader')}")
+    num_sharing, shared = num_readers // num_groups, count(num_shards // num_groups, "shard")
+    even = [n for n in range(1, 2 * num_readers + 1) if sharding.num_groups(num_shards, n) == n]
+    return Finding(
+        "warning",
+        "  shards",
+        f"{text}: too few for {num_readers} readers, or not divisible. {num_sharing} readers will share {shared}, "
+        f"each reading all of it and keeping one example in {num_sharing}. It costs reading, no examples. Avoid it by "
+        f"num_readers: {_either(even[-2:])} (in a new run), other numbers of files, or parquet with many row groups",
+    )
+
+
+def _spread(stream: IterableDataset, num_readers: int) -> IterableDataset:
+    sharding.logger.disabled = True  # what it warns of is a finding here
+    try:
+        return sharding.spread(stream, num_readers)
+    finally:
+        sharding.logger.disabled = False
+
+
+def check_readers(num_readers: int | None, num_workers: int) -> Iterator[Finding]:
+    """Which numbers of processes and workers can share a run's readers; raises where none can.
+
+    Example:
+        >>> next(check_readers(12, 2)).detail
+        '12; with 2 workers each, processes can be 1, 2, 3 or 6'
+    """
+    number, num_places = num_readers or default_num_readers(1, num_workers), max(1, num_workers)
+    check_num_readers(number, 1, num_workers)
+    processes = [n for n in range(1, number + 1) if number % (n * num_places) == 0]
+    default = "" if num_readers else ", the default for 1 process"
+    sharing = f"with {num_workers} workers each, processes" if num_workers > 1 else "processes x workers"
+    yield Finding("ok", "readers", f"{number}{default}; {sharing} can be {_either(processes)}")
+
+
+def _either(options: Sequence[object]) -> str:
+    *most, last = map(str, options)
+    return f"{', '.join(most)} or {last}" if most else last

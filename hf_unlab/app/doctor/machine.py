@@ -1,0 +1,97 @@
+"""What the machine offers a run; torch is imported inside the checks, since a broken one is a finding too."""
+
+import os
+import shutil
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+from hf_unlab.app.doctor.findings import Finding, count, guard
+
+LOW_DISK_GIB = 10  # some checkpoints of a base-sized model with its optimizer, 2 GiB each, or a download
+_GIB = 2**30
+
+
+def check_devices(precision: str = "auto", use_cpu: bool = False) -> Iterator[Finding]:
+    """GPUs, processor, and the precision that a run of such settings would compute in."""
+    import torch
+
+    with warnings.catch_warnings(record=True) as caught:  # torch warns of a driver that is too old
+        warnings.simplefilter("always")
+        has_cuda, accelerator = torch.cuda.is_available(), torch.accelerator.current_accelerator(check_available=True)
+    if has_cuda:
+        for index in range(torch.cuda.device_count()):
+            yield from guard(f"GPU {index}", _check_gpu, index)
+    elif accelerator is not None:
+        yield Finding("ok", "accelerator", accelerator.type)
+    else:
+        yield _no_gpu(" ".join(str(warning.message) for warning in caught))
+    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    hint = " (accelerate launch: one, unless --num_cpu_threads_per_process says more)" * (accelerator is None)
+    cores, threads = count(num_cores, "core"), count(torch.get_num_threads(), "thread")
+    yield Finding("ok", "CPU", f"{cores}, torch uses {threads}{hint}")
+    yield _check_precision(precision, use_cpu)
+
+
+def _check_gpu(index: int) -> Iterator[Finding]:
+    import torch
+
+    name, (free, total) = torch.cuda.get_device_name(index), torch.cuda.mem_get_info(index)
+    torch.ones(1, device=f"cuda:{index}").add(1).item()  # a kernel that this build lacks for the GPU fails here
+    yield Finding("ok", f"GPU {index}", f"{name}, {free / _GIB:.0f} of {total / _GIB:.0f} GiB free")
+
+
+def _no_gpu(warning: str) -> Finding:
+    """Why there is none: no driver either, hidden, a build without CUDA, or a driver that does not fit."""
+    import torch
+
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if not (Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi")):
+        return Finding("ok", "GPU", "none; runs use the CPU")
+    if hidden in ("", "-1"):
+        reason, warning = f"hidden by CUDA_VISIBLE_DEVICES={hidden!r}", ""
+    elif torch.version.cuda is None:
+        reason = f"there is an NVIDIA driver, but torch {torch.__version__} is built without CUDA"
+    else:
+        why = warning or "nvidia-smi tells whether there is one"
+        reason = f"torch, built for CUDA {torch.version.cuda}, finds none behind the NVIDIA driver ({why})"
+    return Finding("problem" if warning else "warning", "GPU", f"{reason}; runs use the CPU")
+
+
+def _check_precision(precision: str, use_cpu: bool) -> Finding:
+    from hf_unlab.training.arguments import hardware_has_bf16
+
+    has_bf16 = hardware_has_bf16(use_cpu)
+    hardware = f"the hardware {'has' if has_bf16 else 'has no'} bf16"
+    if precision == "auto":
+        return Finding("ok", "precision", f"{'bf16' if has_bf16 else 'fp32'} ({hardware}, auto chooses)")
+    if precision == "bf16" and not has_bf16:
+        detail = f"bf16 is asked for, but {hardware}: emulated, it is slower than fp32; leave it at auto"
+        return Finding("warning", "precision", detail)
+    return Finding("ok", "precision", f"{precision} ({hardware})")
+
+
+def check_disk(output_dir: str | None = None) -> Iterator[Finding]:
+    """Free space where checkpoints (by default the current folder) and downloads go; the folders need not exist."""
+    from huggingface_hub import constants
+
+    for what, folder in (("output folder", output_dir or "."), ("HF_HOME", constants.HF_HOME)):
+        path = Path(folder).expanduser().absolute()
+        existing = next(one for one in (path, *path.parents) if one.exists())
+        free = shutil.disk_usage(existing).free / _GIB
+        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+            yield Finding("problem", what, f"{path} cannot be written to; choose another folder")
+        elif free < LOW_DISK_GIB:
+            yield Finding("warning", what, f"{path}: only {free:.1f} GiB free; checkpoints and downloads may not fit")
+        else:
+            yield Finding("ok", what, f"{path}: {free:,.0f} GiB free")
+
+
+def check_hub() -> Iterator[Finding]:
+    """Whether there is a token, and whether the Hub may be asked at all. Nothing is sent, the token is not shown."""
+    from huggingface_hub import constants, get_token
+
+    has_token = "present (neither shown nor tried)"
+    yield Finding("ok", "Hub token", has_token if get_token() else "none; private data and publishing need it")
+    offline = "HF_HUB_OFFLINE is set: only local files and the cache are read"
+    yield Finding("ok", "Hub access", offline if constants.HF_HUB_OFFLINE else "allowed (HF_HUB_OFFLINE is not set)")

@@ -1,1 +1,0 @@
-"""From a `Source` to batches: streams, readers, loaders, masks."""

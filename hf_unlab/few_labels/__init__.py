@@ -1,0 +1,1 @@
+"""What a handful of labels is worth after pretraining: draws, methods, tables."""

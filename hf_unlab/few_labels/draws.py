@@ -1,0 +1,185 @@
+"""The proof: accuracy from a handful of labels, one row a candidate, one column a number of labels per class.
+
+The core knows nothing of texts, images or audio. A candidate is a name and a function from a labelled draw to
+predictions for the whole test set; `probes.py` and `finetuning/` make candidates.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hf_unlab.evaluation.metrics import Accuracy
+from hf_unlab.few_labels.table import FewLabelRow, FewLabelTable
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One row of the proof.
+
+    Args:
+        name: What is compared, such as "pretrained" or "TF-IDF".
+        method: How the labels are used, such as "linear probe" or "fine-tuned".
+        predict: From pool indices (M,) and a seed to predicted classes for the whole test set, (num_test,). The pool
+            and the test set were fixed when the candidate was made; only the labels at those indices may be used.
+    """
+
+    name: str
+    method: str
+    predict: Callable[[np.ndarray, int], np.ndarray]
+
+
+def draw_few(labels: np.ndarray, num_per_class: int, seed: int) -> np.ndarray:
+    """Draws the same number of examples from every class.
+
+    For one seed the draws are nested: the 5 are among the 10 and the 10 among the 50, so that a column of the table
+    differs from the next by more labels, not by other ones.
+
+    Args:
+        labels: Class indices, (N,).
+        num_per_class: How many to draw from each class that occurs.
+        seed: A whole number, at least 0.
+
+    Returns:
+        Indices into `labels`, (num_per_class * number of classes,), class by class.
+
+    Raises:
+        ValueError: A class has too few examples, or `num_per_class` is below 1.
+
+    Example:
+        >>> labels = np.array([0, 0, 0, 1, 1, 1])
+        >>> labels[draw_few(labels, 2, seed=0)].tolist()
+        [0, 0, 1, 1]
+    """
+    labels = np.asarray(labels)
+    check_enough(labels, num_per_class)
+    return np.concatenate(
+        [
+            # A generator a class: another class in the pool does not change what is drawn from this one.
+            np.random.default_rng([seed, int(label)]).permutation(np.flatnonzero(labels == label))[:num_per_class]
+            for label in np.unique(labels)
+        ]
+    )
+
+
+def few_label_table(
+    candidates: Sequence[Candidate],
+    pool_labels: np.ndarray,
+    test_labels: np.ndarray,
+    num_labels_per_class: Sequence[int] = (5, 10, 50),
+    seeds: Sequence[int] = (0, 1, 2),
+    on_progress: Callable[[str, int, int], None] | None = None,
+    *,
+    task: str = "",
+    num_overlapping: int = 0,
+) -> FewLabelTable:
+    """Runs every candidate on every draw and tabulates test accuracy. All candidates see the same draws.
+
+    Args:
+        candidates: The rows, in the order in which they are to stand.
+        pool_labels: Labels of the examples that draws are made from, (N,).
+        test_labels: Labels of the test set, (num_test,); only compared with predictions.
+        num_labels_per_class: The columns.
+        seeds: One draw and one fit for each.
+        on_progress: Called before each fit with the candidate's name, the fits done and the fits in all.
+        task: A title for the table, such as a data set's name.
+        num_overlapping: Test examples that were left out because the pretraining stream held them; only reported.
+
+    Returns:
+        The table.
+
+    Raises:
+        ValueError: No candidates, counts or seeds; a class is too small for the largest count or is missing from the
+            pool; two candidates have the same name and method; a candidate returns another number of predictions than
+            there are test labels. All but the last are raised before any work.
+
+    Example:
+        >>> always_one = Candidate("constant", "says 1", lambda indices, seed: np.ones(4, dtype=int))
+        >>> table = few_label_table([always_one], np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1]), (1, 2))
+        >>> table.rows[0].mean(2)
+        0.75
+    """
+    pool_labels, test_labels = np.asarray(pool_labels), np.asarray(test_labels)
+    counts = tuple(sorted({int(n) for n in num_labels_per_class}))
+    _check_task(candidates, pool_labels, test_labels, counts, seeds)
+    metric = Accuracy()
+    num_fits, num_done = len(candidates) * len(counts) * len(seeds), 0
+    rows = []
+    for candidate in candidates:
+        accuracies: dict[int, tuple[float, ...]] = {}
+        for count in counts:
+            scores = []
+            for seed in seeds:
+                if on_progress is not None:
+                    on_progress(candidate.name, num_done, num_fits)
+                predictions = np.asarray(candidate.predict(draw_few(pool_labels, count, seed), seed))
+                if predictions.shape != test_labels.shape:
+                    raise ValueError(
+                        f"{candidate.name} ({candidate.method}) returned predictions of shape {predictions.shape} for "
+                        f"{len(test_labels)} test labels; predict must return one class for each test example."
+                    )
+                scores.append(float(metric.compute(predictions=predictions, references=test_labels)["accuracy"]))
+                num_done += 1
+            accuracies[count] = tuple(scores)
+        rows.append(FewLabelRow(candidate.name, candidate.method, accuracies))
+    return FewLabelTable(
+        rows=tuple(rows),
+        seeds=tuple(int(seed) for seed in seeds),
+        num_classes=len(np.unique(pool_labels)),
+        # What always answering the commonest class would score; 1 / num_classes on a balanced test set.
+        chance=float(np.bincount(test_labels).max() / len(test_labels)),
+        num_test=len(test_labels),
+        num_overlapping=num_overlapping,
+        task=task,
+    )
+
+
+def check_enough(labels: np.ndarray, num_per_class: int) -> None:
+    """Refuse a draw that some class is too small for.
+
+    Raises:
+        ValueError: Names the class, and how many could be asked for.
+    """
+    if num_per_class < 1:
+        raise ValueError(f"{num_per_class} labels a class were asked for; ask for at least 1.")
+    classes, sizes = np.unique(labels, return_counts=True)
+    short = [f"class {label} has {size}" for label, size in zip(classes, sizes, strict=True) if size < num_per_class]
+    if short:
+        raise ValueError(
+            f"{num_per_class} labels a class were asked for, but {', '.join(short)}. Ask for at most {sizes.min()} a "
+            "class, add labelled examples, or leave those classes out."
+        )
+
+
+def _check_task(
+    candidates: Sequence[Candidate],
+    pool_labels: np.ndarray,
+    test_labels: np.ndarray,
+    counts: tuple[int, ...],
+    seeds: Sequence[int],
+) -> None:
+    for what, given in (("candidate", candidates), ("number of labels a class", counts), ("seed", seeds)):
+        if len(given) == 0:
+            raise ValueError(f"No {what} was given; give at least one.")
+    if len(pool_labels) == 0 or len(test_labels) == 0:
+        raise ValueError(
+            f"The pool has {len(pool_labels)} labels and the test set {len(test_labels)}; neither may be empty. If "
+            "the test set emptied because it overlaps the pretraining stream, test on other data."
+        )
+    for what, labels in (("pool", pool_labels), ("test", test_labels)):
+        if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0:
+            raise ValueError(
+                f"The {what} labels have shape {labels.shape} and type {labels.dtype}; give a flat array of class "
+                "indices that start at 0."
+            )
+    unknown = np.setdiff1d(test_labels, pool_labels)
+    if unknown.size:
+        raise ValueError(
+            f"The test set has classes that the pool lacks: {unknown.tolist()}. Add examples of them to the pool, or "
+            "leave them out of the test set."
+        )
+    names = [(candidate.name, candidate.method) for candidate in candidates]
+    if len(set(names)) < len(names):
+        raise ValueError(f"Two candidates have the same name and method among {names}; rename one.")
+    for count in counts:
+        check_enough(pool_labels, count)

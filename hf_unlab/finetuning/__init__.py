@@ -1,1 +1,0 @@
-"""Few labels: fine-tuning a checkpoint as one more candidate of the proof table."""

@@ -1,0 +1,147 @@
+"""Recordings to log-mel spectra, and the cheap baseline on them that pretraining has to beat.
+
+Recordings are decoded waveforms: mono, (samples,), any loudness. In the names: T frames, M mel bands, N recordings.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from transformers.audio_utils import mel_filter_bank, optimal_fft_length, spectrogram, window_function
+
+from hf_unlab.evaluation.probes import linear_probe
+from hf_unlab.few_labels.draws import Candidate
+from hf_unlab.modalities.audio.encoder import NUM_SEGMENTS, check_waveforms, segment_means
+
+WINDOW_SECONDS, HOP_SECONDS = 0.025, 0.010
+MEL_FLOOR = 1e-6  # of power; keeps digital silence from being an outlier, at -14
+
+
+def log_mel(waveform: np.ndarray, sampling_rate_hz: int, num_mels: int = 40) -> np.ndarray:
+    """The natural logarithm of the power in mel bands, in windows of 25 ms every 10 ms.
+
+    Args:
+        waveform: (samples,). One shorter than a window is padded with zeros to one window.
+        sampling_rate_hz: Samples a second; the bands share out 0 to half of it.
+        num_mels: Number of bands, M.
+
+    Returns:
+        Frames in float32, (T, M).
+
+    Raises:
+        ValueError: The waveform is not flat or is empty, or a number is not positive.
+
+    Example:
+        >>> tone = np.sin(2 * np.pi * 1000 * np.arange(16_000) / 16_000)
+        >>> log_mel(tone, 16_000).shape
+        (98, 40)
+    """
+    check_waveforms([waveform])
+    window, hop = round(WINDOW_SECONDS * sampling_rate_hz), round(HOP_SECONDS * sampling_rate_hz)
+    if num_mels < 1 or hop < 1:
+        raise ValueError(
+            f"num_mels is {num_mels} (at least 1) and sampling_rate_hz {sampling_rate_hz} (at least 100)."
+        )
+    fft_length = optimal_fft_length(window)
+    frames_MT = spectrogram(
+        np.pad(waveform, (0, max(0, window - len(waveform)))),
+        window_function(window),
+        frame_length=window,
+        hop_length=hop,
+        fft_length=fft_length,
+        power=2.0,
+        center=False,
+        mel_filters=mel_filter_bank(fft_length // 2 + 1, num_mels, 0.0, sampling_rate_hz / 2, sampling_rate_hz),
+        mel_floor=MEL_FLOOR,
+        log_mel="log",
+    )
+    return frames_MT.T
+
+
+def log_mel_features(
+    waveforms: Sequence[np.ndarray],
+    sampling_rate_hz: int,
+    groups: Sequence[str] | None = None,
+    num_segments: int = NUM_SEGMENTS,
+) -> np.ndarray:
+    """Log-mel frames averaged over segments of time.
+
+    Args:
+        waveforms: N recordings.
+        sampling_rate_hz: Samples a second.
+        groups: One name a recording, such as its speaker. Each band of a group's frames is then brought to mean 0 and
+            deviation 1 over the group, which takes out voice and microphone and uses no label.
+        num_segments: As in `segment_means`.
+
+    Returns:
+        (N, num_segments * 40).
+
+    Raises:
+        ValueError: There is no recording, one is not flat or is empty, or there are not as many groups.
+
+    Example:
+        >>> log_mel_features([np.zeros(8_000), np.ones(100)], 16_000).shape
+        (2, 120)
+    """
+    check_waveforms(waveforms)
+    frames = [log_mel(waveform, sampling_rate_hz) for waveform in waveforms]
+    if groups is not None:
+        frames = _standardised_by_group(frames, groups)
+    return np.stack([segment_means(frames_TM, num_segments) for frames_TM in frames])
+
+
+def log_mel_baseline(
+    name: str,
+    pool_waveforms: Sequence[np.ndarray],
+    pool_labels: np.ndarray,
+    test_waveforms: Sequence[np.ndarray],
+    sampling_rate_hz: int,
+    *,
+    pool_groups: Sequence[str] | None = None,
+    test_groups: Sequence[str] | None = None,
+    num_segments: int = NUM_SEGMENTS,
+) -> Candidate:
+    """Log-mel + logistic regression: the cheap baseline that pretraining has to beat.
+
+    Args:
+        name: First column of the table.
+        pool_waveforms: N recordings.
+        pool_labels: Class indices, (N,).
+        test_waveforms: The test set.
+        sampling_rate_hz: Samples a second, of both.
+        pool_groups: As in `log_mel_features`; a group that is also in the test set is standardised as one.
+        test_groups: One name a test recording; given if and only if `pool_groups` is.
+        num_segments: As in `segment_means`.
+
+    Returns:
+        A candidate for `few_label_table`.
+
+    Raises:
+        ValueError: There are not as many labels or groups as recordings, or a recording is not flat or is empty.
+
+    Example:
+        >>> quiet, loud = np.random.default_rng(0).normal(size=(2, 4_000)) * [[0.01], [1.0]]
+        >>> baseline = log_mel_baseline("log-mel", [quiet, loud], np.array([0, 1]), [loud, quiet], 8_000)
+        >>> baseline.predict(np.array([0, 1]), 0).tolist()
+        [1, 0]
+    """
+    if (pool_groups is None) != (test_groups is None):
+        raise ValueError(f"{name}: give pool_groups and test_groups both, or neither; only one was given.")
+    groups = None if pool_groups is None else [*pool_groups, *(test_groups or ())]
+    features_ND = log_mel_features([*pool_waveforms, *test_waveforms], sampling_rate_hz, groups, num_segments)
+    pool_ND, test_ND = features_ND[: len(pool_waveforms)], features_ND[len(pool_waveforms) :]
+    return linear_probe(name, pool_ND, pool_labels, test_ND, method="logistic regression")
+
+
+def _standardised_by_group(frames: Sequence[np.ndarray], groups: Sequence[str]) -> list[np.ndarray]:
+    if len(groups) != len(frames):
+        raise ValueError(f"There are {len(groups)} groups for {len(frames)} recordings; give one a recording.")
+    names, group_N = np.unique(np.asarray(groups), return_inverse=True)
+    standardised = list(frames)
+    for group in range(len(names)):
+        indices = np.flatnonzero(group_N == group)
+        group_TM = np.concatenate([frames[i] for i in indices], dtype=np.float64)
+        mean_M, deviation_M = group_TM.mean(0), group_TM.std(0)
+        deviation_M[deviation_M < 1e-6] = 1.0  # a band of silence
+        for i in indices:
+            standardised[i] = (frames[i] - mean_M) / deviation_M
+    return standardised

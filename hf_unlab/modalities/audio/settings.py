@@ -1,0 +1,47 @@
+"""What the scripts of the audio recipes are told beside the trainer's own arguments."""
+
+from dataclasses import dataclass, field
+
+from hf_unlab.modalities.settings import DataSettings, FewLabelSettings, renamed
+
+
+@dataclass
+class AudioDataSettings(DataSettings):
+    """Raw audio."""
+
+    audio_column: str = field(default="audio", metadata={"help": "The column with the recording."})
+
+    def _columns(self) -> dict[str, str]:
+        return renamed(audio=self.audio_column)
+
+
+@dataclass
+class AudioModelSettings:
+    """The model: see `load_audio_model`."""
+
+    model: str = field(
+        default="tiny",
+        metadata={"help": "tiny, base or large from scratch, or a checkpoint's Hub id or path to go on from."},
+    )
+    from_scratch: bool = field(
+        default=False, metadata={"help": "Take only the architecture of a checkpoint, with random weights."}
+    )
+    config_overrides: str | None = field(
+        default=None, metadata={"help": "For a model from scratch: hidden_size=256,num_hidden_layers=4."}
+    )
+
+
+@dataclass
+class AudioFewLabelSettings(FewLabelSettings):
+    """Classification of recordings with few labels a class."""
+
+    labelled_audio_column: str = field(default="audio", metadata={"help": "The column with the labelled recording."})
+    labelled_group_column: str | None = field(
+        default=None,
+        metadata={"help": "A column such as the speaker: each in turn is left out of the labels and tested on, too."},
+    )
+    few_label_max_seconds: float = field(default=10.0, metadata={"help": "What is heard of each labelled recording."})
+
+    def _columns(self) -> dict[str, str]:
+        group = {"group": self.labelled_group_column} if self.labelled_group_column else {}
+        return {"audio": self.labelled_audio_column, **group}

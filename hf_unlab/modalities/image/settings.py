@@ -1,0 +1,17 @@
+"""What the scripts of image recipes are told."""
+
+from dataclasses import dataclass, field
+
+from hf_unlab.modalities.settings import FewLabelSettings
+
+
+@dataclass
+class ImageFewLabelSettings(FewLabelSettings):
+    """Classification of images with few labels a class."""
+
+    labelled_image_column: str = field(default="image", metadata={"help": "The column with the labelled image."})
+    # suits small convolutional networks; a ViT-B wants about 3e-5
+    finetune_learning_rate: float = field(default=2e-3, metadata={"help": "Peak rate of fine-tuning."})
+
+    def _columns(self) -> dict[str, str]:
+        return {"image": self.labelled_image_column}

@@ -1,0 +1,162 @@
+"""What every recipe's script is told beside the trainer's own arguments: data, few-label proof."""
+
+from dataclasses import dataclass, field
+
+from hf_unlab.corpora import BUILTIN_LABELLED
+from hf_unlab.streams.sources import Source
+
+
+@dataclass
+class DataSettings:
+    """Raw data: one source by options with `datasets.load_dataset`'s meanings, or several by a `data:` list."""
+
+    dataset: str | None = field(
+        default=None,
+        metadata={"help": "A Hub id, a builder (json, text, csv, parquet), a local file or folder, or builtin:NAME."},
+    )
+    dataset_config: str | None = field(default=None, metadata={"help": "The data set's configuration."})
+    data_files: list[str] | None = field(default=None, metadata={"help": "Files, globs or URLs."})
+    data_dir: str | None = field(default=None, metadata={"help": "Folder inside the data set."})
+    split: str = field(default="train", metadata={"help": "Split to read."})
+    eval_dataset: str | None = field(
+        default=None,
+        metadata={"help": "Data to evaluate on, in place of a held-out part; by default --dataset with eval_files."},
+    )
+    eval_files: list[str] | None = field(default=None, metadata={"help": "Its files, globs or URLs."})
+    eval_split: str | None = field(
+        default=None, metadata={"help": "Its split, by default test; given alone, a split of --dataset."}
+    )
+    data: list[Source] | None = field(
+        default=None, metadata={"help": "Several sources, each with path, weight, ...", "yaml_only": True}
+    )
+    eval_data: list[Source] | None = field(
+        default=None, metadata={"help": "What to evaluate `data` on, in place of a held-out part.", "yaml_only": True}
+    )
+
+    def sources(self) -> list[Source]:
+        """The sources; `dataset` goes before `data`, so that the command line can replace a recipe's list.
+
+        Raises:
+            ValueError: Neither is given.
+
+        Example:
+            >>> TextDataSettings(dataset="json", data_files=["a.jsonl"], text_column="body").sources()[0].columns
+            {'text': 'body'}
+        """
+        if self.dataset is None:
+            if not self.data:
+                raise ValueError("There is no data: give --dataset, or a data: list in the YAML file.")
+            return self.data
+        source = Source(
+            self.dataset,
+            self.dataset_config,
+            split=self.split,
+            data_files=self.data_files,
+            data_dir=self.data_dir,
+            columns=self._columns(),
+        )
+        return [source]
+
+    def eval_sources(self) -> list[Source] | None:
+        """The data to evaluate on, if there is some apart from the training data; `eval_data` belongs to `data`.
+
+        Raises:
+            ValueError: There are files and nobody knows of which format.
+
+        Example:
+            >>> DataSettings(dataset="json", eval_files=["held-out.jsonl"]).eval_sources()[0].data_files
+            ['held-out.jsonl']
+        """
+        if not (self.eval_dataset or self.eval_files or self.eval_split):
+            return self.eval_data if self.dataset is None else None
+        path = self.eval_dataset or self.dataset
+        if path is None:
+            raise ValueError("eval_files and eval_split need --eval_dataset: a Hub id, or the builder of the files.")
+        name = self.dataset_config if path == self.dataset else None
+        split = "train" if self.eval_files else self.eval_split or "test"  # loose files have the one split "train"
+        return [Source(path, name, split=split, data_files=self.eval_files, columns=self._columns())]
+
+    def _columns(self) -> dict[str, str]:
+        """Which of the data's columns are read under another name."""
+        return {}
+
+
+def renamed(**columns: str) -> dict[str, str]:
+    """`Source.columns`, without the columns that have their name already.
+
+    Example:
+        >>> renamed(image="jpg", text="text")
+        {'image': 'jpg'}
+    """
+    return {new: old for new, old in columns.items() if new != old}
+
+
+@dataclass
+class FewLabelSettings:
+    """The proof after pretraining: classification with few labels a class."""
+
+    labelled_dataset: str | None = field(
+        default=None,
+        metadata={"help": "Labelled data, as --dataset. By default a built-in corpus's own labels, if it has some."},
+    )
+    labelled_config: str | None = field(default=None, metadata={"help": "Its configuration."})
+    labelled_data_dir: str | None = field(
+        default=None, metadata={"help": "Folder inside it, or that a builder reads."}
+    )
+    labelled_train_files: list[str] | None = field(
+        default=None, metadata={"help": "Files that labels are drawn from."}
+    )
+    labelled_test_files: list[str] | None = field(default=None, metadata={"help": "Files that are tested on."})
+    labelled_train_split: str = field(default="train", metadata={"help": "Split that labels are drawn from."})
+    labelled_test_split: str = field(default="test", metadata={"help": "Split that is tested on."})
+    label_column: str = field(default="label", metadata={"help": "Its column with the label."})
+    num_labels_per_class: list[int] = field(
+        default_factory=lambda: [5, 10, 50], metadata={"help": "Columns of the table."}
+    )
+    few_label_seeds: list[int] = field(default_factory=lambda: [0, 1, 2], metadata={"help": "Draws of the labels."})
+    few_label_max_pool: int = field(default=20_000, metadata={"help": "Examples that labels are drawn from."})
+    few_label_max_test: int = field(default=1000, metadata={"help": "Test examples scored, drawn at random."})
+    finetune_learning_rate: float = field(default=5e-4, metadata={"help": "Peak rate of fine-tuning."})
+    finetune_steps: int | None = field(
+        default=None, metadata={"help": "Steps a fit; by default 15 passes, at least 30 and at most 100 steps."}
+    )
+
+    def labelled_sources(self, training: list[Source]) -> tuple[Source, Source] | None:
+        """Where labels are drawn from and where they are tested; None if there are no labels.
+
+        Args:
+            training: The raw data, whose own labels are taken if it is one built-in corpus.
+
+        Example:
+            >>> TextFewLabelSettings().labelled_sources([Source("builtin:docstrings")])[1].split
+            'labelled_test'
+        """
+        if self.labelled_dataset is None:
+            if len(training) != 1 or training[0].path not in BUILTIN_LABELLED:
+                return None
+            path, *splits = BUILTIN_LABELLED[training[0].path]
+        else:
+            path, splits = self.labelled_dataset, [self.labelled_train_split, self.labelled_test_split]
+            if self.labelled_train_files or self.labelled_test_files:
+                # a data set made of loose files has the one split "train"
+                splits = ["train", "train"]
+        files = (self.labelled_train_files, self.labelled_test_files)
+        columns = {**self._columns(), "label": self.label_column}
+        if path.startswith("builtin:"):  # inputs and labels have their names there
+            columns = {new: old for new, old in columns.items() if new == "group"}
+        first, second = (
+            Source(
+                path,
+                self.labelled_config,
+                split=split,
+                data_files=part,
+                data_dir=self.labelled_data_dir,
+                columns=columns,
+            )
+            for split, part in zip(splits, files, strict=True)
+        )
+        return first, second
+
+    def _columns(self) -> dict[str, str]:
+        """Where the inputs are."""
+        return {}

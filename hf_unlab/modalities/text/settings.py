@@ -1,0 +1,50 @@
+"""What the scripts of text recipes are told."""
+
+from dataclasses import dataclass, field
+
+from hf_unlab.modalities.settings import DataSettings, FewLabelSettings, renamed
+
+
+@dataclass
+class TextDataSettings(DataSettings):
+    """Raw text."""
+
+    text_column: str = field(default="text", metadata={"help": "The column with the text."})
+
+    def _columns(self) -> dict[str, str]:
+        return renamed(text=self.text_column)
+
+
+@dataclass
+class TextModelSettings:
+    """The model and its tokenizer."""
+
+    model: str = field(
+        default="tiny",
+        metadata={"help": "tiny, mini, small or base from scratch, or a checkpoint's Hub id or path to go on from."},
+    )
+    from_scratch: bool = field(
+        default=False, metadata={"help": "Take only the architecture of a checkpoint, with random weights."}
+    )
+    config_overrides: str | None = field(
+        default=None, metadata={"help": "For a model from scratch: hidden_size=256,num_hidden_layers=4."}
+    )
+    tokenizer: str | None = field(
+        default=None,
+        metadata={"help": "A Hub id or path. By default the checkpoint's; from scratch, one trained on the data."},
+    )
+    vocab_size: int = field(default=8192, metadata={"help": "Tokens of a tokenizer that is trained."})
+    tokenizer_num_examples: int = field(
+        default=20_000, metadata={"help": "Examples that a tokenizer is trained on, from the beginning of the data."}
+    )
+
+
+@dataclass
+class TextFewLabelSettings(FewLabelSettings):
+    """Classification of texts with few labels a class."""
+
+    labelled_text_column: str = field(default="text", metadata={"help": "The column with the labelled text."})
+    few_label_max_length: int = field(default=128, metadata={"help": "Tokens read of each labelled text."})
+
+    def _columns(self) -> dict[str, str]:
+        return {"text": self.labelled_text_column}

@@ -1,0 +1,67 @@
+"""The table of objectives: all that is known of them before one is imported.
+
+Recipes, doctor, console, quickstart and `hf_unlab`'s public names come from it; no other list of objectives stands
+anywhere. A new one is a module or package in this folder that holds `OBJECTIVE`, and a line of the table.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:  # for type checkers and editors: the table's public names
+    from hf_unlab.objectives.image_text.arguments import (
+        ImageTextContrastiveTrainingArguments as ImageTextContrastiveTrainingArguments,
+    )
+    from hf_unlab.objectives.image_text.trainer import ImageTextContrastiveTrainer as ImageTextContrastiveTrainer
+    from hf_unlab.objectives.masked_lm.trainer import MaskedLMTrainer as MaskedLMTrainer
+    from hf_unlab.objectives.masked_lm.trainer import MaskedLMTrainingArguments as MaskedLMTrainingArguments
+    from hf_unlab.objectives.wav2vec2.arguments import Wav2Vec2TrainingArguments as Wav2Vec2TrainingArguments
+    from hf_unlab.objectives.wav2vec2.trainer import Wav2Vec2PretrainingTrainer as Wav2Vec2PretrainingTrainer
+    from hf_unlab.training.objective import Objective
+
+
+class Row(NamedTuple):
+    """A line of the table.
+
+    Args:
+        module: Where the objective is, with its `OBJECTIVE`.
+        public_names: What `hf_unlab` offers of it.
+        quickstart: What its recipe shows on built-in data; empty where there is no such recipe.
+    """
+
+    module: str
+    public_names: tuple[str, ...] = ()
+    quickstart: str = ""
+
+
+OBJECTIVES: dict[str, Row] = {
+    "masked_lm": Row(
+        "hf_unlab.objectives.masked_lm",
+        ("MaskedLMTrainer", "MaskedLMTrainingArguments"),
+        "a masked language model of the docstrings that every Python has",
+    ),
+    "image_text": Row(
+        "hf_unlab.objectives.image_text",
+        ("ImageTextContrastiveTrainer", "ImageTextContrastiveTrainingArguments"),
+        "a dual encoder of printed characters and their names",
+    ),
+    "wav2vec2": Row(
+        "hf_unlab.objectives.wav2vec2",
+        ("Wav2Vec2PretrainingTrainer", "Wav2Vec2TrainingArguments"),
+        "a wav2vec 2.0 of synthetic speech",
+    ),
+}
+
+
+def load_objective(name: str) -> "Objective":
+    """The classes of an objective, which are imported now.
+
+    Raises:
+        ValueError: There is no such objective.
+
+    Example:
+        >>> load_objective("masked_lm").modality
+        'text'
+    """
+    if name not in OBJECTIVES:
+        raise ValueError(f"There is no objective {name!r}; there are: {', '.join(OBJECTIVES)}.")
+    return importlib.import_module(OBJECTIVES[name].module).OBJECTIVE

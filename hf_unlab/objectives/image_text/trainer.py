@@ -1,0 +1,291 @@
+"""Image-text contrastive pretraining: CLIP (Radford et al. 2021, https://huggingface.co/papers/2103.00020) and SigLIP
+(Zhai et al. 2023, https://huggingface.co/papers/2303.15343), at any batch size.
+
+Undecoded image, captions -> decode -> crop, draw a caption -> both towers -> features of all ranks -> loss.
+
+The pairs of a whole step, over all micro-batches and ranks, are one batch of the loss. A step of one micro-batch goes
+straight through; one of several is gradient-cached (Gao et al. 2021, https://huggingface.co/papers/2101.06983), which
+gives the same gradients at the memory of one micro-batch. So fewer GPUs mean more micro-batches, not another loss.
+
+Legend: B pairs of a micro-batch, D features, N pairs of this rank's step.
+"""
+
+import functools
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import TrainerCallback
+from transformers.trainer import TRAINING_ARGS_NAME
+from transformers.trainer_utils import EvalLoopOutput
+
+from hf_unlab.evaluation.labelled import LabelledData
+from hf_unlab.evaluation.retrieval import class_features, retrieval_metrics, zero_shot_accuracy
+from hf_unlab.losses.contrastive import (
+    GatheredFeatures,
+    clamp_logit_scale_,
+    contrastive_accuracy,
+)
+from hf_unlab.losses.distributed import gather_features
+from hf_unlab.losses.gradient_cache import CachedBatch, Features
+from hf_unlab.modalities.image.encoder import evaluating, extract_image_features
+from hf_unlab.modalities.image.reading import EvalTransform, TrainTransform, decode_example
+from hf_unlab.modalities.image_text.dual_encoder import DualEncoder, DualEncoderOutput, has_batch_norm
+from hf_unlab.modalities.image_text.reading import caption_problem
+from hf_unlab.objectives.image_text.arguments import LOSSES, ImageTextContrastiveTrainingArguments
+from hf_unlab.objectives.image_text.collator import ImageTextCollator
+from hf_unlab.streams.bad_examples import Check, Decode
+from hf_unlab.streams.eval_loader import EvalLoader
+from hf_unlab.streams.loader import Batch, Collator, StreamLoader
+from hf_unlab.training.metrics import Pair, gather_objects
+from hf_unlab.training.objective import ObjectiveOutput
+from hf_unlab.training.trainer import PretrainingTrainer
+
+logger = logging.getLogger(__name__)
+
+
+class ImageTextContrastiveTrainer(PretrainingTrainer):
+    """Pretrain, or go on pretraining, a dual encoder on pairs of images and captions.
+
+    The data is any stream with an `image` column and a `text` column, which holds a caption or a list of them.
+
+    Args:
+        model: From `load_dual_encoder`; saved as its library saves it.
+        args: Settings.
+        *positional: As in `PretrainingTrainer`.
+        zero_shot: Labelled images; their zero-shot accuracy is measured at each evaluation.
+        **named: As in `PretrainingTrainer`.
+
+    Raises:
+        ValueError: As PretrainingTrainer's; or the model has BatchNorm and a step several micro-batches, or the loss
+            wants a bias that the model has not.
+
+    Example:
+        >>> import tempfile
+        >>> from hf_unlab.testing import tiny_dual_encoder, tiny_pairs
+        >>> args = ImageTextContrastiveTrainingArguments(
+        ...     tempfile.mkdtemp(), max_steps=2, num_readers=2, per_device_train_batch_size=4,
+        ...     gradient_accumulation_steps=2, validation_fraction=0.2, disable_tqdm=True)
+        >>> trainer = ImageTextContrastiveTrainer(tiny_dual_encoder(), args, tiny_pairs(60))
+        >>> _ = trainer.train()
+        {...}
+        >>> trainer.state.global_step
+        2
+    """
+
+    raw_columns = ("image", "text")
+    input_unit = "pairs"
+    needs_distinct_examples = True
+    fixed_settings = (*PretrainingTrainer.fixed_settings, "crop_scale", "flip_probability")
+    args: ImageTextContrastiveTrainingArguments
+    model: DualEncoder
+
+    def __init__(
+        self,
+        model: DualEncoder,
+        args: ImageTextContrastiveTrainingArguments,
+        *positional: Any,
+        zero_shot: LabelledData | None = None,
+        **named: Any,
+    ) -> None:
+        if args.loss == "sigmoid" and model.logit_bias is None:
+            raise ValueError(
+                "The sigmoid loss needs a bias, and this model has none: take a SigLIP, or a model of open_clip with "
+                "logit_bias=-10."
+            )
+        super().__init__(model, args, *positional, **named)
+        if self.is_fsdp_enabled:
+            raise ValueError("FSDP shards no scalar parameters, such as a logit scale: run this objective on DDP.")
+        self._check_batch_norm()
+        # a SigLIP begins above CLIP's bound
+        self._max_logit_scale = max(args.max_logit_scale, model.log_logit_scale.exp().item())
+        self.add_callback(_ClampLogitScale(self))
+        self._zero_shot = zero_shot
+        self._step_batches: list[Batch] = []
+        self._cached: CachedBatch | None = None
+        self._held_out_features: list[tuple[torch.Tensor, ...]] = []
+
+    def _check_batch_norm(self) -> None:
+        """Under gradient caching each micro-batch would be normalised by itself.
+
+        Raises:
+            ValueError: Some module normalises over the batch, and a step has several micro-batches.
+        """
+        if not has_batch_norm(self.model):
+            return
+        if self.args.gradient_accumulation_steps > 1:
+            raise ValueError(
+                "The model has BatchNorm, under which the pairs of a batch depend on one another: a step cannot be "
+                "made of several micro-batches. Take gradient_accumulation_steps=1 (and go on with as many processes "
+                "as before), or a model with LayerNorm or GroupNorm."
+            )
+        if self.args.world_size > 1:
+            logger.warning("The model has BatchNorm: each process normalises by its own pairs alone.")
+
+    def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
+        """Matrices and kernels: no gain of any norm, bias or logit scale is decayed."""
+        flat = {name for name, parameter in model.named_parameters() if parameter.ndim < 2}
+        return [name for name in super().get_decay_parameter_names(model) if name not in flat]
+
+    # ---- Data ----
+
+    def get_train_dataloader(self) -> StreamLoader:
+        """As in the base; a resumed step may have more micro-batches than this launch asked for."""
+        self._check_batch_norm()
+        return super().get_train_dataloader()
+
+    def make_check(self) -> Check:
+        """A caption at least; the image is looked at when it is decoded."""
+        return caption_problem
+
+    def make_decode(self) -> Decode:
+        """To RGB, or a bad example."""
+        return functools.partial(decode_example, max_pixels=self.args.max_image_pixels)
+
+    def make_collator(self, *, evaluation: bool) -> Collator:
+        """Crop, normalise and stack the images; draw and tokenise the captions."""
+        args, preprocessing = self.args, self.model.preprocessing
+        transform: TrainTransform | EvalTransform = preprocessing.eval_transform()
+        if not evaluation:
+            least, greatest = args.crop_scale
+            transform = preprocessing.train_transform((least, greatest), args.flip_probability)
+        return ImageTextCollator(transform, self.model.tokenize, args.seed)
+
+    # ---- One step ----
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Batch], num_batches: int, device: torch.device
+    ) -> tuple[list[Batch], torch.Tensor]:
+        """As in the base; kept, because the first micro-batch's loss needs the features of all."""
+        batches, num_pairs = super().get_batch_samples(epoch_iterator, num_batches, device)
+        self._step_batches, self._cached = batches, None
+        return batches, num_pairs
+
+    def compute_objective(self, model: nn.Module, batch: Batch) -> ObjectiveOutput:
+        """The contrastive loss of this rank's pairs, or what a micro-batch contributes to it."""
+        if not model.training:
+            return self._evaluate_batch(model, batch)
+        metrics: dict[str, Pair] = {}
+        if len(self._step_batches) == 1:
+            features: Features = _encode(model, batch)
+            gathered = gather_features(features[0], features[1])
+            loss_sum = self._loss(*features, gathered=gathered)
+            if features[3] is not None:
+                loss_sum = loss_sum + 0 * features[3]  # InfoNCE does not read it, and DDP waits for its gradient
+            metrics = self._metrics(features, gathered)
+        else:
+            if self._cached is None:
+                encode = functools.partial(self._prepare_and_encode, model)
+                self._cached = CachedBatch(encode, self._step_batches, self._loss, gather_features)
+                metrics = self._metrics(self._cached.features, self._cached.gathered)
+            loss_sum = self._cached.next_loss()
+        return ObjectiveOutput(loss_sum, batch["num_items"], len(batch["pixel_values"]), metrics)
+
+    def _prepare_and_encode(self, model: nn.Module, batch: Batch) -> Features:
+        return _encode(model, self._prepare_inputs(batch))
+
+    def _loss(
+        self,
+        image_ND: torch.Tensor,
+        text_ND: torch.Tensor,
+        logit_scale: torch.Tensor,
+        logit_bias: torch.Tensor | None,
+        gathered: GatheredFeatures | None = None,
+    ) -> torch.Tensor:
+        num_columns, chunk_size = len(image_ND if gathered is None else gathered.image_ND), self.args.loss_chunk_size
+        # chunks are computed twice; there is no use in that for a single one
+        in_chunks = chunk_size if num_columns > chunk_size else None
+        return LOSSES[self.args.loss](image_ND, text_ND, logit_scale, logit_bias, gathered, in_chunks)
+
+    def _metrics(self, features: Features, gathered: GatheredFeatures | None) -> dict[str, Pair]:
+        image_ND, text_ND, logit_scale, _ = features
+        num_correct = contrastive_accuracy(image_ND, text_ND, gathered, self.args.loss_chunk_size)
+        return {"accuracy": num_correct, "logit_scale": (logit_scale, 1)}
+
+    # ---- Evaluation ----
+
+    def _evaluate_batch(self, model: nn.Module, batch: Batch) -> ObjectiveOutput:
+        """The loss among the pairs of the batch, and features for the retrieval over all batches."""
+        features = _encode(model, batch)
+        image_BD, text_BD = (each.float().cpu() for each in features[:2])
+        self._held_out_features.append((image_BD, text_BD, batch["caption_ids"].cpu()))
+        return ObjectiveOutput(self._loss(*features), batch["num_items"], len(image_BD))
+
+    def evaluation_loop(
+        self, dataloader: EvalLoader, description: str, *positional: Any, metric_key_prefix: str = "eval", **named: Any
+    ) -> EvalLoopOutput:
+        """As in the base, with recall@1, 5 and 10 of all held-out pairs, their spread, and zero-shot accuracy.
+
+        `mean_recall` is the mean of the six recalls; equal captions count as one.
+        """
+        self._held_out_features = []
+        if not self.is_deepspeed_enabled and self.args.world_size > 1:
+            for buffer in self.model.buffers():  # BatchNorm's: each rank has its own since the last forward
+                torch.distributed.broadcast(buffer, 0)
+        named["metric_key_prefix"] = metric_key_prefix
+        output = super().evaluation_loop(dataloader, description, *positional, **named)
+        # ZeRO's forward is collective: every rank has encoded everything
+        parts = [self._held_out_features] if self.is_deepspeed_enabled else gather_objects(self._held_out_features)
+        self._held_out_features = []
+        image_ND, text_ND, ids_N = (torch.cat(each) for each in zip(*(b for part in parts for b in part), strict=True))
+        metrics = retrieval_metrics(image_ND, text_ND, ids_N.tolist())
+        if self._zero_shot is not None:
+            metrics["zero_shot_accuracy"] = self._zero_shot_accuracy(self._zero_shot)
+        metrics["logit_scale"] = self._core.log_logit_scale.exp().item()
+        output.metrics.update({f"{metric_key_prefix}_{name}": value for name, value in metrics.items()})
+        return output
+
+    def _zero_shot_accuracy(self, data: LabelledData) -> float:
+        """Measured by every rank for itself."""
+        core = self._core
+        transform = core.preprocessing.eval_transform()
+        with evaluating(core), self.accelerator.autocast():
+            image_ND = extract_image_features(core, transform, data.inputs, self.args.per_device_eval_batch_size)
+            class_CD = class_features(
+                core.encode_text,
+                core.tokenize,
+                data.label_names,
+                self.args.zero_shot_templates,
+                device=self.args.device,
+            )
+        return zero_shot_accuracy(image_ND, class_CD.cpu(), data.labels)
+
+    # ---- Checkpoints ----
+
+    @property
+    def _core(self) -> DualEncoder:
+        return self.accelerator.unwrap_model(self.model)
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, torch.Tensor] | None = None) -> None:
+        """As the model's library saves it, so that it loads without hf_unlab."""
+        if self.args.should_save:
+            folder = Path(output_dir or self.args.output_dir)
+            self._core.save_pretrained(folder, state_dict)
+            torch.save(self.args, folder / TRAINING_ARGS_NAME)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        self._core.load_weights(resume_from_checkpoint)
+
+    def _load_best_model(self) -> None:
+        if self.is_deepspeed_enabled:
+            super()._load_best_model()
+        else:
+            self._core.load_weights(self.state.best_model_checkpoint)
+
+
+class _ClampLogitScale(TrainerCallback):
+    """Behind each optimizer step, as nothing else keeps the temperature from falling to 0."""
+
+    def __init__(self, trainer: ImageTextContrastiveTrainer) -> None:
+        self._trainer = trainer
+
+    def on_optimizer_step(self, args: Any, *_: Any, **__: Any) -> None:
+        clamp_logit_scale_(self._trainer._core.log_logit_scale, self._trainer._max_logit_scale)
+
+
+def _encode(model: nn.Module, batch: Batch) -> DualEncoderOutput:
+    names = ("pixel_values", "input_ids", "attention_mask")
+    return model(**{name: batch[name] for name in names if name in batch})

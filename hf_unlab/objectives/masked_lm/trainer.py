@@ -1,0 +1,174 @@
+"""Masked language modelling (Devlin et al. 2018, https://huggingface.co/papers/1810.04805).
+
+Raw text -> tokenise_stream -> pack_sequences -> mask_tokens -> any encoder, its head at the masked positions only.
+
+Legend: B batch, T tokens in a sequence, N masked positions, V vocabulary.
+"""
+
+import functools
+import logging
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import IterableDataset
+from torch import nn
+from transformers import PreTrainedTokenizerBase
+
+from hf_unlab.losses.masked_lm import masked_lm_losses, unigram_entropy
+from hf_unlab.modalities.text.reading import pack_sequences, text_problem, tokenise_stream
+from hf_unlab.objectives.masked_lm.collator import MaskedLMCollator
+from hf_unlab.objectives.masked_lm.head import document_mask, head_at, keeps_documents_apart
+from hf_unlab.objectives.masking import IGNORED
+from hf_unlab.streams.bad_examples import Check
+from hf_unlab.streams.loader import Batch, Collator
+from hf_unlab.streams.sources import iterate
+from hf_unlab.training.arguments import PretrainingArguments
+from hf_unlab.training.objective import ObjectiveOutput
+from hf_unlab.training.trainer import Prepare, PretrainingTrainer
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class MaskedLMTrainingArguments(PretrainingArguments):
+    """Settings of masked language modelling.
+
+    Defaults that differ from PretrainingArguments: none.
+    """
+
+    # Data
+    sequence_length: int = field(default=512, metadata={"help": "Tokens in a packed sequence."})
+    max_characters: int = field(default=10_000_000, metadata={"help": "A longer text is skipped as a bad example."})
+    separate_documents: bool = field(
+        default=True, metadata={"help": "Keep attention inside each document of a packed sequence."}
+    )
+    # Objective
+    mask_probability: float = field(
+        default=0.3, metadata={"help": "Share of the tokens to predict in training (ModernBERT: 0.3)."}
+    )
+    eval_mask_probability: float = field(
+        default=0.15, metadata={"help": "The same in evaluation; 0.15 compares with the literature."}
+    )
+    mask_share: float = field(default=0.8, metadata={"help": "Share of the predicted tokens shown as the mask."})
+    random_share: float = field(default=0.1, metadata={"help": "Share shown as a random token; the rest is kept."})
+
+
+class MaskedLMTrainer(PretrainingTrainer):
+    """Pretrain, or go on pretraining, an encoder on raw text.
+
+    The model is any `AutoModelForMaskedLM`, the data any stream with a `text` column. See `PretrainingTrainer`.
+
+    Example:
+        >>> import tempfile
+        >>> from hf_unlab.testing import tiny_bert, tiny_stream, tiny_texts, tiny_tokenizer
+        >>> args = MaskedLMTrainingArguments(tempfile.mkdtemp(), max_steps=2, sequence_length=8, num_readers=1,
+        ...     validation_fraction=0.1, disable_tqdm=True)
+        >>> stream = tiny_stream(tiny_texts(50))
+        >>> trainer = MaskedLMTrainer(tiny_bert(), args, stream, processing_class=tiny_tokenizer())
+        >>> _ = trainer.train()
+        {...}
+        >>> trainer.state.global_step
+        2
+    """
+
+    raw_columns = ("text",)
+    input_unit = "tokens"
+    fixed_settings = (*PretrainingTrainer.fixed_settings, "sequence_length", "mask_probability")
+    args: MaskedLMTrainingArguments
+    processing_class: PreTrainedTokenizerBase
+
+    def __init__(self, model: nn.Module, args: MaskedLMTrainingArguments, *positional: Any, **named: Any) -> None:
+        super().__init__(model, args, *positional, **named)
+        if self.processing_class is None:
+            raise ValueError("Masked language modelling needs a tokenizer: pass it as processing_class.")
+        longest = max_sequence_length(model)
+        if args.sequence_length > longest:
+            raise ValueError(
+                f"sequence_length={args.sequence_length} is more than the {longest} positions of the model; lower it."
+            )
+        self._separates = args.separate_documents and keeps_documents_apart(model)
+        if args.separate_documents and not self._separates:
+            logger.warning(
+                "%s takes no mask of documents: tokens will attend across the documents of a packed sequence "
+                "(separate_documents=False says so without this warning).",
+                type(model).__name__,
+            )
+
+    def make_prepare(self) -> Prepare:
+        """Tokenise and pack."""
+        args = self.args
+        return functools.partial(
+            _prepare,
+            tokenizer=self.processing_class,
+            length=args.sequence_length,
+            block_size=args.shuffle_block_size,
+            seed=args.stream_seed,
+        )
+
+    def make_check(self) -> Check:
+        """Text, not empty, not absurdly long."""
+        return functools.partial(text_problem, max_characters=self.args.max_characters)
+
+    def make_collator(self, *, evaluation: bool) -> Collator:
+        """Mask; in evaluation with a share of its own."""
+        args = self.args
+        return MaskedLMCollator(
+            self.processing_class,
+            probability=args.eval_mask_probability if evaluation else args.mask_probability,
+            mask_share=args.mask_share,
+            random_share=args.random_share,
+            seed=args.seed,
+        )
+
+    def compute_objective(self, model: nn.Module, batch: Batch) -> ObjectiveOutput:
+        """Cross entropy and accuracy at the masked positions."""
+        core = self.accelerator.unwrap_model(model)
+        chosen_BT = batch["labels"] != IGNORED
+        labels_N = batch["labels"][chosen_BT]
+        mask = document_mask(core, batch["document_ids"]) if self._separates else torch.ones_like(chosen_BT)
+        with head_at(core, chosen_BT):
+            logits_NV = model(input_ids=batch["input_ids"], attention_mask=mask).logits.squeeze(0)
+        losses_N = masked_lm_losses(logits_NV, labels_N)
+        num_correct = (logits_NV.argmax(dim=-1) == labels_N).sum()
+        return ObjectiveOutput(
+            loss_sum=losses_N.sum(),
+            num_items=batch["num_items"],
+            num_inputs=batch["input_ids"].numel(),
+            metrics={"accuracy": (num_correct, batch["num_items"])},
+            item_losses=losses_N,
+            item_rows=chosen_BT.nonzero()[:, 0],
+        )
+
+    def derive_metrics(self, metrics: dict[str, float], *, evaluation: bool) -> dict[str, float]:
+        """In evaluation add the perplexity, and the unigram entropy that the loss must beat."""
+        if not evaluation:
+            return metrics
+        return {**metrics, "perplexity": math.exp(metrics["loss"]), "unigram_entropy": self._unigram_entropy}
+
+    @functools.cached_property
+    def _unigram_entropy(self) -> float:
+        """Of the held-out tokens, special ones apart, as they are never predicted."""
+        sequences = [example["input_ids"] for example in iterate(self.make_prepare()(self.held_out()))]
+        tokens = np.concatenate(sequences)
+        return unigram_entropy(tokens[~np.isin(tokens, self.processing_class.all_special_ids)])
+
+
+def _prepare(
+    stream: IterableDataset, *, tokenizer: PreTrainedTokenizerBase, length: int, block_size: int, seed: int
+) -> IterableDataset:
+    documents = tokenise_stream(stream, tokenizer, batch_size=block_size)
+    return pack_sequences(documents, length, batch_size=block_size, seed=seed)
+
+
+def max_sequence_length(model: nn.Module) -> int:
+    """The longest input an encoder has positions for.
+
+    RoBERTa and its kin number positions from behind the padding token's id, which costs them `pad_token_id + 1`.
+    """
+    positions = getattr(model.config, "max_position_embeddings", None) or 1 << 30
+    embeddings = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
+    padding = getattr(embeddings, "padding_idx", None)
+    return positions if padding is None else positions - padding - 1

@@ -1,0 +1,208 @@
+"""What a raw example holds: undecoded cells, their bytes, and the hash of the content."""
+
+import hashlib
+import io
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import datasets
+import fsspec
+import soundfile
+from datasets import Dataset, IterableDataset
+
+from hf_unlab.streams.bad_examples import BadExample
+from hf_unlab.streams.network import TRANSIENT_STATUSES, http_status
+
+
+def is_cell(value: Any) -> bool:
+    """Whether a value is an undecoded cell, perhaps an empty one.
+
+    Example:
+        >>> is_cell({"bytes": b"...", "path": None}), is_cell("text")
+        (True, False)
+    """
+    return isinstance(value, dict) and ("bytes" in value or "path" in value)
+
+
+def cell_bytes(cell: dict[str, Any]) -> bytes | None:
+    """The bytes of a cell, read from its path if it does not hold them; None if there is neither.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        OSError: The file is there and cannot be read.
+
+    Example:
+        >>> cell_bytes({"bytes": b"GIF89a", "path": "small.gif"}), cell_bytes({"bytes": None, "path": None})
+        (b'GIF89a', None)
+    """
+    if cell.get("bytes") is not None:
+        return cell["bytes"]
+    return read_file(cell["path"]) if cell.get("path") else None
+
+
+def content_of(value: Any) -> str | bytes | None:
+    """What an example's content is hashed by: text or bytes; None where there is nothing to hash.
+
+    Args:
+        value: A text, bytes, an undecoded cell, or several texts, of which the first counts.
+
+    Example:
+        >>> content_of(["a river", "a stream"]), content_of({"bytes": None, "path": None}), content_of(7)
+        ('a river', None, None)
+    """
+    if isinstance(value, list) and value:
+        value = value[0]
+    try:
+        value = cell_bytes(value) if is_cell(value) else value
+    except (FileNotFoundError, IsADirectoryError):
+        return None
+    return value if isinstance(value, str | bytes) else None
+
+
+def read_file(path: str | Path) -> bytes:
+    """A file's bytes: a local one's, or one's on the Hub or inside an archive."""
+    if "://" not in str(path):
+        return Path(path).read_bytes()
+    with fsspec.open(str(path), "rb") as file:
+        return file.read()
+
+
+def read_cell(cell: Any, what: str) -> bytes:
+    """The encoded bytes of one example's image or clip, in any form.
+
+    Args:
+        cell: An undecoded cell, bytes, or a path or URL.
+        what: What it should be, for the reason: "an image".
+
+    Raises:
+        BadExample: There is none, and asking again would not help.
+        OSError: The file is there and cannot be read.
+
+    Example:
+        >>> read_cell(7.5, "an image")
+        Traceback (most recent call last):
+        hf_unlab.streams.bad_examples.BadExample: float instead of an image
+    """
+    try:
+        if isinstance(cell, dict):
+            cell = cell_bytes(cell)
+        elif isinstance(cell, str | Path) and cell:
+            cell = read_file(cell)
+    except (FileNotFoundError, IsADirectoryError):
+        raise BadExample("missing file") from None
+    except Exception as error:
+        status = http_status(error)  # of links in a list some are ever forbidden or gone; what is busy may come back
+        if status is None or status in TRANSIENT_STATUSES:
+            raise
+        raise BadExample(f"HTTP {status}") from error
+    if cell is None or cell == "":
+        raise BadExample("missing")
+    if not isinstance(cell, bytes):
+        raise BadExample(f"{type(cell).__name__} instead of {what}")
+    if not cell:
+        raise BadExample("empty")
+    return cell
+
+
+@dataclass
+class UndecodedAudio(datasets.Audio):
+    """`datasets.Audio(decode=False)` that needs no torchcodec.
+
+    The original imports it even to leave bytes as they are, and torchcodec needs FFmpeg's libraries of the system.
+    """
+
+    decode: bool = False
+
+    def encode_example(self, value: Any) -> dict[str, Any]:
+        """An undecoded cell, from a path, bytes, such a cell, or `{"array": ..., "sampling_rate": ...}`.
+
+        Example:
+            >>> UndecodedAudio().encode_example("clip.wav")
+            {'bytes': None, 'path': 'clip.wav'}
+        """
+        if isinstance(value, str | Path):
+            return {"bytes": None, "path": str(value)}
+        if isinstance(value, bytes | bytearray):
+            return {"bytes": bytes(value), "path": None}
+        if "array" in value:
+            buffer = io.BytesIO()
+            soundfile.write(buffer, value["array"], value["sampling_rate"], format="WAV", subtype="FLOAT")
+            return {"bytes": buffer.getvalue(), "path": value.get("path")}
+        return {"bytes": value.get("bytes"), "path": value.get("path")}
+
+
+def undecoded(stream: IterableDataset | Dataset) -> IterableDataset | Dataset:
+    """Leave images and audio as their bytes or paths.
+
+    Args:
+        stream: Any data; a stream whose features nobody knows stays as it is.
+
+    Example:
+        >>> cell = {"bytes": b"GIF89a...", "path": None}
+        >>> images = Dataset.from_list([{"image": cell}]).cast_column("image", datasets.Image())
+        >>> undecoded(images)[0]["image"] == cell
+        True
+    """
+    features = stream.features or {}
+    if isinstance(stream, IterableDataset) and any(getattr(feature, "decode", False) for feature in features.values()):
+        stream = stream.decode(False)  # streams from the Hub decode in a step of their own, which a cast leaves there
+    for column, feature in features.items():
+        if isinstance(feature, datasets.Audio):
+            stream = stream.cast_column(column, UndecodedAudio())
+        elif isinstance(stream, Dataset) and getattr(feature, "decode", False):
+            stream = stream.cast_column(column, replace(feature, decode=False))
+    return stream
+
+
+_HASH_BITS = 64
+
+
+def content_hash(value: str | bytes | dict[str, Any]) -> int:
+    """64-bit hash of the raw bytes of one example's content.
+
+    Args:
+        value: Text, bytes, or an undecoded image or audio cell of `datasets` (`{"bytes": ..., "path": ...}`).
+
+    Returns:
+        An integer in [0, 2**64).
+
+    Raises:
+        ValueError: The value has no raw bytes (a decoded image, a number, None).
+
+    Example:
+        >>> content_hash("abc") == content_hash(b"abc") == content_hash({"bytes": b"abc", "path": None})
+        True
+        >>> content_hash("abc") == content_hash("abd")
+        False
+    """
+    content = cell_bytes(value) if isinstance(value, dict) else value
+    if isinstance(content, str):
+        # surrogates occur in scraped text; they must hash, not raise
+        content = content.encode("utf-8", errors="surrogatepass")
+    if not isinstance(content, bytes):
+        raise ValueError(
+            f"Cannot hash a {type(value).__name__}: give text, bytes or an undecoded cell with 'bytes' or 'path' "
+            "(`stream.decode(False)` keeps images and audio undecoded)."
+        )
+    return int.from_bytes(hashlib.blake2b(content, digest_size=_HASH_BITS // 8).digest(), "big")
+
+
+def hash_fraction(value: str | bytes | dict[str, Any]) -> float:
+    """`content_hash` as a number in [0, 1): below 0.01 lies one distinct example in a hundred.
+
+    Example:
+        >>> 0 <= hash_fraction("abc") < 1
+        True
+    """
+    return content_hash(value) / 2**_HASH_BITS
+
+
+def valid_unicode(text: str) -> str:
+    """The text, with a question mark for each lone surrogate: scraped text holds some, and no tokenizer takes them.
+
+    Example:
+        >>> valid_unicode("fine"), valid_unicode("bad \\ud800")
+        ('fine', 'bad ?')
+    """
+    return text.encode("utf-8", errors="replace").decode()

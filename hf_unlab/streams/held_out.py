@@ -1,0 +1,120 @@
+"""Held-out examples are written once, so that no evaluation reads the training stream again."""
+
+import itertools
+import uuid
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset, IterableDataset
+
+from hf_unlab.streams.bad_examples import Check, Decode, Example, good_examples
+from hf_unlab.streams.content import cell_bytes, is_cell, valid_unicode
+from hf_unlab.streams.network import with_retries
+from hf_unlab.streams.sources import Data, WeightedStream, hold_out, iterate, open_streams
+from hf_unlab.training.arguments import PretrainingArguments
+
+Streams = tuple[WeightedStream, ...]
+
+
+def split(
+    training: Streams,
+    eval_dataset: Data | Sequence[Data] | None,
+    raw_columns: Sequence[str],
+    args: PretrainingArguments,
+) -> tuple[Streams, Streams]:
+    """What to train on and what to evaluate on: the data given for it, or a part that is held out of each source.
+
+    Args:
+        training: The sources.
+        eval_dataset: Data to evaluate on, if there is some.
+        raw_columns: The objective's; the content of the first decides what is held out, unless `args` says another.
+        args: Which column and how much.
+
+    Raises:
+        ValueError: The objective has no such column, or `eval_dataset` cannot be read.
+    """
+    if eval_dataset is not None:
+        return training, open_streams(eval_dataset, raw_columns)
+    column = args.validation_column or raw_columns[0]
+    if column not in raw_columns:
+        raise ValueError(f"validation_column must be {' or '.join(raw_columns)}, not {column!r}.")
+    halves = [hold_out(source.stream, column=column, fraction=args.validation_fraction) for source in training]
+    kept, held_out = (
+        tuple(replace(source, stream=half[side]) for source, half in zip(training, halves, strict=True))
+        for side in range(2)
+    )
+    return kept, held_out
+
+
+def keep_held_out(
+    streams: Sequence[WeightedStream],
+    path: Path,
+    num_examples: int,
+    check: Check | None = None,
+    decode: Decode | None = None,
+) -> None:
+    """Write the first held-out examples of each source, as many as its weight, unless the file is there.
+
+    Args:
+        streams: The held-out part of each source.
+        path: The parquet file to write.
+        num_examples: Examples over all sources; fewer where the sources hold fewer.
+        check: Says why an example is bad, or None; bad ones are left out.
+        decode: Decodes an example; those that cannot be are left out. Written are the others' undecoded bytes.
+
+    Raises:
+        ValueError: No source has a single held-out example.
+    """
+    if path.exists():
+        return
+    total_weight = sum(source.weight for source in streams)
+    rows: list[Example] = []
+    for source in streams:
+        share = max(1, round(num_examples * source.weight / total_weight))
+        read = partial(_first_examples, source, share, check, decode)
+        rows += with_retries(read, lambda: None, reader="the held-out part")
+    if not rows:
+        raise ValueError(
+            "Nothing is held out for evaluation: the data is small and validation_fraction low. Raise "
+            "validation_fraction (0.1, say), or give an eval_dataset."
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for column in rows[0]:  # a source with one caption a row beside one with several
+        if any(isinstance(row[column], list) for row in rows):
+            rows = [{**row, column: row[column] if isinstance(row[column], list) else [row[column]]} for row in rows]
+    scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex}")  # each node's first process may write it
+    Dataset.from_list(rows).to_parquet(scratch)
+    scratch.replace(path)
+
+
+def _first_examples(
+    source: WeightedStream, num_examples: int, check: Check | None, decode: Decode | None
+) -> list[Example]:
+    stream = source.stream.to_iterable_dataset() if isinstance(source.stream, Dataset) else source.stream
+    good = (example for example, _ in good_examples(iterate(good_stream(stream, check)), decode))
+    return [_whole(example) for example in itertools.islice(good, num_examples)]
+
+
+def _whole(example: Example) -> Example:
+    """Bytes for paths, as the file must outlast the folder that the images lie in; and texts that can be written."""
+    return {column: _written(value) for column, value in example.items()}
+
+
+def _written(value: Any) -> Any:
+    if is_cell(value):
+        return {**value, "bytes": cell_bytes(value)}
+    if isinstance(value, list):
+        return [_written(one) for one in value]
+    return valid_unicode(value) if isinstance(value, str) else value
+
+
+def good_stream(stream: IterableDataset, check: Check | None) -> IterableDataset:
+    """The examples of a stream in which a check finds nothing."""
+    return stream.filter(partial(_is_good, check=check)) if check else stream
+
+
+def _is_good(example: Example, check: Check) -> bool:
+    return check(example) is None

@@ -1,0 +1,314 @@
+"""A reader: one of the C endless, exactly resumable streams that a run is read from."""
+
+import itertools
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from datasets import IterableDataset
+from torch.utils.data import DataLoader, get_worker_info
+
+from hf_unlab.streams.bad_examples import Check, Decode, Example, Tally
+from hf_unlab.streams.bucketing import BucketedReader, Buckets
+from hf_unlab.streams.network import bound_network
+from hf_unlab.streams.readers import Reader, SourceReader
+from hf_unlab.streams.sharding import derive_seed, shard, shuffle_blocks
+from hf_unlab.streams.sources import WeightedStream
+
+# A distinct batch leaves the tail of an epoch unread: an eighth of it on average, if it is only four batches long.
+LEAST_DISTINCT_BATCHES = 4
+
+
+@dataclass(frozen=True)
+class ReaderPlan:
+    """How every reader of a run is made: shard, check, shuffle, prepare each source, then mix them.
+
+    Args:
+        streams: The sources, before any sharding.
+        num_readers: C, fixed for the whole run.
+        batch_size: Examples in a micro-batch, unless there are buckets.
+        prepare: Turns a stream of raw examples into one of training examples; deterministic, made of `map`s.
+        block_size: Raw examples permuted together.
+        seed: With the epoch and the reader's number it decides all order.
+        check: Says why a raw example is bad, or None; bad ones are skipped and counted.
+        decode: Makes a training example whole as it is handed out; raises BadExample to skip it.
+        is_distinct: No example is twice in a batch, nor in the batches of several readers, as contrastive losses need
+            it: a batch never spans the end of a source's epoch, of which less than a batch is left out, in each
+            epoch another part; and a reader has the same examples in all epochs.
+        buckets: How to cut batches by size instead of by number.
+        network_retries: How often a request over the network, and then a file, is tried again.
+        network_timeout_seconds: The longest wait for the next bytes.
+
+    Raises:
+        ValueError: `buckets` and `is_distinct` are both asked for.
+
+    Example:
+        >>> from datasets import Dataset
+        >>> numbers = Dataset.from_dict({"n": list(range(8))}).to_iterable_dataset()
+        >>> plan = ReaderPlan((WeightedStream(numbers),), num_readers=2, batch_size=2, block_size=1)
+        >>> reader = plan.build(1)
+        >>> [[row["n"] for row in reader.next_batch()[0]] for _ in range(3)]
+        [[1, 2], [5, 6], [1, 2]]
+    """
+
+    streams: tuple[WeightedStream, ...]
+    num_readers: int
+    batch_size: int
+    prepare: Callable[[IterableDataset], IterableDataset] | None = None
+    block_size: int = 1000
+    seed: int = 0
+    check: Check | None = None
+    decode: Decode | None = None
+    is_distinct: bool = False
+    buckets: Buckets | None = None
+    network_retries: int = 5
+    network_timeout_seconds: float = 60.0
+
+    def __post_init__(self) -> None:
+        if self.buckets and self.is_distinct:
+            raise ValueError("Batches cannot be both cut by size (buckets) and distinct.")
+
+    def build(self, reader: int) -> "Reader | BucketedReader":
+        """Reader number `reader`, at its beginning."""
+        if self.buckets is None:
+            return self._build(reader, self.batch_size, self.decode)
+        singles = self._build(reader, 1, self.buckets.measure)
+        return BucketedReader(singles, self.buckets, self.decode, derive_seed(self.seed, reader))
+
+    def _build(self, reader: int, batch_size: int, decode: Decode | None) -> "Reader":
+        total_weight = sum(source.weight for source in self.streams)
+        shares = [source.weight / total_weight for source in self.streams]
+        sources, name = [], f"{reader} of {self.num_readers}"
+        for number, share in enumerate(shares):
+            tally = Tally(self.check)
+            source = SourceReader(
+                partial(self.open_pass, reader, number, tally=tally),
+                tally,
+                decode=decode,
+                least=share * batch_size * (LEAST_DISTINCT_BATCHES if self.is_distinct else 1),
+                is_distinct=self.is_distinct,
+                reader=reader,
+                num_readers=self.num_readers,
+                source=self.streams[number].name,
+            )
+            sources.append(source)
+        seed = derive_seed(self.seed, reader)
+        return Reader(sources, shares, batch_size, seed, name=name, network_retries=self.network_retries)
+
+    def open_pass(self, reader: int, number: int, epoch: int, tally: Tally | None = None) -> IterableDataset:
+        """One reader's finite stream of one source in one epoch, made anew because `map` cannot see `set_epoch`."""
+        stream = self.streams[number].stream
+        seed = derive_seed(self.seed, epoch, number)
+        parts_seed = derive_seed(self.seed, number) if self.is_distinct else None
+        part = shard(stream, num_shards=self.num_readers, index=reader, seed=seed, parts_seed=parts_seed)
+        order_seed = derive_seed(self.seed, epoch, number, reader)
+        shuffled = shuffle_blocks(part, self.block_size, order_seed, keep=tally.accepts if tally else None)
+        prepared = self.prepare(shuffled) if self.prepare else shuffled
+        prepared.set_epoch(part.epoch)
+        return prepared
+
+
+def default_num_readers(world_size: int, num_workers: int, at_least: int = 8) -> int:
+    """The smallest multiple of ranks x workers that is at least 8, or what is asked for.
+
+    Example:
+        >>> default_num_readers(1, 0), default_num_readers(3, 2), default_num_readers(8, 4)
+        (8, 12, 32)
+    """
+    places = world_size * max(1, num_workers)
+    return places * -(-at_least // places)
+
+
+def check_num_readers(num_readers: int, world_size: int, num_workers: int) -> None:
+    """Every place that reads (a worker of a rank) must serve the same number of readers.
+
+    Raises:
+        ValueError: Ranks x workers does not divide the number of readers; says which values would do.
+    """
+    places = world_size * max(1, num_workers)
+    if num_readers < 1 or num_readers % places:
+        workers = [v for v in range(1, num_readers + 1) if num_readers % (world_size * v) == 0]
+        hint = _join(workers) if workers else f"none with {world_size} processes"
+        raise ValueError(
+            f"num_readers={num_readers} is not divisible by {world_size} processes x {max(1, num_workers)} workers. "
+            f"Either num_readers={places * max(1, round(num_readers / places))} (new runs only), or "
+            f"dataloader_num_workers: {hint}."
+        )
+
+
+def _join(numbers: Sequence[int]) -> str:
+    return " or ".join(str(number) for number in numbers)
+
+
+Batch = dict[str, torch.Tensor]
+Collator = Callable[[list[Example], int], Batch]
+
+
+class StreamLoader:
+    """Endless training batches that resume exactly.
+
+    Where there are several sources, a batch also holds `source_ids` (B,), the number of each example's source.
+
+    Args:
+        plan: How the run's readers are made.
+        collate: Makes micro-batch k from its examples; random only through k.
+        rank: r, this process.
+        world_size: W, processes.
+        num_workers: V, worker processes of this rank; 0 reads in the process itself.
+        **loader_options: Passed to `torch.utils.data.DataLoader` (`pin_memory`, `prefetch_factor`,
+            `multiprocessing_context`).
+
+    Raises:
+        ValueError: W * V does not divide the number of readers.
+    """
+
+    def __init__(
+        self,
+        plan: ReaderPlan,
+        collate: Collator,
+        *,
+        rank: int = 0,
+        world_size: int = 1,
+        num_workers: int = 0,
+        **loader_options: Any,
+    ) -> None:
+        check_num_readers(plan.num_readers, world_size, num_workers)
+        self.plan, self.collate = plan, collate
+        self.rank, self.world_size, self.num_workers = rank, world_size, num_workers
+        self._loader_options = loader_options
+        self._num_consumed = 0  # s: micro-batches that this rank has handed out
+        self._reader_states: dict[int, dict[str, Any]] = {}
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Go on from the state; the state moves when a batch is handed out, not when it is prefetched."""
+        made = _Made(self.plan, self.collate, self.rank, self.world_size, self._num_consumed, self._own_states())
+        for batch, reader, state in _in_workers(made, self.num_workers, self._loader_options):
+            self._num_consumed += 1
+            self._reader_states[reader] = state
+            yield batch
+
+    def state_dict(self) -> dict[str, Any]:
+        """This rank's part of the state; `merge_states` makes one of all ranks' parts.
+
+        Returns:
+            JSON: `num_readers`, `batch_size`, `num_batches` (global micro-batches consumed) and `readers` (number to
+            state behind its last consumed batch; a reader not begun is absent).
+        """
+        return {
+            "num_readers": self.plan.num_readers,
+            "batch_size": self.plan.batch_size,
+            "num_batches": self._num_consumed * self.world_size,
+            "readers": {str(reader): state for reader, state in sorted(self._own_states().items())},
+        }
+
+    def snapshot(self) -> tuple[int, dict[int, dict[str, Any]]]:
+        """Where this rank stands, for `restore` in the same process."""
+        return self._num_consumed, dict(self._reader_states)
+
+    def restore(self, snapshot: tuple[int, dict[int, dict[str, Any]]]) -> None:
+        """Go back to a snapshot; an iterator that is under way does not follow."""
+        self._num_consumed, self._reader_states = snapshot
+
+    def count_bad(self) -> tuple[int, int]:
+        """Raw examples that this rank's readers have skipped, and read, up to the last batch handed out."""
+        tallies = [part["tally"] for state in self._own_states().values() for part in state["sources"]]
+        return sum(sum(tally["reasons"].values()) for tally in tallies), sum(tally["num_read"] for tally in tallies)
+
+    def _own_states(self) -> dict[int, dict[str, Any]]:
+        return {c: state for c, state in self._reader_states.items() if c % self.world_size == self.rank}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go to a merged state, on any number of ranks and workers.
+
+        Raises:
+            ValueError: The state is of a run with other readers or micro-batches, or cannot be cut by these ranks.
+        """
+        for name, ours in (("num_readers", self.plan.num_readers), ("batch_size", self.plan.batch_size)):
+            if state[name] != ours:
+                raise ValueError(f"The checkpoint was made with {name}={state[name]}, this run has {ours}; keep it.")
+        if state["num_batches"] % self.world_size:
+            raise ValueError(
+                f"The checkpoint lies behind {state['num_batches']} micro-batches, which {self.world_size} processes "
+                "cannot share evenly; use a number of processes that divides it."
+            )
+        self._num_consumed = state["num_batches"] // self.world_size
+        self._reader_states = {int(reader): reader_state for reader, reader_state in state["readers"].items()}
+
+
+class _Made(torch.utils.data.IterableDataset):
+    """What one worker makes: (batch, number of its reader, state of that reader behind it)."""
+
+    def __init__(
+        self,
+        plan: ReaderPlan,
+        collate: Collator,
+        rank: int,
+        world_size: int,
+        start: int,
+        states: dict[int, dict[str, Any]],
+    ) -> None:
+        self.plan, self.collate, self.rank, self.world_size = plan, collate, rank, world_size
+        self.start, self.states = start, states
+
+    def __iter__(self) -> Iterator[tuple[Batch, int, dict[str, Any]]]:
+        worker, num_workers = _worker()
+        bound_network(self.plan.network_retries, self.plan.network_timeout_seconds)  # a spawned worker knows nothing
+        readers = {}
+        for j in itertools.count(self.start + worker, num_workers):
+            k = j * self.world_size + self.rank
+            number = k % self.plan.num_readers
+            if number not in readers:
+                readers[number] = self.plan.build(number)
+                if number in self.states:
+                    readers[number].load_state_dict(self.states[number])
+            examples, sources = readers[number].next_batch()
+            batch = self.collate(examples, k)
+            if len(self.plan.streams) > 1:
+                batch["source_ids"] = torch.tensor(sources)
+            yield batch, number, readers[number].state_dict()
+
+
+def _worker() -> tuple[int, int]:
+    info = get_worker_info()
+    return (info.id, info.num_workers) if info else (0, 1)
+
+
+def _in_workers(made: torch.utils.data.IterableDataset, num_workers: int, options: dict[str, Any]) -> Iterator[Any]:
+    # A generator of its own: a DataLoader draws a seed, and from the global one that would move the model's dropout.
+    generator = torch.Generator()
+    if num_workers == 0:
+        options = {key: value for key, value in options.items() if key == "pin_memory"}
+    loader = DataLoader(
+        made,
+        batch_size=None,
+        num_workers=num_workers,
+        generator=generator,
+        worker_init_fn=_start_worker if num_workers else None,
+        **options,
+    )
+    batches = iter(loader)
+    try:
+        yield from batches
+    finally:
+        # An error's traceback keeps the iterator until the garbage collector finds it, which may close the queues
+        # first: then no worker would hear of the end, and each would be waited for.
+        if num_workers:
+            batches._shutdown_workers()
+
+
+def _start_worker(_: int) -> None:
+    # In this process alone: a forked tokenizer must not start threads, and says so on stderr unless told.
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    # A signal that a cluster sends to all processes must not kill the workers before their rank has saved.
+    signal.signal(signal.SIGTERM, _outlive)
+    if hasattr(signal, "SIGUSR1"):
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+
+
+def _outlive(number: int, _: Any) -> None:
+    signal.signal(number, signal.SIG_IGN)  # cluster and launcher may each send one
+    signal.alarm(300)  # but a worker that hangs, and that its DataLoader wants to end so, ends

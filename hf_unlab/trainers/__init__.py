@@ -1,1 +1,0 @@
-"""Trainers: one file an objective over a base that owns what must be the same everywhere."""

@@ -1,0 +1,174 @@
+"""Settings that every objective shares."""
+
+import os
+import platform
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from transformers import TrainingArguments
+
+from hf_unlab.streams.network import bound_network
+
+PRECISIONS = ("auto", "bf16", "fp16", "fp32")
+
+
+@dataclass
+class PretrainingArguments(TrainingArguments):
+    """`transformers.TrainingArguments` and what pretraining on streams adds.
+
+    Defaults that differ from TrainingArguments: `max_steps` 10,000 (a stream has no length), `warmup_steps` 5%,
+    `lr_scheduler_type` "warmup_stable_decay" (a run can be prolonged from before its decay, Hu et al. 2024,
+    https://huggingface.co/papers/2404.06395), `logging_steps` 50, `save_total_limit` 2, `remove_unused_columns` False,
+    `ignore_data_skip` True (the streams resume by themselves).
+    """
+
+    # Data
+    num_readers: int | None = field(
+        default=None,
+        metadata={
+            "help": "Streams the data is read as, fixed for a run; processes x workers must divide it. By default the "
+            "smallest multiple of processes x workers that is at least 8; a resumed run keeps its own."
+        },
+    )
+    shuffle_block_size: int = field(
+        default=1000, metadata={"help": "Raw examples of a reader that are permuted together."}
+    )
+    validation_fraction: float = field(
+        default=0.01, metadata={"help": "Share of the data held out for evaluation, by content hash."}
+    )
+    validation_column: str | None = field(
+        default=None,
+        metadata={
+            "help": "The column whose content decides what is held out; by default the first of the objective's. By "
+            "the captions (text), no caption is on both sides."
+        },
+    )
+    validation_num_examples: int = field(
+        default=1000, metadata={"help": "Held-out raw examples kept for evaluation, in OUTPUT_DIR/held_out.parquet."}
+    )
+    max_bad_fraction: float = field(
+        default=0.01,
+        metadata={"help": "Share of the raw examples that may be bad (skipped and counted) before the run stops."},
+    )
+    network_retries: int = field(
+        default=5, metadata={"help": "How often a request, and then a file, is tried again, after waits that double."}
+    )
+    network_timeout_seconds: float = field(
+        default=60.0, metadata={"help": "The longest wait for the next bytes of a remote file."}
+    )
+    # Training
+    precision: str = field(
+        default="auto",
+        metadata={"help": "auto: bf16 where the hardware multiplies in it, else fp32.", "choices": PRECISIONS},
+    )
+    decay_steps: float = field(
+        default=0.2,
+        metadata={"help": "Length of the decay of warmup_stable_decay: steps, or below 1 a share of max_steps."},
+    )
+    overwrite_output_dir: bool = field(
+        default=False, metadata={"help": "Delete the run that output_dir holds and start anew."}
+    )
+    # TrainingArguments' own, with other defaults
+    max_steps: int = field(default=10_000, metadata={"help": "Optimizer steps."})
+    warmup_steps: float = field(default=0.05, metadata={"help": "Steps, or below 1 a share of max_steps."})
+    lr_scheduler_type: str = field(default="warmup_stable_decay", metadata={"help": "Schedule of the learning rate."})
+    logging_steps: float = field(default=50, metadata={"help": "Steps between logged lines."})
+    save_total_limit: int | None = field(default=2, metadata={"help": "Checkpoints kept."})
+    lr_scheduler_kwargs: dict[str, Any] | str | None = None
+    bf16: bool = False
+    fp16: bool = False
+    remove_unused_columns: bool | None = False
+    ignore_data_skip: bool = True
+
+    def __post_init__(self) -> None:
+        if not torch.accelerator.is_available():
+            self.use_cpu = True  # else several processes without a GPU would look for NCCL
+        bound_network(self.network_retries, self.network_timeout_seconds)
+        self._choose_precision()
+        super().__post_init__()
+        self._choose_decay()
+        if self.max_steps < 1:
+            raise ValueError(f"max_steps must be at least 1, not {self.max_steps}: a stream has no length of its own.")
+        for name in ("remove_unused_columns", "auto_find_batch_size", "label_smoothing_factor", "torch_compile"):
+            if getattr(self, name):
+                raise ValueError(f"{name} does not work with these trainers; leave it out.")
+        if self.enable_jit_checkpoint:
+            raise ValueError("enable_jit_checkpoint is not needed: SIGTERM and SIGUSR1 save and exit in any case.")
+        if not 0 <= self.max_bad_fraction <= 1:
+            raise ValueError(f"max_bad_fraction must lie between 0 and 1, not {self.max_bad_fraction}.")
+        if not self.ignore_data_skip:
+            raise ValueError("ignore_data_skip=False would replay the data; the streams resume by themselves.")
+
+    @property
+    def stream_seed(self) -> int:
+        """Decides the order of the data: `data_seed`, or else `seed`."""
+        return self.seed if self.data_seed is None else self.data_seed
+
+    def loader_options(self) -> dict[str, Any]:
+        """What the loaders of this process are told: its place among the ranks, its workers and their options."""
+        options: dict[str, Any] = {
+            "rank": self.process_index,
+            "world_size": self.world_size,
+            "num_workers": self.dataloader_num_workers,
+            "pin_memory": self.dataloader_pin_memory and self.device.type == "cuda",
+        }
+        if self.dataloader_num_workers:
+            options |= {
+                "prefetch_factor": self.dataloader_prefetch_factor,
+                "multiprocessing_context": self.dataloader_multiprocessing_context,
+            }
+        return options
+
+    def _choose_precision(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {self.precision!r}.")
+        if self.bf16 or self.fp16:  # set by name, as TrainingArguments has it
+            if self.precision not in ("auto", "bf16" if self.bf16 else "fp16"):
+                raise ValueError(f"precision={self.precision} contradicts bf16={self.bf16}, fp16={self.fp16}.")
+            return
+        self.bf16 = self.precision == "bf16" or (self.precision == "auto" and hardware_has_bf16(self.use_cpu))
+        self.fp16 = self.precision == "fp16"
+
+    def _choose_decay(self) -> None:
+        given = self.lr_scheduler_kwargs if isinstance(self.lr_scheduler_kwargs, dict) else {}
+        if self.lr_scheduler_type == "warmup_stable_decay" and "num_decay_steps" not in given:
+            steps = self.decay_steps if self.decay_steps >= 1 else round(self.decay_steps * self.max_steps)
+            longest = max(1, self.max_steps - self.get_warmup_steps(self.max_steps))
+            # 1 - sqrt loses least (Hägele et al. 2024, https://huggingface.co/papers/2405.18392)
+            self.lr_scheduler_kwargs = {"decay_type": "1-sqrt", "num_decay_steps": min(int(steps), longest), **given}
+
+
+def hardware_has_bf16(use_cpu: bool = False) -> bool:
+    """Whether matrices are multiplied in bfloat16 by the hardware itself; emulation is slower than fp32.
+
+    Args:
+        use_cpu: Ask about the processor even if there is an accelerator.
+    """
+    if not use_cpu and torch.accelerator.is_available():
+        return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    if platform.machine().lower() in ("aarch64", "arm64"):
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def check_world_size(args: TrainingArguments) -> None:
+    """Refuse a launch in which every process would train alone.
+
+    Raises:
+        ValueError: WORLD_SIZE and Trainer disagree, or Trainer would use DataParallel.
+    """
+    launched = os.environ.get("WORLD_SIZE")
+    if launched is None and {"MASTER_ADDR", "ACCELERATE_MIXED_PRECISION"} <= os.environ.keys():
+        # `accelerate launch --cpu --num_processes 2` without MPI sets an address to meet at and starts one process
+        launched = "several"
+    if launched is not None and launched != str(args.world_size):
+        raise ValueError(
+            f"{launched} processes were asked for, but Trainer sees {args.world_size}: each would train "
+            "alone. On CPUs use `accelerate launch --multi_gpu --num_processes N SCRIPT --use_cpu true`, or torchrun."
+        )
+    if args.n_gpu > 1:
+        raise ValueError(
+            f"One process sees {args.n_gpu} GPUs. Launch one process a GPU (`accelerate launch --num_processes "
+            f"{args.n_gpu} SCRIPT`), or show it one (`CUDA_VISIBLE_DEVICES=0`)."
+        )

@@ -1,0 +1,100 @@
+"""What people see when a run ends early."""
+
+import pytest
+import torch
+
+from hf_unlab.app.console import exit_cleanly, format_sources
+from hf_unlab.streams.network import NetworkError
+from hf_unlab.streams.readers import SourceReader
+from hf_unlab.streams.sources import Source
+from hf_unlab.training.checkpoints import whole_or_absent
+
+
+class Failing(torch.utils.data.IterableDataset):
+    def __init__(self, fail):
+        self.fail = fail
+
+    def __iter__(self):
+        yield self.fail()
+
+
+def unreadable():
+    from hf_unlab.streams.network import with_retries
+
+    def read():
+        raise ConnectionResetError("connection reset")
+
+    return with_retries(read, lambda: None, reader="reader 3 of 8", retries=0)
+
+
+def too_little():
+    from datasets import Dataset
+
+    from hf_unlab.streams.bad_examples import Tally
+
+    tally = Tally(lambda example: "empty")
+    stream = Dataset.from_dict({"text": [""]}).to_iterable_dataset()
+    reader = SourceReader(lambda _: stream.filter(tally.accepts, with_indices=True), tally, source="web")
+    return reader.next_examples(1)
+
+
+def in_worker(fail):
+    return next(iter(torch.utils.data.DataLoader(Failing(fail), batch_size=None, num_workers=1)))
+
+
+@pytest.mark.parametrize("run", [lambda fail: fail(), in_worker], ids=["in the process", "in a worker"])
+@pytest.mark.parametrize(
+    "fail, code, message",
+    [
+        (unreadable, 1, "Cannot read a remote file for reader 3 of 8: connection reset."),
+        (lambda: Source(""), 2, "A source needs a path"),
+        (too_little, 2, "Too little data: reader 0 of 1"),
+    ],
+    ids=["network", "mistake", "data"],
+)
+def test_what_users_can_mend_ends_in_its_message_and_a_code(capsys, run, fail, code, message):
+    with pytest.raises(SystemExit) as stopped, exit_cleanly():
+        run(fail)
+    assert stopped.value.code == code
+    error = capsys.readouterr().err
+    assert f": error: {message}" in error and "Traceback" not in error
+    if fail is too_little:  # a table on lines of its own
+        assert "web: 1 of 1 examples skipped (100.00%)\n           1  empty" in error
+
+
+def unreadable_but_saved():
+    try:
+        unreadable()
+    except NetworkError as error:
+        error.add_note("checkpoint-7 resumes there.")
+        raise
+
+
+def test_notes_are_shown_too(capsys):
+    with pytest.raises(SystemExit), exit_cleanly():
+        unreadable_but_saved()
+    assert capsys.readouterr().err.endswith("connection reset. checkpoint-7 resumes there.\n")
+
+
+def test_a_checkpoint_that_cannot_be_saved_is_no_traceback(capsys, tmp_path):
+    with (
+        pytest.raises(SystemExit) as stopped,
+        exit_cleanly(),
+        whole_or_absent(tmp_path / "checkpoint-2", is_writer=True),
+    ):
+        raise OSError(28, "No space left on device")
+    assert stopped.value.code == 1
+    assert "No space left on device" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [ValueError("a bug"), OSError("a bug"), KeyError("a bug")])
+def test_errors_that_are_not_ours_keep_their_traceback(error):
+    with pytest.raises(type(error), match="a bug"), exit_cleanly():
+        raise error
+
+
+def test_a_line_for_each_source_fits_the_screen():
+    name = "json:/a/very/long/path/of/files/unlabelled-*.jsonl"
+    logs = {f"data/{name}/{key}": 123456 for key in ("loss", "examples", "epochs", "skipped")}
+    (line,) = format_sources({**logs, "loss": 1.0, "data/epochs": 0.5})
+    assert "les/unlabelled-*.jsonl: loss" in line and "123,456 skipped" in line and "/very/long" not in line

@@ -1,0 +1,110 @@
+"""A classifier to keep: it learns, is saved with its labels, loads by plain transformers, refuses idle settings."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoFeatureExtractor, AutoModelForAudioClassification, BertConfig, TrainingArguments
+
+from hf_unlab.few_labels.audio_classifier import ClassifierResults, finetune_classifier
+from hf_unlab.few_labels.isolation import alone_and_quiet
+from hf_unlab.few_labels.settings import AudioFinetuneSettings
+from tests.few_labels.helpers import RATE_HZ, arguments, spoken, tiny_checkpoint
+
+
+def letters(num_each, seed):
+    rng = np.random.default_rng(seed)
+    return [{"audio": spoken(letter * 3, rng), "label": letter} for _ in range(num_each) for letter in "cab"]
+
+
+def settings_for(checkpoint, **settings):
+    return AudioFinetuneSettings(str(checkpoint), task="classification", **settings)
+
+
+def test_learns_and_loads_with_plain_transformers(tmp_path):
+    checkpoint, out, steps = tiny_checkpoint(tmp_path / "checkpoint"), tmp_path / "out", []
+    with alone_and_quiet():
+        args = arguments(out, max_steps=30, learning_rate=5e-3)
+        results = finetune_classifier(
+            checkpoint, letters(8, 0), letters(5, 1), settings_for(checkpoint), args, lambda *step: steps.append(step)
+        )
+    assert results.accuracy["pretrained"] > 0.9, results.render()
+    assert list(results.accuracy) == ["log-mel + logistic regression", "from scratch", "pretrained"]
+    assert (results.num_train, results.num_test, results.num_steps) == (24, 15, 30)
+    assert results.chance == pytest.approx(1 / 3)
+    assert steps == [(name, step, 30) for name in ("from scratch", "pretrained") for step in range(1, 31)]
+    saved = json.loads((out / "classification_results.json").read_text())
+    assert saved["accuracy"] == results.accuracy and saved["label_names"] == ["a", "b", "c"]
+    extractor, model = AutoFeatureExtractor.from_pretrained(out), AutoModelForAudioClassification.from_pretrained(out)
+    assert model.config.id2label == {0: "a", 1: "b", 2: "c"} and model.config.label2id == {"a": 0, "b": 1, "c": 2}
+    clip = spoken("bbb", np.random.default_rng(2))
+    with torch.inference_mode():
+        logits = model.eval()(**extractor(clip, sampling_rate=RATE_HZ, return_tensors="pt")).logits
+    assert model.config.id2label[logits.argmax().item()] == "b"
+
+
+def test_labels_are_drawn_by_the_seed(tmp_path):
+    checkpoint, train, weights = tiny_checkpoint(tmp_path / "checkpoint"), letters(4, 0), []
+    settings = settings_for(checkpoint, num_labels_per_class=1, compare_from_scratch=False)
+    for seed in (0, 0, 1):
+        args = arguments(tmp_path / "out", max_steps=2, seed=seed)
+        results = finetune_classifier(checkpoint, train, letters(1, 1), settings, args)
+        assert results.num_train == 3 and "from scratch" not in results.accuracy
+        weights.append(AutoModelForAudioClassification.from_pretrained(tmp_path / "out").classifier.weight)
+    assert weights[0].equal(weights[1]) and not weights[0].equal(weights[2])
+    with pytest.raises(ValueError, match="5"):
+        finetune_classifier(checkpoint, train, train, replace(settings, num_labels_per_class=5), args)
+
+
+@pytest.mark.parametrize("do_normalize", [True, False])
+def test_clips_are_heard_as_the_feature_extractor_says(tmp_path, do_normalize):
+    checkpoint, rng = tiny_checkpoint(tmp_path / "checkpoint"), np.random.default_rng(0)
+    file = checkpoint / "preprocessor_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "do_normalize": do_normalize}))
+    clips, heard = rng.standard_normal((2, RATE_HZ // 4)).astype(np.float32), []
+    for offset in (0.0, 1.0):
+        rows = [{"audio": clip + np.float32(offset), "label": label} for clip, label in zip(clips, "ab", strict=True)]
+        with alone_and_quiet():
+            args = arguments(tmp_path / "out", max_steps=2)
+            finetune_classifier(checkpoint, rows, rows, settings_for(checkpoint, compare_from_scratch=False), args)
+        heard.append(AutoModelForAudioClassification.from_pretrained(tmp_path / "out").classifier.weight)
+    assert torch.allclose(*heard, atol=1e-5) == do_normalize
+
+
+def test_refusals(tmp_path):
+    checkpoint, rows = tiny_checkpoint(tmp_path / "checkpoint"), letters(1, 0)
+    settings = settings_for(checkpoint)
+    with alone_and_quiet():
+        with pytest.raises(ValueError, match="give another folder"):
+            finetune_classifier(checkpoint, rows, rows, settings, arguments(checkpoint))
+        args = arguments(tmp_path / "out", weight_decay=0.1, gradient_accumulation_steps=2)
+        with pytest.raises(ValueError, match="--weight_decay, --gradient_accumulation_steps would have no effect"):
+            finetune_classifier(checkpoint, rows, rows, settings, args)
+        with pytest.raises(ValueError, match="max_steps is -1"):
+            finetune_classifier(
+                checkpoint, rows, rows, settings, TrainingArguments(str(tmp_path / "out"), use_cpu=True)
+            )
+        BertConfig().save_pretrained(checkpoint)
+        with pytest.raises(ValueError, match="'bert', not an encoder of raw audio"):
+            finetune_classifier(checkpoint, rows, rows, settings, arguments(tmp_path / "out"))
+
+
+@pytest.mark.parametrize(
+    "task, settings",
+    [
+        ("classification", {"lowercase": True, "mask_time_prob": 0.0}),
+        ("classification", {"max_train_minutes": 1.0}),
+        ("ctc", {"num_labels_per_class": 5}),
+    ],
+)
+def test_settings_of_the_other_task_are_refused(task, settings):
+    with pytest.raises(ValueError, match=f"{' and '.join(settings)} would have no effect on --task {task}"):
+        AudioFinetuneSettings("m", task=task, **settings)
+
+
+def test_results_fit_a_terminal():
+    names = tuple(f"class {i}" for i in range(1_000))
+    results = ClassifierResults({"log-mel + logistic regression": 1.0}, names, 10**6, 10**6, 10**5, 0.001)
+    assert all(len(line) <= 80 for line in results.render().splitlines())

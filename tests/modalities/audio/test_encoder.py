@@ -1,0 +1,147 @@
+"""Features of speech encoders: neither padding nor the other recordings show in them."""
+
+import numpy as np
+import pytest
+import torch
+from transformers import (
+    AutoModel,
+    AutoModelForAudioClassification,
+    HubertConfig,
+    PreTrainedModel,
+    Wav2Vec2Config,
+    WavLMConfig,
+)
+
+from hf_unlab.modalities.audio.encoder import extract_audio_features, segment_means, speech_batches
+
+RATE_HZ = 4_000
+SIZES = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "conv_dim": [8, 8],
+    "conv_kernel": [10, 4],
+    "conv_stride": [5, 2],
+    "num_feat_extract_layers": 2,
+    "num_conv_pos_embeddings": 8,
+    "num_conv_pos_embedding_groups": 2,
+}
+RECEPTIVE_FIELD = 10 + 3 * 5
+# Some of one length, one longer than a batch of the tests, and two too short for a frame.
+LENGTHS = [400, 523, 400, 90, 25, 7, 1, 800, 90, 411]
+
+
+def noises(lengths: list[int] = LENGTHS) -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    return [(0.1 * rng.normal(size=length) + 0.3).astype(np.float32) for length in lengths]
+
+
+def make(config_class: type = Wav2Vec2Config, auto_class: type = AutoModel, **settings) -> PreTrainedModel:
+    torch.manual_seed(0)
+    return auto_class.from_config(config_class(**SIZES, **settings))
+
+
+@pytest.mark.parametrize("num_segments", [1, 2, 3, 7])
+@pytest.mark.parametrize("num_frames", [1, 2, 5, 6, 7, 20])
+def test_segment_means_against_a_loop(num_frames: int, num_segments: int) -> None:
+    frames_TD = np.random.default_rng(0).normal(size=(num_frames, 3))
+    expected, length = [], num_frames / num_segments
+    for segment in range(num_segments):
+        total = np.zeros(3)
+        for frame in range(num_frames):
+            total += frames_TD[frame] * max(0, min(frame + 1, (segment + 1) * length) - max(frame, segment * length))
+        expected.append(total / length)
+    np.testing.assert_allclose(segment_means(frames_TD, num_segments), np.concatenate(expected), atol=1e-12)
+
+
+def features_alone(model: PreTrainedModel, sound: np.ndarray, layer: int | str, num_segments: int) -> np.ndarray:
+    """The features of one recording by plain steps: normalise, run unpadded and without a mask, average."""
+    sound = sound.astype(np.float64)
+    values = (sound - sound.mean()) / np.sqrt(sound.var() + 1e-7)
+    values = np.pad(values, (0, max(0, RECEPTIVE_FIELD - len(values))))
+    with torch.no_grad():
+        outputs = model(torch.tensor(values[None], dtype=torch.float32), output_hidden_states=True)
+    states = [*outputs.hidden_states[:-1], outputs.last_hidden_state]
+    chosen = states if layer == "all" else [states[layer]]
+    return np.concatenate([segment_means(state[0].numpy(), num_segments) for state in chosen])
+
+
+@pytest.mark.parametrize("norm", ["layer", "group"])
+@pytest.mark.parametrize("pre_norm", [False, True])
+@pytest.mark.parametrize("layer", ["all", 0, 1, -1])
+def test_features_are_those_of_each_recording_alone(norm: str, pre_norm: bool, layer: int | str) -> None:
+    model, sounds = make(feat_extract_norm=norm, do_stable_layer_norm=pre_norm).eval(), noises()
+    expected = [features_alone(model, sound, layer, 3) for sound in sounds]
+    for batch_seconds in (1e-3, 0.2, 60.0):
+        features = extract_audio_features(
+            model, sounds, RATE_HZ, layer=layer, num_segments=3, batch_seconds=batch_seconds
+        )
+        assert features.dtype == np.float32
+        np.testing.assert_allclose(features, expected, atol=2e-5)
+
+
+# torch finds WavLM's boolean mask beside its position bias old-fashioned.
+@pytest.mark.filterwarnings("ignore:Support for mismatched key_padding_mask:UserWarning")
+@pytest.mark.parametrize("config_class", [HubertConfig, WavLMConfig])
+@pytest.mark.parametrize("norm", ["layer", "group"])
+def test_other_speech_encoders(config_class: type, norm: str) -> None:
+    model, sounds = make(config_class, feat_extract_norm=norm).eval(), noises()
+    features = extract_audio_features(model, sounds, RATE_HZ)
+    assert features.shape == (len(sounds), 3 * 3 * 16)
+    np.testing.assert_allclose(features, [features_alone(model, sound, "all", 3) for sound in sounds], atol=2e-5)
+
+
+def test_loudness_and_offset_do_not_matter() -> None:
+    model, sounds = make(), noises([400, 523])
+    features = extract_audio_features(model, sounds, RATE_HZ)
+    others = [7 * sounds[0] - 2, np.round(3_000 * sounds[1]).astype(np.int16)]
+    np.testing.assert_allclose(extract_audio_features(model, others, RATE_HZ), features, atol=1e-2)
+
+
+def test_batches_hold_what_they_should() -> None:
+    encoder, sounds = make(feat_extract_norm="layer"), noises()
+    batches = list(speech_batches(encoder, sounds, RATE_HZ, batch_seconds=0.25))  # 1,000 samples
+    assert sorted(np.concatenate([indices for indices, _ in batches])) == list(range(len(sounds)))
+    for indices, batch in batches:
+        assert len(indices) == 1 or batch["input_values"].numel() <= 1_000
+        lengths = [max(LENGTHS[i], RECEPTIVE_FIELD) for i in indices]
+        assert batch["attention_mask"].sum(1).tolist() == lengths
+        assert (batch["input_values"][batch["attention_mask"] == 0] == 0).all()
+        for values, i in zip(batch["input_values"], indices, strict=True):
+            real = values[: LENGTHS[i]]
+            assert abs(real.mean()) < 1e-5
+            assert LENGTHS[i] == 1 or abs(real.var(correction=0) - 1) < 1e-3
+    for indices, batch in speech_batches(encoder, sounds, RATE_HZ, normalise=False):
+        for values, i in zip(batch["input_values"], indices, strict=True):
+            np.testing.assert_array_equal(values[: LENGTHS[i]], sounds[i])
+    group = speech_batches(make(feat_extract_norm="group"), sounds, RATE_HZ)
+    assert [indices.tolist() for indices, _ in group] == [[7], [1], [9], [0, 2], [3, 8], [4, 5, 6]]
+
+
+def test_the_model_is_left_as_it_was() -> None:
+    model = make(auto_class=AutoModelForAudioClassification)
+    model.base_model.encoder.layers[0].eval()  # frozen by its user
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    with_head = extract_audio_features(model, noises(), RATE_HZ)
+    assert model.training and model.base_model.encoder.training and not model.base_model.encoder.layers[0].training
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+    np.testing.assert_array_equal(with_head, extract_audio_features(model.base_model, noises(), RATE_HZ))
+
+
+def test_errors() -> None:
+    model, sounds = make(), noises([100])
+    with pytest.raises(ValueError, match="hidden states 0 to 2"):
+        extract_audio_features(model, sounds, RATE_HZ, layer=3)
+    with pytest.raises(ValueError, match="'last'"):
+        extract_audio_features(model, sounds, RATE_HZ, layer="last")
+    with pytest.raises(ValueError, match="batch_seconds 0"):
+        extract_audio_features(model, sounds, RATE_HZ, batch_seconds=0)
+    with pytest.raises(ValueError, match="num_segments is 0"):
+        extract_audio_features(model, sounds, RATE_HZ, num_segments=0)
+    with pytest.raises(ValueError, match="no recording"):
+        extract_audio_features(model, [], RATE_HZ)
+    with pytest.raises(ValueError, match=r"Recording 1 has shape \(2, 100\)"):
+        extract_audio_features(model, [*sounds, np.zeros((2, 100))], RATE_HZ)
+    with pytest.raises(ValueError, match="0 frames"):
+        segment_means(np.zeros((0, 3)))

@@ -1,0 +1,83 @@
+"""Streams of numbered examples, and readers of them that stop and go on: what the tests of data share."""
+
+import itertools
+import json
+
+import numpy as np
+import torch
+from datasets import Dataset, IterableDataset
+
+from hf_unlab.modalities.text.reading import pack_sequences
+
+
+def rows_of(shards):
+    for one in shards:
+        yield from ({"id": i} for i in one)
+
+
+def sharded(sizes, first=0):
+    """A stream of ids with shards of the given sizes."""
+    ids = iter(range(first, first + sum(sizes)))
+    shards = [list(itertools.islice(ids, size)) for size in sizes]
+    return IterableDataset.from_generator(rows_of, gen_kwargs={"shards": shards})
+
+
+def in_memory(size, first=0):
+    """A data set of ids."""
+    return Dataset.from_dict({"id": list(range(first, first + size))})
+
+
+def other_column():
+    """For a data set beside another one of as many rows."""
+    yield from ({"other": i} for i in range(40))
+
+
+def as_document(row):
+    """Two tokens a document."""
+    return {"input_ids": [2 * row["id"], 2 * row["id"] + 1]}
+
+
+def packed(stream, length=3, batch_size=7):
+    return pack_sequences(stream.map(as_document), length, batch_size=batch_size)
+
+
+def id_of(example):
+    """The id, or the token ids of a packed sequence."""
+    return np.asarray(example["id"] if "id" in example else example["input_ids"]).tolist()
+
+
+def collate_ids(examples, k):
+    """Ids or token ids, and a draw that depends on k alone."""
+    ids = torch.tensor([id_of(example) for example in examples])
+    return {"k": torch.tensor(k), "ids": ids, "draw": torch.tensor(np.random.default_rng((1, k)).random())}
+
+
+def read(reader, num_batches, source_of=None):
+    """Batches of ids, and the state behind each as JSON.
+
+    Where `source_of` knows the source of an id, what the reader says of it has to agree.
+    """
+    batches, states = [], []
+    for _ in range(num_batches):
+        examples, sources = reader.next_batch()
+        batch = [id_of(example) for example in examples]
+        assert source_of is None or [source_of(i) for i in batch] == sources
+        batches.append(batch)
+        states.append(json.dumps(reader.state_dict()))
+    return batches, states
+
+
+def resumed(plan, number, state):
+    reader = plan.build(number)
+    reader.load_state_dict(json.loads(state))
+    return reader
+
+
+def if_enough(do, *args):
+    """What `do` returns; None where a reader's part has too few good examples, and it says so."""
+    try:
+        return do(*args)
+    except ValueError as error:
+        if "Too little data" not in str(error):
+            raise
+        return None

@@ -1,0 +1,251 @@
+"""The sequence of example ids after any stops and resumes equals that of the uninterrupted run."""
+
+import itertools
+import json
+from collections import Counter
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from datasets import load_dataset
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hf_unlab.streams import loader as loader_module
+from hf_unlab.streams.eval_loader import EvalLoader
+from hf_unlab.streams.loader import ReaderPlan, StreamLoader, default_num_readers
+from hf_unlab.streams.progress import merge_states
+from hf_unlab.streams.sharding import spread
+from hf_unlab.streams.sources import WeightedStream
+from tests.streams.helpers import collate_ids, if_enough, in_memory, packed, sharded
+
+
+@pytest.fixture
+def simulated_workers(monkeypatch):
+    """Run V workers in this process, each two batches ahead, as a DataLoader does."""
+
+    def in_workers(made, num_workers, options):
+        num_workers = max(1, num_workers)
+
+        def worker(v):
+            iterator = iter(made)
+            info = type("Info", (), {"id": v, "num_workers": num_workers})
+            monkeypatch.setattr(loader_module, "get_worker_info", lambda: info)
+            yield next(iterator)  # the worker asks who it is when it starts
+            yield from iterator
+
+        workers = [worker(v) for v in range(num_workers)]
+        queue = []
+        for v in itertools.cycle(range(num_workers)):
+            queue.append(next(workers[v]))
+            if len(queue) > 2 * num_workers:
+                yield queue.pop(0)
+
+    monkeypatch.setattr(loader_module, "_in_workers", in_workers)
+
+
+def run_steps(plan, world_size, num_workers, num_steps, step_size, state=None):
+    """The global batches of some steps of `step_size` micro-batches, and the state behind them."""
+    ranks = [
+        StreamLoader(plan, collate_ids, rank=r, world_size=world_size, num_workers=num_workers)
+        for r in range(world_size)
+    ]
+    if state is not None:
+        for rank in ranks:
+            rank.load_state_dict(json.loads(json.dumps(state)))
+    iterators = [iter(rank) for rank in ranks]
+    steps = []
+    for _ in range(num_steps):
+        batches = [next(it) for _ in range(step_size // world_size) for it in iterators]
+        steps.append([(b["k"].item(), b["ids"].tolist(), b["draw"].item()) for b in batches])
+    return steps, merge_states([rank.state_dict() for rank in ranks])
+
+
+TOPOLOGIES = [(1, 0), (1, 1), (1, 2), (2, 1), (1, 4), (2, 2), (4, 1)]  # (ranks, workers); all divide 4 readers
+
+
+def problem(row):
+    return "a multiple of five" if row["id"] % 5 == 0 else None
+
+
+SOURCES = {
+    "few shards": lambda first: sharded([30], first),
+    "empty shards": lambda first: sharded([0, 20, 0, 13, 9], first),
+    "data set": lambda first: in_memory(45, first),
+    "arrow": lambda first: in_memory(45, first).to_iterable_dataset(num_shards=6),
+    "parquet": None,  # `parquet_source` makes the files
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def parquet_source(tmp_path_factory):
+    """Two files of three row groups each, for any first id."""
+    folder = tmp_path_factory.mktemp("parquet")
+    for number in range(2):
+        in_memory(24, 24 * number).to_parquet(folder / f"{number}.parquet", batch_size=8)
+
+    def opened(first):
+        files = [str(folder / f"{number}.parquet") for number in range(2)]
+        stream = load_dataset("parquet", data_files=files, split="train", streaming=True)
+        return stream.map(partial(shifted, by=first))
+
+    SOURCES["parquet"] = opened
+
+
+def shifted(row, by):
+    return {"id": row["id"] + by}
+
+
+def places(state):
+    """Where each reader stands, without the streams' own states: they say the same place in other ways."""
+    return {
+        number: [{**source, "stream": None} for source in reader["sources"]]
+        for number, reader in state["readers"].items()
+    }
+
+
+@pytest.mark.usefixtures("simulated_workers")
+@settings(max_examples=40, deadline=None, suppress_health_check=["function_scoped_fixture"])
+@given(
+    sizes=st.lists(st.integers(0, 40), min_size=1, max_size=9).filter(lambda sizes: sum(sizes) >= 40),
+    others=st.lists(st.tuples(st.sampled_from(sorted(SOURCES)), st.sampled_from([0.2, 1.0, 3.0])), max_size=2),
+    check=st.sampled_from([None, problem]),
+    block_size=st.integers(1, 12),
+    batch_size=st.integers(1, 3),
+    packs=st.booleans(),
+    seed=st.integers(0, 5),
+    stops=st.lists(st.tuples(st.integers(0, 7), st.sampled_from(TOPOLOGIES)), min_size=1, max_size=4),
+)
+def test_any_stops_and_topologies_give_the_uninterrupted_sequence(
+    sizes, others, check, block_size, batch_size, packs, seed, stops
+):
+    streams = [WeightedStream(sharded(sizes, first=0), 2.0)]
+    for number, (kind, weight) in enumerate(others, start=1):
+        streams.append(WeightedStream(spread(SOURCES[kind](1000 * number), 4), weight))
+    prepare = packed if packs else None
+    plan = ReaderPlan(tuple(streams), 4, batch_size, prepare, block_size=block_size, seed=seed, check=check)
+    run = if_enough(run_steps, plan, 1, 0, sum(n for n, _ in stops), 4)
+    if run is None:
+        return  # a shard of 0 or 1 examples left a reader short
+    whole, end = run
+    resumed, state = [], None
+    for num_steps, (world_size, num_workers) in stops:
+        steps, state = run_steps(plan, world_size, num_workers, num_steps, 4, state)
+        resumed += steps
+    assert resumed == whole
+    assert state["num_batches"] == end["num_batches"]
+    assert places(state) == places(end)
+    if check and not packs:
+        assert not any(i % 5 == 0 for step in whole for _, ids, _ in step for i in ids)
+
+
+@pytest.mark.parametrize("sizes", [[64], [16] * 4, [8] * 8, [10, 54], [21, 21, 22]])
+def test_an_epoch_holds_every_example_once(sizes):
+    plan = ReaderPlan((WeightedStream(sharded(sizes)),), 4, batch_size=1, block_size=5)
+    readers = [plan.open_pass(c, 0, epoch=3) for c in range(4)]
+    assert Counter(row["id"] for reader in readers for row in reader) == Counter(range(64))
+
+
+def test_map_style_data_is_permuted_as_a_whole_and_anew_each_epoch():
+    plan = ReaderPlan((WeightedStream(in_memory(64)),), 4, batch_size=1, block_size=1)
+    epochs = [[[row["id"] for row in plan.open_pass(c, 0, epoch)] for c in range(4)] for epoch in range(2)]
+    for epoch in epochs:
+        assert sorted(itertools.chain(*epoch)) == list(range(64))
+    assert set(epochs[0][0]) != set(epochs[1][0])
+
+
+def test_order_changes_with_epoch_seed_and_reader():
+    def order(seed, reader, epoch):
+        plan = ReaderPlan((WeightedStream(sharded([32] * 8)),), 2, batch_size=1, block_size=16, seed=seed)
+        return [row["id"] % 128 for row in plan.open_pass(reader, 0, epoch)]
+
+    orders = [order(0, 0, 0), order(0, 0, 1), order(1, 0, 0), order(0, 1, 0)]
+    assert all(a != b for a, b in itertools.combinations(orders, 2))
+    assert order(0, 0, 0) == order(0, 0, 0)
+
+
+def test_real_worker_processes_make_the_same_batches():
+    plan = ReaderPlan((WeightedStream(sharded([9, 20, 3])),), 4, batch_size=2, block_size=4)
+    expected, _ = run_steps(plan, 1, 0, 7, 4)
+    first, state = run_steps(plan, 2, 2, 3, 4)
+    second, state = run_steps(plan, 1, 2, 2, 4, state)
+    third, _ = run_steps(plan, 2, 0, 2, 4, state)
+    assert first + second + third == expected
+
+
+def test_the_loader_leaves_the_global_generator_alone():
+    plan = ReaderPlan((WeightedStream(sharded([16])),), 1, batch_size=2)
+    before = torch.random.get_rng_state()
+    next(iter(StreamLoader(plan, collate_ids, num_workers=1)))
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_iterating_again_goes_on_from_the_last_consumed_batch():
+    plan = ReaderPlan((WeightedStream(sharded([16])),), 2, batch_size=2)
+    loader = StreamLoader(plan, collate_ids)
+    batches = [next(iter(loader))["k"].item() for _ in range(5)]
+    assert batches == [0, 1, 2, 3, 4]
+
+
+def test_a_worker_that_reads_does_not_split_the_shards_again():
+    plan = ReaderPlan((WeightedStream(sharded([4] * 8)),), 2, batch_size=16, block_size=1)
+    ids = [next(it)["ids"] for it in [iter(StreamLoader(plan, collate_ids, num_workers=2))] for _ in range(2)]
+    assert sorted(torch.cat(ids).tolist()) == list(range(32))
+
+
+@pytest.mark.parametrize(
+    "num_readers, world_size, num_workers, hint", [(8, 3, 0, "num_readers=9"), (8, 2, 3, "1 or 2 or 4")]
+)
+def test_readers_that_cannot_be_shared_say_which_values_would_do(num_readers, world_size, num_workers, hint):
+    plan = ReaderPlan((WeightedStream(sharded([16])),), num_readers, batch_size=2)
+    with pytest.raises(ValueError, match=hint):
+        StreamLoader(plan, collate_ids, world_size=world_size, num_workers=num_workers)
+
+
+def test_too_little_data_is_an_error_that_says_what_to_change():
+    plan = ReaderPlan((WeightedStream(sharded([16])),), 8, batch_size=4)
+    with pytest.raises(ValueError, match="reader 0 of 8 finds 2 training examples"):
+        next(iter(StreamLoader(plan, collate_ids)))
+
+
+def test_a_state_of_another_run_is_refused():
+    streams = (WeightedStream(sharded([64])),)
+    _, state = run_steps(ReaderPlan(streams, 4, 2), 1, 0, 1, 3)
+    with pytest.raises(ValueError, match="num_readers=4, this run has 8"):
+        StreamLoader(ReaderPlan(streams, 8, 2), collate_ids).load_state_dict(state)
+    with pytest.raises(ValueError, match="batch_size=2, this run has 3"):
+        StreamLoader(ReaderPlan(streams, 4, 3), collate_ids).load_state_dict(state)
+    with pytest.raises(ValueError, match="3 micro-batches, which 2 processes cannot share"):
+        StreamLoader(ReaderPlan(streams, 4, 2), collate_ids, world_size=2).load_state_dict(state)
+
+
+def test_ranks_out_of_step_are_refused():
+    with pytest.raises(RuntimeError, match="out of step"):
+        merge_states([{"num_batches": 2, "readers": {}}, {"num_batches": 3, "readers": {}}])
+
+
+@pytest.mark.parametrize("world_size, num_workers", [(1, 0), (1, 2), (2, 0), (3, 2)])
+def test_evaluation_deals_every_example_once(world_size, num_workers):
+    stream = sharded([10, 3, 10])
+    batches = [
+        batch
+        for r in range(world_size)
+        for batch in EvalLoader(stream, collate_ids, 4, rank=r, world_size=world_size, num_workers=num_workers)
+    ]
+    assert sorted(i for batch in batches for i in batch["ids"].tolist()) == list(range(23))
+    assert sorted(batch["k"].item() for batch in batches) == list(range(6))
+
+
+def test_default_num_readers_can_always_be_shared():
+    for world_size, num_workers in itertools.product(range(1, 20), range(5)):
+        num_readers = default_num_readers(world_size, num_workers)
+        assert num_readers >= 8 and num_readers % (world_size * max(1, num_workers)) == 0
+
+
+def test_a_mix_keeps_its_weights():
+    streams = (WeightedStream(sharded([3000]), 3.0), WeightedStream(sharded([1000], first=10_000), 1.0))
+    plan = ReaderPlan(streams, 2, batch_size=1)
+    reader = plan.build(0)
+    ids = [reader.next_batch()[0][0]["id"] for _ in range(1000)]
+    assert 0.2 < np.mean(np.array(ids) >= 10_000) < 0.3
