@@ -128,9 +128,13 @@ class _Parser(HfArgumentParser):
                     continue
                 field = copy.copy(field)  # HfArgumentParser writes to the field, which the class would keep
                 field.type = types[field.name]
-                # A bare % in a help text would make --help fail.
+                # A bare % in a help text would make --help fail; what is ours, such as `fixed`, argparse does not know.
                 field.metadata = MappingProxyType(
-                    {key: _escape(text) if key == "help" else text for key, text in field.metadata.items()}
+                    {
+                        key: _escape(text) if key == "help" else text
+                        for key, text in field.metadata.items()
+                        if key != "fixed"
+                    }
                 )
                 self._parse_dataclass_field(group, field)
 

@@ -8,7 +8,7 @@ import re
 import sys
 import textwrap
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +101,7 @@ def announce(trainer: PretrainingTrainer, sources: list[Source]) -> None:
         trainer.remove_callback(callback)
     if not trainer.is_world_process_zero():
         return
-    trainer.add_callback(ProgressLines())
+    trainer.add_callback(ProgressLines(trainer))
     num_parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
     precision = "bf16" if args.bf16 else "fp16" if args.fp16 else "fp32"
     num_ranks = args.world_size
@@ -114,9 +114,14 @@ def announce(trainer: PretrainingTrainer, sources: list[Source]) -> None:
 
 
 class ProgressLines(TrainerCallback):
-    """A progress bar where there is a terminal, and a line for each log: step, loss and the objective's metrics."""
+    """A progress bar where there is a terminal, and a line for each log: step, loss and the objective's metrics.
 
-    def __init__(self) -> None:
+    Args:
+        trainer: Says which metrics lead.
+    """
+
+    def __init__(self, trainer: PretrainingTrainer) -> None:
+        self._trainer = trainer
         self._progress: Progress | None = None
         self._task = TaskID(0)
         self._last_line = ""
@@ -145,10 +150,10 @@ class ProgressLines(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         """Print a line."""
-        line = format_logs(logs or {}, state.global_step)
+        logs = logs or {}
+        line = format_logs(logs, state.global_step, self._trainer.leading_metrics)
         if line and line != self._last_line:  # the last step may be evaluated twice, as a step and as the end
-            more = [part for form in (format_recalls, format_codes, format_sources) for part in form(logs or {})]
-            console.print("\n".join([line, *more]))
+            console.print("\n".join([line, *format_lines(logs, self._trainer.metric_lines), *format_sources(logs)]))
             self._last_line = line
 
     def on_train_end(
@@ -160,15 +165,13 @@ class ProgressLines(TrainerCallback):
             self._progress = None
 
 
-_LEFT_OUT = (
-    *("data/", "epoch", "perplexity", "grad_norm", "runtime", "per_second", "total_flos", "num_input"),
-    *("R@", "mean_cosine", "effective_rank", "logit_scale"),
-    *("contrastive_loss", "diversity_loss", "feature_penalty", "temperature", "_fraction"),
-)
+def format_logs(logs: dict[str, float], step: int, leading: Sequence[str] = ("accuracy",)) -> str:
+    """One line for a log of Trainer; empty if it holds nothing to show.
 
-
-def format_logs(logs: dict[str, float], step: int) -> str:
-    """One line of at most 80 characters for a log of Trainer; empty if it holds nothing to show.
+    Args:
+        logs: Of training, or of an evaluation.
+        step: Behind which step.
+        leading: The objective's `leading_metrics`.
 
     Example:
         >>> format_logs({"loss": 5.12345, "learning_rate": 1e-3, "accuracy": 0.25, "tokens_per_second": 12345.6}, 50)
@@ -176,54 +179,41 @@ def format_logs(logs: dict[str, float], step: int) -> str:
         >>> format_logs({"eval_loss": 5.0, "eval_runtime": 3.0}, 50)
         'step     50  held out: loss 5.000'
     """
-    evaluation = any(name.startswith("eval_") for name in logs)
-    if not evaluation and "loss" not in logs:
+    prefix = "eval_" if any(name.startswith("eval_") for name in logs) else ""
+    if f"{prefix}loss" not in logs:
         return ""
-    parts = [f"step {step:>6}"] + (["held out:"] if evaluation else [])
-    for name, value in sorted(logs.items(), key=lambda item: not item[0].endswith("loss")):
-        unit, _, rate = name.rpartition("_per_second")
-        if rate == "" and unit and not unit.startswith(("eval", "train")):
+    parts = [f"{'held out: ' if prefix else ''}loss {logs[f'{prefix}loss']:.3f}"]
+    if not prefix and "learning_rate" in logs:
+        parts.append(f"learning rate {logs['learning_rate']:.1e}")
+    parts += [f"{name.replace('_', ' ')} {logs[prefix + name]:.3f}" for name in leading if prefix + name in logs]
+    for name, value in logs.items():
+        unit, _, rest = name.rpartition("_per_second")
+        if unit and not rest and not unit.startswith(("eval", "train")):
             parts.append(f"{value:,.0f} {unit.replace('_', ' ')}/s")
-        elif not any(part in name for part in _LEFT_OUT):
-            label = name.removeprefix("eval_").replace("_", " ")
-            parts.append(f"{label} {value:.1e}" if name == "learning_rate" else f"{label} {value:.3f}")
-    return "  ".join(parts).replace("held out:  ", "held out: ")
+    return "  ".join([f"step {step:>6}", *parts])
 
 
-def format_recalls(logs: dict[str, float]) -> list[str]:
-    """A line for each direction of a retrieval, and one that shows whether features collapse.
+def format_lines(logs: dict[str, float], metric_lines: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Further lines below it, one a title, of those metrics that there are.
 
-    Example:
-        >>> format_recalls({"eval_image_to_text_R@1": 0.5, "eval_image_to_text_R@10": 1.0})
-        ['             image to text: R@1 0.500  R@10 1.000']
-        >>> format_recalls({"eval_image_effective_rank": 31.4, "eval_text_effective_rank": 1.0, "eval_logit_scale": 9})
-        ['             effective rank: image 31.4  text 1.0  logit scale 9.0']
-    """
-    by_direction: dict[str, list[str]] = {}
-    for key, value in logs.items():
-        if match := re.fullmatch(r"(?:\w+?_)?(image_to_text|text_to_image)_(R@\d+)", key):
-            by_direction.setdefault(match[1].replace("_", " "), []).append(f"{match[2]} {value:.3f}")
-        elif match := re.fullmatch(r"(?:\w+?_)?(\w+)_effective_rank", key):
-            by_direction.setdefault("effective rank", []).append(f"{match[1]} {value:.1f}")
-        elif key.endswith("_logit_scale") and "effective rank" in by_direction:
-            by_direction["effective rank"].append(f"logit scale {value:.1f}")
-    return [f"{'':13}{direction}: {'  '.join(parts)}" for direction, parts in by_direction.items()]
-
-
-def format_codes(logs: dict[str, float]) -> list[str]:
-    """A line that shows whether a codebook collapses.
+    Args:
+        logs: Of training, or of an evaluation.
+        metric_lines: The objective's: title -> label -> metric.
 
     Example:
-        >>> format_codes({"code_perplexity": 50.2, "probability_perplexity": 60.1, "temperature": 1.9})
-        ['             perplexity: codes 50.2  probabilities 60.1  temperature 1.90']
+        >>> lines = {"image to text": {"R@1": "recall_1", "R@10": "recall_10"}, "rank": {"image": "image_rank"}}
+        >>> format_lines({"eval_recall_1": 0.5, "eval_recall_10": 1.0, "eval_image_rank": 31.44}, lines)
+        ['             image to text: R@1 0.500  R@10 1.000', '             rank: image 31.4']
     """
     values = {name.removeprefix("eval_"): value for name, value in logs.items()}
-    if "code_perplexity" not in values:
-        return []
-    line = f"perplexity: codes {values['code_perplexity']:.1f}  probabilities {values['probability_perplexity']:.1f}"
-    if "temperature" in values:
-        line += f"  temperature {values['temperature']:.2f}"
-    return [f"{'':13}{line}"]
+    lines = []
+    for title, metrics in metric_lines.items():
+        shown = {label: values[name] for label, name in metrics.items() if name in values}
+        # a line of what is logged in any case, such as a scale, would stand alone
+        if next(iter(metrics)) in shown:
+            parts = (f"{label} {value:.{3 if value < 10 else 1}f}" for label, value in shown.items())
+            lines.append(f"{'':13}{title}: {'  '.join(parts)}")
+    return lines
 
 
 def format_sources(logs: dict[str, float]) -> list[str]:

@@ -40,8 +40,8 @@ class DataSettings:
             ValueError: Neither is given.
 
         Example:
-            >>> TextDataSettings(dataset="json", data_files=["a.jsonl"], text_column="body").sources()[0].columns
-            {'text': 'body'}
+            >>> DataSettings(dataset="json", data_files=["a.jsonl"]).sources()[0].data_files
+            ["a.jsonl"]
         """
         if self.dataset is None:
             if not self.data:
@@ -128,7 +128,7 @@ class FewLabelSettings:
             training: The raw data, whose own labels are taken if it is one built-in corpus.
 
         Example:
-            >>> TextFewLabelSettings().labelled_sources([Source("builtin:docstrings")])[1].split
+            >>> FewLabelSettings().labelled_sources([Source("builtin:docstrings")])[1].split
             'labelled_test'
         """
         if self.labelled_dataset is None:

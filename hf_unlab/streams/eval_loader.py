@@ -8,7 +8,7 @@ import torch
 from datasets import IterableDataset
 
 from hf_unlab.streams.bad_examples import Decode, good_examples
-from hf_unlab.streams.loader import Batch, Collator, _in_workers, _worker
+from hf_unlab.streams.loader import Batch, Collator, Place, _in_workers, _worker
 from hf_unlab.streams.sources import iterate
 
 
@@ -68,4 +68,4 @@ class _MadeOnce(torch.utils.data.IterableDataset):
             if k % self.world_size != self.rank or k // self.world_size % num_workers != worker:
                 continue
             if decoded := [example for _, example in good_examples(batch, self.decode)]:
-                yield self.collate(decoded, k)
+                yield self.collate(decoded, Place(k))

@@ -14,7 +14,6 @@ from hf_unlab.streams.bad_examples import Check, Decode, Example, good_examples
 from hf_unlab.streams.content import cell_bytes, is_cell, valid_unicode
 from hf_unlab.streams.network import with_retries
 from hf_unlab.streams.sources import Data, WeightedStream, hold_out, iterate, open_streams
-from hf_unlab.training.arguments import PretrainingArguments
 
 Streams = tuple[WeightedStream, ...]
 
@@ -23,25 +22,27 @@ def split(
     training: Streams,
     eval_dataset: Data | Sequence[Data] | None,
     raw_columns: Sequence[str],
-    args: PretrainingArguments,
+    column: str | None,
+    fraction: float,
 ) -> tuple[Streams, Streams]:
     """What to train on and what to evaluate on: the data given for it, or a part that is held out of each source.
 
     Args:
         training: The sources.
         eval_dataset: Data to evaluate on, if there is some.
-        raw_columns: The objective's; the content of the first decides what is held out, unless `args` says another.
-        args: Which column and how much.
+        raw_columns: The objective's; the content of the first decides what is held out.
+        column: Another column that decides.
+        fraction: Share that is held out.
 
     Raises:
         ValueError: The objective has no such column, or `eval_dataset` cannot be read.
     """
     if eval_dataset is not None:
         return training, open_streams(eval_dataset, raw_columns)
-    column = args.validation_column or raw_columns[0]
+    column = column or raw_columns[0]
     if column not in raw_columns:
         raise ValueError(f"validation_column must be {' or '.join(raw_columns)}, not {column!r}.")
-    halves = [hold_out(source.stream, column=column, fraction=args.validation_fraction) for source in training]
+    halves = [hold_out(source.stream, column=column, fraction=fraction) for source in training]
     kept, held_out = (
         tuple(replace(source, stream=half[side]) for source, half in zip(training, halves, strict=True))
         for side in range(2)

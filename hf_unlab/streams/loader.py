@@ -6,13 +6,13 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from datasets import IterableDataset
 from torch.utils.data import DataLoader, get_worker_info
 
-from hf_unlab.streams.bad_examples import Check, Decode, Example, Tally
+from hf_unlab.streams.bad_examples import Check, Decode, Tally
 from hf_unlab.streams.bucketing import BucketedReader, Buckets
 from hf_unlab.streams.network import bound_network
 from hf_unlab.streams.readers import Reader, SourceReader
@@ -58,7 +58,7 @@ class ReaderPlan:
     streams: tuple[WeightedStream, ...]
     num_readers: int
     batch_size: int
-    prepare: Callable[[IterableDataset], IterableDataset] | None = None
+    prepare: "Prepare | None" = None
     block_size: int = 1000
     seed: int = 0
     check: Check | None = None
@@ -144,8 +144,50 @@ def _join(numbers: Sequence[int]) -> str:
     return " or ".join(str(number) for number in numbers)
 
 
-Batch = dict[str, torch.Tensor]
-Collator = Callable[[list[Example], int], Batch]
+Batch = dict[str, Any]  # of tensors; of another lane, a batch under its name
+Prepare = Callable[[IterableDataset], IterableDataset]
+
+
+class Place(NamedTuple):
+    """Which micro-batch a collator makes; all that is random in it is drawn from (seed, k).
+
+    Args:
+        k: Its number in the run, over all ranks.
+        step: The optimizer step, from 0, that it belongs to; 0 in evaluation.
+    """
+
+    k: int
+    step: int = 0
+
+
+Collator = Callable[[Any, Place], Batch]  # from a reader's examples
+
+
+class Plan(Protocol):
+    """What a loader asks of a plan: `ReaderPlan`, or several of them zipped."""
+
+    @property
+    def streams(self) -> tuple[WeightedStream, ...]:
+        """All sources."""
+
+    @property
+    def num_readers(self) -> int:
+        """C."""
+
+    @property
+    def batch_size(self) -> int:
+        """Examples in a micro-batch."""
+
+    @property
+    def network_retries(self) -> int:
+        """See `bound_network`."""
+
+    @property
+    def network_timeout_seconds(self) -> float:
+        """See `bound_network`."""
+
+    def build(self, reader: int) -> Any:
+        """A reader, at its beginning."""
 
 
 class StreamLoader:
@@ -156,6 +198,7 @@ class StreamLoader:
     Args:
         plan: How the run's readers are made.
         collate: Makes micro-batch k from its examples; random only through k.
+        batches_per_step: Micro-batches of an optimizer step, over all ranks: tells collators the step.
         rank: r, this process.
         world_size: W, processes.
         num_workers: V, worker processes of this rank; 0 reads in the process itself.
@@ -168,9 +211,10 @@ class StreamLoader:
 
     def __init__(
         self,
-        plan: ReaderPlan,
+        plan: Plan,
         collate: Collator,
         *,
+        batches_per_step: int = 1,
         rank: int = 0,
         world_size: int = 1,
         num_workers: int = 0,
@@ -179,13 +223,14 @@ class StreamLoader:
         check_num_readers(plan.num_readers, world_size, num_workers)
         self.plan, self.collate = plan, collate
         self.rank, self.world_size, self.num_workers = rank, world_size, num_workers
-        self._loader_options = loader_options
+        self._batches_per_step, self._loader_options = batches_per_step, loader_options
         self._num_consumed = 0  # s: micro-batches that this rank has handed out
         self._reader_states: dict[int, dict[str, Any]] = {}
 
     def __iter__(self) -> Iterator[Batch]:
         """Go on from the state; the state moves when a batch is handed out, not when it is prefetched."""
-        made = _Made(self.plan, self.collate, self.rank, self.world_size, self._num_consumed, self._own_states())
+        place = (self.rank, self.world_size, self._num_consumed, self._batches_per_step)
+        made = _Made(self.plan, self.collate, self._own_states(), *place)
         for batch, reader, state in _in_workers(made, self.num_workers, self._loader_options):
             self._num_consumed += 1
             self._reader_states[reader] = state
@@ -244,15 +289,16 @@ class _Made(torch.utils.data.IterableDataset):
 
     def __init__(
         self,
-        plan: ReaderPlan,
+        plan: Plan,
         collate: Collator,
+        states: dict[int, dict[str, Any]],
         rank: int,
         world_size: int,
         start: int,
-        states: dict[int, dict[str, Any]],
+        batches_per_step: int,
     ) -> None:
-        self.plan, self.collate, self.rank, self.world_size = plan, collate, rank, world_size
-        self.start, self.states = start, states
+        self.plan, self.collate, self.states = plan, collate, states
+        self.rank, self.world_size, self.start, self.batches_per_step = rank, world_size, start, batches_per_step
 
     def __iter__(self) -> Iterator[tuple[Batch, int, dict[str, Any]]]:
         worker, num_workers = _worker()
@@ -266,7 +312,7 @@ class _Made(torch.utils.data.IterableDataset):
                 if number in self.states:
                     readers[number].load_state_dict(self.states[number])
             examples, sources = readers[number].next_batch()
-            batch = self.collate(examples, k)
+            batch = self.collate(examples, Place(k, k // self.batches_per_step))
             if len(self.plan.streams) > 1:
                 batch["source_ids"] = torch.tensor(sources)
             yield batch, number, readers[number].state_dict()

@@ -2,13 +2,14 @@
 
 import os
 import platform
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import torch
 from transformers import TrainingArguments
 
 from hf_unlab.streams.network import bound_network
+from hf_unlab.training import collapse
 
 PRECISIONS = ("auto", "bf16", "fp16", "fp32")
 
@@ -32,16 +33,17 @@ class PretrainingArguments(TrainingArguments):
         },
     )
     shuffle_block_size: int = field(
-        default=1000, metadata={"help": "Raw examples of a reader that are permuted together."}
+        default=1000, metadata={"help": "Raw examples of a reader that are permuted together.", "fixed": True}
     )
     validation_fraction: float = field(
-        default=0.01, metadata={"help": "Share of the data held out for evaluation, by content hash."}
+        default=0.01, metadata={"help": "Share of the data held out for evaluation, by content hash.", "fixed": True}
     )
     validation_column: str | None = field(
         default=None,
         metadata={
             "help": "The column whose content decides what is held out; by default the first of the objective's. By "
-            "the captions (text), no caption is on both sides."
+            "the captions (text), no caption is on both sides.",
+            "fixed": True,
         },
     )
     validation_num_examples: int = field(
@@ -69,7 +71,22 @@ class PretrainingArguments(TrainingArguments):
     overwrite_output_dir: bool = field(
         default=False, metadata={"help": "Delete the run that output_dir holds and start anew."}
     )
+    # Collapse
+    on_collapse: str = field(
+        default="stop",
+        metadata={
+            "help": "Once the objective's signals were outside their band for collapse_patience_steps: continue (it "
+            "is only said), reduce_lr, go_back (to the last good checkpoint, with the rate reduced), or stop.",
+            "choices": collapse.ACTIONS,
+        },
+    )
+    collapse_patience_steps: int = field(default=1000, metadata={"help": "Steps outside, behind the warm-up."})
+    collapse_lr_factor: float = field(default=0.5, metadata={"help": "What reduce_lr and go_back multiply by."})
     # TrainingArguments' own, with other defaults
+    seed: int = field(default=42, metadata={"help": "Of weights, dropout, order, masks and crops.", "fixed": True})
+    data_seed: int | None = field(
+        default=None, metadata={"help": "Of the order of the data; by default as seed.", "fixed": True}
+    )
     max_steps: int = field(default=10_000, metadata={"help": "Optimizer steps."})
     warmup_steps: float = field(default=0.05, metadata={"help": "Steps, or below 1 a share of max_steps."})
     lr_scheduler_type: str = field(default="warmup_stable_decay", metadata={"help": "Schedule of the learning rate."})
@@ -99,6 +116,14 @@ class PretrainingArguments(TrainingArguments):
             raise ValueError(f"max_bad_fraction must lie between 0 and 1, not {self.max_bad_fraction}.")
         if not self.ignore_data_skip:
             raise ValueError("ignore_data_skip=False would replay the data; the streams resume by themselves.")
+        collapse.check_settings(self)
+
+    def fixed(self) -> dict[str, Any]:
+        """The settings that a resumed run must have in common with the one that saved: others would read other data.
+
+        They are the fields with `metadata={"fixed": True}`.
+        """
+        return {one.name: getattr(self, one.name) for one in fields(self) if one.metadata.get("fixed")}
 
     @property
     def stream_seed(self) -> int:

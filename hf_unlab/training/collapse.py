@@ -1,25 +1,35 @@
-"""When a codebook collapses: how to tell it from the logs, and what can be done."""
+"""When training collapses: how to tell it from the logs, and what can be done; for objectives that name signals."""
 
 import json
+import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers.trainer_utils import sort_checkpoints
 
 from hf_unlab.training.checkpoints import damage, write_json
+from hf_unlab.training.metrics import gather_objects
+
+if TYPE_CHECKING:
+    from hf_unlab.training.arguments import PretrainingArguments
+    from hf_unlab.training.trainer import PretrainingTrainer
+
+logger = logging.getLogger(__name__)
 
 # Key of a log line behind which the count of steps begins anew, because something was done.
 ACTED = "collapse_acted"
-_RETURNS_NAME = "returns.json"
 ACTIONS = ("continue", "reduce_lr", "go_back", "stop")
+_RETURNS_NAME = "returns.json"
+_MOST_RETURNS = 3  # a model that collapses at an eighth of the learning rate wants other settings
+_WITHOUT_BASE_RATE = ("reduce_lr_on_plateau", "greedy")
 
 
 class CollapseError(ValueError):
-    """The codebook has collapsed, and the run is not to go on; says what is still good."""
+    """The model has collapsed, and the run is not to go on; says what is still good."""
 
 
 class GoBack(Exception):
@@ -36,32 +46,30 @@ class GoBack(Exception):
 
 @dataclass(frozen=True)
 class HealthyBand:
-    """What the logs of a healthy run show.
-
-    The accuracy alone says little: with few codes in use it is higher, until with one it is 1.
+    """What the logs of a healthy run show: an objective's signals.
 
     Args:
-        num_codes: Codes of all codebooks.
-        min_perplexity: The least perplexity, of codes and of probabilities, as a share of the codes.
-        max_accuracy: The greatest contrastive accuracy.
+        bounds: The least and the greatest value of each metric, None where there is no bound.
+        advice: What to change in the settings of a new run.
 
     Example:
-        >>> band = HealthyBand(num_codes=640, min_perplexity=0.1)
-        >>> band.problem({"code_perplexity": 2.0, "probability_perplexity": 300.0, "accuracy": 0.5})
-        'code perplexity 2.0 of 640'
+        >>> band = HealthyBand({"code_perplexity": (64.0, None), "accuracy": (None, 0.98)})
+        >>> band.problem({"code_perplexity": 2.0, "accuracy": 0.5})
+        'code perplexity 2.0 (at least 64)'
     """
 
-    num_codes: int
-    min_perplexity: float = 0.1
-    max_accuracy: float = 0.98
+    bounds: Mapping[str, tuple[float | None, float | None]]
+    advice: str = "lower learning_rate"
 
-    def problem(self, logs: dict[str, float]) -> str | None:
+    def problem(self, logs: Mapping[str, float]) -> str | None:
         """What lies outside the band, in words; None if nothing does."""
-        for name in ("code_perplexity", "probability_perplexity"):
-            if not logs[name] >= self.min_perplexity * self.num_codes:  # also where it is NaN
-                return f"{name.replace('_', ' ')} {logs[name]:.1f} of {self.num_codes}"
-        if not logs["accuracy"] <= self.max_accuracy:
-            return f"contrastive accuracy {logs['accuracy']:.3f}"
+        for name, (least, most) in self.bounds.items():
+            value, label = logs[name], name.replace("_", " ")
+            shown = f"{value:.1f}" if abs(value) >= 2 else f"{value:.3f}"
+            if least is not None and not value >= least:  # also where it is NaN
+                return f"{label} {shown} (at least {least:g})"
+            if most is not None and not value <= most:
+                return f"{label} {shown} (at most {most:g})"
         return None
 
 
@@ -89,12 +97,11 @@ def health(history: Sequence[dict[str, Any]], band: HealthyBand, watch_from: int
         watch_from: Before this step nothing is a problem: codes come into use during warm-up.
 
     Example:
-        >>> line = {"code_perplexity": 50.0, "probability_perplexity": 60.0, "accuracy": 0.2}
-        >>> history = [{"step": 10, **line}, {"step": 20, **line, "code_perplexity": 1.5}]
-        >>> health(history, HealthyBand(num_codes=64))
-        Health(last_good_step=10, num_bad_steps=10, problem='code perplexity 1.5 of 64')
+        >>> history = [{"step": 10, "code_perplexity": 50.0}, {"step": 20, "code_perplexity": 2.5}]
+        >>> health(history, HealthyBand({"code_perplexity": (6.4, None)}))
+        Health(last_good_step=10, num_bad_steps=10, problem='code perplexity 2.5 (at least 6.4)')
     """
-    lines = [line for line in history if "code_perplexity" in line]
+    lines = [line for line in history if line.keys() >= band.bounds.keys()]
     if not lines:
         return Health(0, 0, None)
     since, last_good, problems = watch_from, 0, []
@@ -107,6 +114,106 @@ def health(history: Sequence[dict[str, Any]], band: HealthyBand, watch_from: int
             since = max(since, line["step"])
     num_bad_steps = max(0, lines[-1]["step"] - since)
     return Health(last_good, num_bad_steps, problems[-1] if num_bad_steps else None)
+
+
+class CollapseGuard:
+    """Watches a trainer's logs, and does what `on_collapse` says; without signals it does nothing.
+
+    Args:
+        trainer: Whose `collapse_signals` are watched.
+
+    Raises:
+        ValueError: The settings ask for a watch, and the objective names no signals.
+    """
+
+    def __init__(self, trainer: "PretrainingTrainer") -> None:
+        self._trainer, self._args, self._band = trainer, trainer.args, trainer.collapse_signals()
+        self._folder = Path(trainer.args.output_dir)
+        if self._band is None and self._args.on_collapse != type(self._args).on_collapse:
+            raise ValueError(
+                f"on_collapse={self._args.on_collapse} cannot act: {type(trainer).__name__} names no signals of a "
+                "collapse; leave it out."
+            )
+        if self._band and self._args.on_collapse != "continue" and self._args.logging_strategy == "no":
+            raise ValueError("A collapse is looked for in the logs: without them set on_collapse='continue'.")
+
+    def _health(self) -> Health:
+        assert self._band is not None
+        warmup_steps = self._args.get_warmup_steps(self._args.max_steps)
+        return health(self._trainer.state.log_history, self._band, warmup_steps)
+
+    def look(self) -> None:
+        """Behind a log line of training; every rank must call it.
+
+        Raises:
+            CollapseError: The run is to stop, or there is nothing to go back to.
+            GoBack: It is to go on from an earlier checkpoint.
+        """
+        if self._band is None:
+            return
+        args, found = self._args, self._health()
+        if found.num_bad_steps < args.collapse_patience_steps:
+            return
+        if any(gather_objects(self._trainer.signals.received)):
+            return  # the next step stops the run
+        said = f"The model has collapsed: {found.problem}, for {found.num_bad_steps} steps."
+        good = last_good_checkpoint(self._folder, found.last_good_step)
+        target = good if Returns.load(self._folder).number < _MOST_RETURNS else None
+        if args.on_collapse == "stop" or (args.on_collapse == "go_back" and target is None):
+            raise CollapseError(
+                f"{said} {f'{good} is the last good checkpoint' if good else 'There is no good checkpoint'}. In a "
+                f"new output_dir {self._band.advice}, or set on_collapse."
+            )
+        self._trainer.state.log_history[-1][ACTED] = 1.0
+        if args.on_collapse == "go_back" and target:
+            logger.warning("%s Going back to %s with %g of the learning rate.", said, target, args.collapse_lr_factor)
+            raise GoBack(target)
+        if args.on_collapse == "reduce_lr":
+            reduce_learning_rate(self._trainer.optimizer, self._trainer.lr_scheduler, args.collapse_lr_factor)
+            said += f" The learning rate goes on at {args.collapse_lr_factor:g} of its schedule."
+        logger.warning(said)
+
+    def go_back(self, checkpoint: Path) -> None:
+        """Note the return, and leave no later checkpoint that could be taken for the newest."""
+        if self._args.should_save:
+            rate = base_rate(self._trainer.lr_scheduler) * self._args.collapse_lr_factor
+            Returns(Returns.load(self._folder).number + 1, rate).save(self._folder)
+            delete_later_checkpoints(checkpoint)
+        self._trainer.accelerator.wait_for_everyone()
+
+    def begin(self) -> None:
+        """Once everything is loaded: behind a return the learning rate is lower than the checkpoint's."""
+        if not self._trainer.state.global_step:  # a new run
+            if self._args.should_save:
+                (self._folder / _RETURNS_NAME).unlink(missing_ok=True)
+            return
+        returns = Returns.load(self._folder)
+        if returns.number and returns.base_rate < base_rate(self._trainer.lr_scheduler):
+            factor = returns.base_rate / base_rate(self._trainer.lr_scheduler)
+            reduce_learning_rate(self._trainer.optimizer, self._trainer.lr_scheduler, factor)
+
+    def may_rotate(self, limit: int) -> bool:
+        """Whether old checkpoints may be deleted: the last good one never is."""
+        if self._band is None:
+            return True
+        last_good_step = self._health().last_good_step
+        good = last_good_checkpoint(self._folder, last_good_step)
+        others = sort_checkpoints(self._args.output_dir)[-limit:] if limit else []
+        return good is None or last_good_step == self._trainer.state.global_step or str(good) in others
+
+
+def check_settings(args: "PretrainingArguments") -> None:
+    """Refuse settings under which nothing could be noticed or done.
+
+    Raises:
+        ValueError: Names the setting.
+    """
+    if args.on_collapse not in ACTIONS:
+        raise ValueError(f"on_collapse must be one of {', '.join(ACTIONS)}, not {args.on_collapse!r}.")
+    if not 0 < args.collapse_lr_factor <= 1 or args.collapse_patience_steps < 1:
+        raise ValueError("collapse_lr_factor must lie between 0 and 1, and collapse_patience_steps be at least 1.")
+    if args.on_collapse in ("reduce_lr", "go_back") and args.lr_scheduler_type in _WITHOUT_BASE_RATE:
+        raise ValueError(f"on_collapse={args.on_collapse} needs a schedule, not {args.lr_scheduler_type}.")
 
 
 def last_good_checkpoint(output_dir: Path, last_good_step: int) -> Path | None:
@@ -147,11 +254,6 @@ class Returns:
     def save(self, output_dir: Path) -> None:
         """Keep them."""
         write_json(output_dir / _RETURNS_NAME, asdict(self))
-
-
-def forget_returns(output_dir: Path) -> None:
-    """A new run begins in the folder."""
-    (output_dir / _RETURNS_NAME).unlink(missing_ok=True)
 
 
 def base_rate(scheduler: Any) -> float:

@@ -1,31 +1,12 @@
-"""What an objective says of a micro-batch."""
+"""What an objective is, and what it says of a micro-batch."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
 from hf_unlab.training.metrics import Pair
-
-
-@dataclass
-class ObjectiveOutput:
-    """What an objective says of one micro-batch: sums and counts, never means.
-
-    Args:
-        loss_sum: Loss summed over items, with its graph.
-        num_items: Items summed over (masked tokens, pairs, masked frames): the batch's own `num_items`.
-        num_inputs: What went through the model, in the trainer's `input_unit`; for the throughput.
-        metrics: Further (sum, count) pairs by name.
-        item_losses: (N,) loss of each item, for the loss of each source in a mix.
-        item_rows: (N,) the row of the batch that each item belongs to.
-    """
-
-    loss_sum: torch.Tensor
-    num_items: torch.Tensor
-    num_inputs: int
-    metrics: dict[str, Pair] = field(default_factory=dict)
-    item_losses: torch.Tensor | None = None
-    item_rows: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -43,3 +24,60 @@ class Objective:
     trainer: type
     arguments: type
     settings: tuple[type, ...]
+
+
+@dataclass(frozen=True)
+class Term:
+    """One addend of a loss. What counts is the mean of the whole step: of all micro-batches on all ranks.
+
+    Args:
+        sum: (), summed over the items of this micro-batch, with its graph.
+        count: Items summed over.
+        unit: What the items are. The batch says under `num_UNIT` how many of them it holds.
+        weight: The mean is multiplied by it.
+    """
+
+    sum: torch.Tensor
+    count: torch.Tensor | int
+    unit: str = "items"
+    weight: float = 1.0
+
+
+@dataclass
+class ObjectiveOutput:
+    """What an objective says of one micro-batch: sums and counts, never means.
+
+    Args:
+        terms: The loss, by name; their means are logged where there are several.
+        num_inputs: What went through the model, in the trainer's `input_unit`; for the throughput.
+        metrics: Further (sum, count) pairs by name.
+        item_losses: (N,) loss of each item, for the loss of each source in a mix.
+        item_rows: (N,) the row of the batch that each item belongs to.
+        kept: What `finish_evaluation` needs of a held-out batch, on the CPU.
+
+    Example:
+        >>> terms = {"masked": Term(torch.tensor(6.0), 3), "pairs": Term(torch.tensor(4.0), 2, "pairs", weight=0.5)}
+        >>> ObjectiveOutput(terms, num_inputs=8).loss({"items": torch.tensor(3), "pairs": torch.tensor(2)})
+        tensor(3.)
+    """
+
+    terms: dict[str, Term]
+    num_inputs: Any
+    metrics: dict[str, Pair] = field(default_factory=dict)
+    item_losses: torch.Tensor | None = None
+    item_rows: torch.Tensor | None = None
+    kept: Any = None
+
+    def loss(self, num_of_unit: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """What the micro-batch adds to the loss of its step.
+
+        Args:
+            num_of_unit: Items of the whole step, by unit.
+        """
+        parts = [term.weight * term.sum / num_of_unit[term.unit].clamp(min=1) for term in self.terms.values()]
+        return torch.stack(parts).sum() if len(parts) > 1 else parts[0]
+
+    def logged(self) -> dict[str, Pair]:
+        """The metrics, and the terms where there are several."""
+        several = self.terms if len(self.terms) > 1 else {}
+        return {**self.metrics, **{name: (term.sum, term.count) for name, term in several.items()}}

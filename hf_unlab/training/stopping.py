@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, NoReturn
@@ -63,14 +63,14 @@ class StepReport:
     """What all ranks together say before a step.
 
     Args:
-        num_items: Items of the step, on the device; the divisor of its loss.
+        num_items: Items of the step by unit, on the device; the divisors of its loss.
         has_failed: Some rank could not read its batches.
         is_stopped: Some rank received a signal.
         num_bad: Raw examples skipped so far.
         num_read: Raw examples read so far.
     """
 
-    num_items: torch.Tensor
+    num_items: dict[str, torch.Tensor]
     has_failed: bool
     is_stopped: bool
     num_bad: int
@@ -80,7 +80,7 @@ class StepReport:
         """Whether the step cannot or should not be made; of fewer than 1,000 examples, few bad ones say little.
 
         Example:
-            >>> report = StepReport(torch.tensor(1), False, False, num_bad=11, num_read=500)
+            >>> report = StepReport({}, False, False, num_bad=11, num_read=500)
             >>> report.must_stop(0.01), report.must_stop(0.02)
             (True, False)
         """
@@ -88,20 +88,47 @@ class StepReport:
         return self.has_failed or self.is_stopped or has_too_many_bad
 
 
-def agree(
-    accelerator: Accelerator,
-    batches: Iterable[dict[str, torch.Tensor]],
-    has_failed: bool,
-    is_stopped: bool,
-    num_bad: int,
-    num_read: int,
-) -> StepReport:
-    """Sum over all ranks, each of which must call it with its own."""
-    num_items = sum(int(batch["num_items"]) for batch in batches)
-    mine = torch.tensor([num_items, has_failed, is_stopped, num_bad, num_read], device=accelerator.device)
+@dataclass(frozen=True)
+class Status:
+    """What one rank says before a step; in the order and meaning of `StepReport`."""
+
+    has_failed: bool
+    is_stopped: bool
+    num_bad: int
+    num_read: int
+
+
+def count_items(batches: Iterable[dict[str, Any]], unit: str) -> int:
+    """What micro-batches hold of a unit, in all their lanes.
+
+    Raises:
+        ValueError: A batch does not say.
+
+    Example:
+        >>> count_items([{"num_items": 3, "labelled": {"num_items": 2}}], "items")
+        5
+    """
+    name, total = f"num_{unit}", 0
+    for batch in batches:
+        parts = [part for part in (batch, *batch.values()) if isinstance(part, dict) and name in part]
+        if not parts:
+            raise ValueError(f"A collator must say in {name!r} how many {unit} its batch holds; it has {list(batch)}.")
+        total += sum(int(part[name]) for part in parts)
+    return total
+
+
+def agree(accelerator: Accelerator, items: dict[str, int], status: Status) -> StepReport:
+    """Sum over all ranks, each of which must call it with its own.
+
+    Args:
+        accelerator: Of the run.
+        items: What this rank's micro-batches hold, by unit.
+        status: How this rank is.
+    """
+    mine = torch.tensor([*items.values(), *astuple(status)], device=accelerator.device)
     total = accelerator.reduce(mine, "sum")
-    _, num_failed, num_stopped, num_bad, num_read = total.tolist()
-    return StepReport(total[0], num_failed > 0, num_stopped > 0, num_bad, num_read)
+    num_failed, num_stopped, num_bad, num_read = total[len(items) :].tolist()
+    return StepReport(dict(zip(items, total, strict=False)), num_failed > 0, num_stopped > 0, num_bad, num_read)
 
 
 def stop(

@@ -24,9 +24,11 @@ class ImageTextContrastiveTrainingArguments(PretrainingArguments):
     # Data
     crop_scale: list[float] = field(
         default_factory=lambda: [0.9, 1.0],
-        metadata={"help": "Least and greatest share of an image that a training crop keeps."},
+        metadata={"help": "Least and greatest share of an image that a training crop keeps.", "fixed": True},
     )
-    flip_probability: float = field(default=0.0, metadata={"help": "Share of the images mirrored left to right."})
+    flip_probability: float = field(
+        default=0.0, metadata={"help": "Share of the images mirrored left to right.", "fixed": True}
+    )
     max_image_pixels: int = field(
         default=MAX_PIXELS, metadata={"help": "An image of more is skipped as a bad example, undecoded."}
     )

@@ -13,6 +13,7 @@ import torch
 from hf_unlab.modalities.image.reading import EvalTransform, TrainTransform
 from hf_unlab.modalities.image_text.reading import captions_of, draw_caption
 from hf_unlab.streams.content import content_hash
+from hf_unlab.streams.loader import Place
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,12 @@ class ImageTextCollator:
     tokenize: Callable[[list[str]], dict[str, torch.Tensor]] = field(repr=False)
     seed: int = 0
 
-    def __call__(self, examples: list[dict[str, Any]], k: int) -> dict[str, torch.Tensor]:
-        """Make global micro-batch k.
+    def __call__(self, examples: list[dict[str, Any]], place: Place) -> dict[str, torch.Tensor]:
+        """Make micro-batch k.
 
         Args:
             examples: Pairs of an `image`, an RGB picture of Pillow, and `text`, a caption or a list of them.
-            k: The number of the micro-batch in the run.
+            place: Its number k in the run.
 
         Returns:
             `pixel_values` (B, 3, H, W) float32, `input_ids` (B, T) int64, `attention_mask` (B, T) if the model reads
@@ -46,7 +47,7 @@ class ImageTextCollator:
             pixels = [self.transform(example["image"]) for example in examples]
             batch = {"caption_ids": torch.tensor([content_hash(caption) >> 1 for caption in captions])}
         else:
-            rng = np.random.default_rng((self.seed, k))
+            rng = np.random.default_rng((self.seed, place.k))
             captions = [draw_caption(example["text"], rng) for example in examples]
             pixels = [self.transform(example["image"], rng) for example in examples]
             batch = {}

@@ -13,14 +13,10 @@ Legend: B pairs of a micro-batch, D features, N pairs of this rank's step.
 import functools
 import logging
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
-from transformers import TrainerCallback
-from transformers.trainer import TRAINING_ARGS_NAME
-from transformers.trainer_utils import EvalLoopOutput
 
 from hf_unlab.evaluation.labelled import LabelledData
 from hf_unlab.evaluation.retrieval import class_features, retrieval_metrics, zero_shot_accuracy
@@ -38,10 +34,9 @@ from hf_unlab.modalities.image_text.reading import caption_problem
 from hf_unlab.objectives.image_text.arguments import LOSSES, ImageTextContrastiveTrainingArguments
 from hf_unlab.objectives.image_text.collator import ImageTextCollator
 from hf_unlab.streams.bad_examples import Check, Decode
-from hf_unlab.streams.eval_loader import EvalLoader
-from hf_unlab.streams.loader import Batch, Collator, StreamLoader
-from hf_unlab.training.metrics import Pair, gather_objects
-from hf_unlab.training.objective import ObjectiveOutput
+from hf_unlab.streams.loader import Batch, Collator
+from hf_unlab.training.metrics import Pair
+from hf_unlab.training.objective import ObjectiveOutput, Term
 from hf_unlab.training.trainer import PretrainingTrainer
 
 logger = logging.getLogger(__name__)
@@ -79,7 +74,16 @@ class ImageTextContrastiveTrainer(PretrainingTrainer):
     raw_columns = ("image", "text")
     input_unit = "pairs"
     needs_distinct_examples = True
-    fixed_settings = (*PretrainingTrainer.fixed_settings, "crop_scale", "flip_probability")
+    leading_metrics = ("accuracy", "mean_recall", "zero_shot_accuracy")
+    metric_lines: ClassVar = {
+        "image to text": {f"R@{k}": f"image_to_text_R@{k}" for k in (1, 5, 10)},
+        "text to image": {f"R@{k}": f"text_to_image_R@{k}" for k in (1, 5, 10)},
+        "effective rank": {
+            "image": "image_effective_rank",
+            "text": "text_effective_rank",
+            "logit scale": "logit_scale",
+        },
+    }
     args: ImageTextContrastiveTrainingArguments
     model: DualEncoder
 
@@ -99,16 +103,12 @@ class ImageTextContrastiveTrainer(PretrainingTrainer):
         super().__init__(model, args, *positional, **named)
         if self.is_fsdp_enabled:
             raise ValueError("FSDP shards no scalar parameters, such as a logit scale: run this objective on DDP.")
-        self._check_batch_norm()
+        self.check_step(args.gradient_accumulation_steps)
         # a SigLIP begins above CLIP's bound
         self._max_logit_scale = max(args.max_logit_scale, model.log_logit_scale.exp().item())
-        self.add_callback(_ClampLogitScale(self))
         self._zero_shot = zero_shot
-        self._step_batches: list[Batch] = []
-        self._cached: CachedBatch | None = None
-        self._held_out_features: list[tuple[torch.Tensor, ...]] = []
 
-    def _check_batch_norm(self) -> None:
+    def check_step(self, num_micro_batches: int) -> None:
         """Under gradient caching each micro-batch would be normalised by itself.
 
         Raises:
@@ -116,7 +116,7 @@ class ImageTextContrastiveTrainer(PretrainingTrainer):
         """
         if not has_batch_norm(self.model):
             return
-        if self.args.gradient_accumulation_steps > 1:
+        if num_micro_batches > 1:
             raise ValueError(
                 "The model has BatchNorm, under which the pairs of a batch depend on one another: a step cannot be "
                 "made of several micro-batches. Take gradient_accumulation_steps=1 (and go on with as many processes "
@@ -125,17 +125,11 @@ class ImageTextContrastiveTrainer(PretrainingTrainer):
         if self.args.world_size > 1:
             logger.warning("The model has BatchNorm: each process normalises by its own pairs alone.")
 
-    def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
-        """Matrices and kernels: no gain of any norm, bias or logit scale is decayed."""
-        flat = {name for name, parameter in model.named_parameters() if parameter.ndim < 2}
-        return [name for name in super().get_decay_parameter_names(model) if name not in flat]
+    def is_decayed(self, name: str, parameter: nn.Parameter) -> bool:
+        """Matrices and kernels are: no gain of any norm, bias or logit scale."""
+        return parameter.ndim >= 2
 
     # ---- Data ----
-
-    def get_train_dataloader(self) -> StreamLoader:
-        """As in the base; a resumed step may have more micro-batches than this launch asked for."""
-        self._check_batch_norm()
-        return super().get_train_dataloader()
 
     def make_check(self) -> Check:
         """A caption at least; the image is looked at when it is decoded."""
@@ -156,36 +150,37 @@ class ImageTextContrastiveTrainer(PretrainingTrainer):
 
     # ---- One step ----
 
-    def get_batch_samples(
-        self, epoch_iterator: Iterator[Batch], num_batches: int, device: torch.device
-    ) -> tuple[list[Batch], torch.Tensor]:
-        """As in the base; kept, because the first micro-batch's loss needs the features of all."""
-        batches, num_pairs = super().get_batch_samples(epoch_iterator, num_batches, device)
-        self._step_batches, self._cached = batches, None
-        return batches, num_pairs
-
     def compute_objective(self, model: nn.Module, batch: Batch) -> ObjectiveOutput:
-        """The contrastive loss of this rank's pairs, or what a micro-batch contributes to it."""
+        """The contrastive loss of this rank's pairs, which are a whole step or held out."""
+        features = _encode(model, batch)
         if not model.training:
-            return self._evaluate_batch(model, batch)
-        metrics: dict[str, Pair] = {}
-        if len(self._step_batches) == 1:
-            features: Features = _encode(model, batch)
-            gathered = gather_features(features[0], features[1])
-            loss_sum = self._loss(*features, gathered=gathered)
-            if features[3] is not None:
-                loss_sum = loss_sum + 0 * features[3]  # InfoNCE does not read it, and DDP waits for its gradient
-            metrics = self._metrics(features, gathered)
-        else:
-            if self._cached is None:
-                encode = functools.partial(self._prepare_and_encode, model)
-                self._cached = CachedBatch(encode, self._step_batches, self._loss, gather_features)
-                metrics = self._metrics(self._cached.features, self._cached.gathered)
-            loss_sum = self._cached.next_loss()
-        return ObjectiveOutput(loss_sum, batch["num_items"], len(batch["pixel_values"]), metrics)
+            kept = (*(each.float().cpu() for each in features[:2]), batch["caption_ids"].cpu())
+            return self._output(batch, self._loss(*features), kept=kept)
+        gathered = gather_features(features[0], features[1])
+        loss_sum = self._loss(*features, gathered=gathered)
+        if features[3] is not None:
+            loss_sum = loss_sum + 0 * features[3]  # InfoNCE does not read it, and DDP waits for its gradient
+        return self._output(batch, loss_sum, self._metrics(features, gathered))
 
-    def _prepare_and_encode(self, model: nn.Module, batch: Batch) -> Features:
-        return _encode(model, self._prepare_inputs(batch))
+    def joint_step(self, model: nn.Module, batches: list[Batch]) -> Iterator[ObjectiveOutput] | None:
+        """Several micro-batches are one batch of the loss: what each of them contributes to it."""
+        return self._cached_step(model, batches) if len(batches) > 1 else None
+
+    def _cached_step(self, model: nn.Module, batches: list[Batch]) -> Iterator[ObjectiveOutput]:
+        def encode(batch: Batch) -> Features:
+            return _encode(model, self._prepare_inputs(batch))
+
+        cached = CachedBatch(encode, batches, self._loss, gather_features)
+        metrics = self._metrics(cached.features, cached.gathered)
+        for batch in batches:
+            yield self._output(batch, cached.next_loss(), metrics)
+            metrics = {}  # they are the whole step's
+
+    def _output(
+        self, batch: Batch, loss_sum: torch.Tensor, metrics: dict[str, Pair] | None = None, kept: Any = None
+    ) -> ObjectiveOutput:
+        terms = {"contrastive": Term(loss_sum, batch["num_items"])}
+        return ObjectiveOutput(terms, len(batch["pixel_values"]), metrics or {}, kept=kept)
 
     def _loss(
         self,
@@ -207,36 +202,16 @@ class ImageTextContrastiveTrainer(PretrainingTrainer):
 
     # ---- Evaluation ----
 
-    def _evaluate_batch(self, model: nn.Module, batch: Batch) -> ObjectiveOutput:
-        """The loss among the pairs of the batch, and features for the retrieval over all batches."""
-        features = _encode(model, batch)
-        image_BD, text_BD = (each.float().cpu() for each in features[:2])
-        self._held_out_features.append((image_BD, text_BD, batch["caption_ids"].cpu()))
-        return ObjectiveOutput(self._loss(*features), batch["num_items"], len(image_BD))
-
-    def evaluation_loop(
-        self, dataloader: EvalLoader, description: str, *positional: Any, metric_key_prefix: str = "eval", **named: Any
-    ) -> EvalLoopOutput:
-        """As in the base, with recall@1, 5 and 10 of all held-out pairs, their spread, and zero-shot accuracy.
+    def finish_evaluation(self, kept: list[Any]) -> dict[str, float]:
+        """Recall@1, 5 and 10 of all held-out pairs, their spread, and zero-shot accuracy.
 
         `mean_recall` is the mean of the six recalls; equal captions count as one.
         """
-        self._held_out_features = []
-        if not self.is_deepspeed_enabled and self.args.world_size > 1:
-            for buffer in self.model.buffers():  # BatchNorm's: each rank has its own since the last forward
-                torch.distributed.broadcast(buffer, 0)
-        named["metric_key_prefix"] = metric_key_prefix
-        output = super().evaluation_loop(dataloader, description, *positional, **named)
-        # ZeRO's forward is collective: every rank has encoded everything
-        parts = [self._held_out_features] if self.is_deepspeed_enabled else gather_objects(self._held_out_features)
-        self._held_out_features = []
-        image_ND, text_ND, ids_N = (torch.cat(each) for each in zip(*(b for part in parts for b in part), strict=True))
+        image_ND, text_ND, ids_N = (torch.cat(each) for each in zip(*kept, strict=True))
         metrics = retrieval_metrics(image_ND, text_ND, ids_N.tolist())
         if self._zero_shot is not None:
             metrics["zero_shot_accuracy"] = self._zero_shot_accuracy(self._zero_shot)
-        metrics["logit_scale"] = self._core.log_logit_scale.exp().item()
-        output.metrics.update({f"{metric_key_prefix}_{name}": value for name, value in metrics.items()})
-        return output
+        return metrics | {"logit_scale": self._core.log_logit_scale.exp().item()}
 
     def _zero_shot_accuracy(self, data: LabelledData) -> float:
         """Measured by every rank for itself."""
@@ -253,37 +228,15 @@ class ImageTextContrastiveTrainer(PretrainingTrainer):
             )
         return zero_shot_accuracy(image_ND, class_CD.cpu(), data.labels)
 
-    # ---- Checkpoints ----
+    # ---- The model ----
 
     @property
     def _core(self) -> DualEncoder:
         return self.accelerator.unwrap_model(self.model)
 
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, torch.Tensor] | None = None) -> None:
-        """As the model's library saves it, so that it loads without hf_unlab."""
-        if self.args.should_save:
-            folder = Path(output_dir or self.args.output_dir)
-            self._core.save_pretrained(folder, state_dict)
-            torch.save(self.args, folder / TRAINING_ARGS_NAME)
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        self._core.load_weights(resume_from_checkpoint)
-
-    def _load_best_model(self) -> None:
-        if self.is_deepspeed_enabled:
-            super()._load_best_model()
-        else:
-            self._core.load_weights(self.state.best_model_checkpoint)
-
-
-class _ClampLogitScale(TrainerCallback):
-    """Behind each optimizer step, as nothing else keeps the temperature from falling to 0."""
-
-    def __init__(self, trainer: ImageTextContrastiveTrainer) -> None:
-        self._trainer = trainer
-
-    def on_optimizer_step(self, args: Any, *_: Any, **__: Any) -> None:
-        clamp_logit_scale_(self._trainer._core.log_logit_scale, self._trainer._max_logit_scale)
+    def after_optimizer_step(self, step: int) -> None:
+        """Nothing else keeps the temperature from falling to 0."""
+        clamp_logit_scale_(self._core.log_logit_scale, self._max_logit_scale)
 
 
 def _encode(model: nn.Module, batch: Batch) -> DualEncoderOutput:

@@ -11,6 +11,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from hf_unlab.objectives.masking import IGNORED, check_shares, mask_tokens
+from hf_unlab.streams.loader import Place
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,12 @@ class MaskedLMCollator:
                 "one: `tokenizer.add_special_tokens({'mask_token': '[MASK]'})`, and resize the model's embeddings."
             )
 
-    def __call__(self, examples: list[dict[str, Any]], k: int) -> dict[str, torch.Tensor]:
-        """Make global micro-batch k.
+    def __call__(self, examples: list[dict[str, Any]], place: Place) -> dict[str, torch.Tensor]:
+        """Make micro-batch k.
 
         Args:
             examples: Packed sequences, `input_ids` (T,) and `document_ids` (T,).
-            k: The number of the micro-batch in the run.
+            place: Its number k in the run.
 
         Returns:
             `input_ids`, `labels` (-100 where nothing is predicted), `document_ids`, each (B, T) int64, and
@@ -59,7 +60,7 @@ class MaskedLMCollator:
             mask_token_id=self.tokenizer.mask_token_id,
             special_ids=np.array(self.tokenizer.all_special_ids),
             vocab_size=len(self.tokenizer),
-            rng=np.random.default_rng((self.seed, k)),
+            rng=np.random.default_rng((self.seed, place.k)),
             mask_share=self.mask_share,
             random_share=self.random_share,
         )

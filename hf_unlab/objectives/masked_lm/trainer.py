@@ -23,11 +23,11 @@ from hf_unlab.objectives.masked_lm.collator import MaskedLMCollator
 from hf_unlab.objectives.masked_lm.head import document_mask, head_at, keeps_documents_apart
 from hf_unlab.objectives.masking import IGNORED
 from hf_unlab.streams.bad_examples import Check
-from hf_unlab.streams.loader import Batch, Collator
+from hf_unlab.streams.loader import Batch, Collator, Prepare
 from hf_unlab.streams.sources import iterate
 from hf_unlab.training.arguments import PretrainingArguments
-from hf_unlab.training.objective import ObjectiveOutput
-from hf_unlab.training.trainer import Prepare, PretrainingTrainer
+from hf_unlab.training.objective import ObjectiveOutput, Term
+from hf_unlab.training.trainer import PretrainingTrainer
 
 logger = logging.getLogger(__name__)
 
@@ -40,14 +40,14 @@ class MaskedLMTrainingArguments(PretrainingArguments):
     """
 
     # Data
-    sequence_length: int = field(default=512, metadata={"help": "Tokens in a packed sequence."})
+    sequence_length: int = field(default=512, metadata={"help": "Tokens in a packed sequence.", "fixed": True})
     max_characters: int = field(default=10_000_000, metadata={"help": "A longer text is skipped as a bad example."})
     separate_documents: bool = field(
         default=True, metadata={"help": "Keep attention inside each document of a packed sequence."}
     )
     # Objective
     mask_probability: float = field(
-        default=0.3, metadata={"help": "Share of the tokens to predict in training (ModernBERT: 0.3)."}
+        default=0.3, metadata={"help": "Share of the tokens to predict in training (ModernBERT: 0.3).", "fixed": True}
     )
     eval_mask_probability: float = field(
         default=0.15, metadata={"help": "The same in evaluation; 0.15 compares with the literature."}
@@ -76,7 +76,7 @@ class MaskedLMTrainer(PretrainingTrainer):
 
     raw_columns = ("text",)
     input_unit = "tokens"
-    fixed_settings = (*PretrainingTrainer.fixed_settings, "sequence_length", "mask_probability")
+    leading_metrics = ("accuracy", "unigram_entropy")
     args: MaskedLMTrainingArguments
     processing_class: PreTrainedTokenizerBase
 
@@ -134,8 +134,7 @@ class MaskedLMTrainer(PretrainingTrainer):
         losses_N = masked_lm_losses(logits_NV, labels_N)
         num_correct = (logits_NV.argmax(dim=-1) == labels_N).sum()
         return ObjectiveOutput(
-            loss_sum=losses_N.sum(),
-            num_items=batch["num_items"],
+            {"masked_lm": Term(losses_N.sum(), batch["num_items"])},
             num_inputs=batch["input_ids"].numel(),
             metrics={"accuracy": (num_correct, batch["num_items"])},
             item_losses=losses_N,

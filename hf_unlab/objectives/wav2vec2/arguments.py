@@ -3,10 +3,7 @@
 from dataclasses import dataclass, field
 
 from hf_unlab.objectives.masking import check_spans
-from hf_unlab.training import collapse
 from hf_unlab.training.arguments import PretrainingArguments
-
-_WITHOUT_BASE_RATE = ("reduce_lr_on_plateau", "greedy")
 
 
 @dataclass
@@ -20,22 +17,26 @@ class Wav2Vec2TrainingArguments(PretrainingArguments):
     # Data
     min_seconds: float = field(
         default=0.0,
-        metadata={"help": "Shorter clips are skipped as bad examples; a clip needs a span of frames in any case."},
+        metadata={
+            "help": "Shorter clips are skipped as bad examples; a clip needs a span of frames in any case.",
+            "fixed": True,
+        },
     )
     max_seconds: float = field(
-        default=15.6, metadata={"help": "Of longer clips a part is taken, each time another one."}
+        default=15.6, metadata={"help": "Of longer clips a part is taken, each time another one.", "fixed": True}
     )
     max_batch_seconds: float = field(
-        default=87.5, metadata={"help": "Seconds of a process's micro-batch, padding included."}
+        default=87.5, metadata={"help": "Seconds of a process's micro-batch, padding included.", "fixed": True}
     )
     bucket_num_batches: int = field(
-        default=16, metadata={"help": "Batches' worth of clips that are sorted by length together."}
+        default=16, metadata={"help": "Batches' worth of clips that are sorted by length together.", "fixed": True}
     )
     # Objective
     mask_probability: float = field(
-        default=0.65, metadata={"help": "Share of the frames that would be hidden if no spans overlapped."}
+        default=0.65,
+        metadata={"help": "Share of the frames that would be hidden if no spans overlapped.", "fixed": True},
     )
-    mask_length: int = field(default=10, metadata={"help": "Frames of a hidden span."})
+    mask_length: int = field(default=10, metadata={"help": "Frames of a hidden span.", "fixed": True})
     num_negatives: int = field(default=100, metadata={"help": "Negatives of each hidden frame."})
     diversity_weight: float = field(default=0.1, metadata={"help": "Weight of the diversity loss of the codes."})
     feature_penalty_weight: float = field(
@@ -48,20 +49,10 @@ class Wav2Vec2TrainingArguments(PretrainingArguments):
     gumbel_temperature_end: float = field(default=0.5, metadata={"help": "It does not fall below."})
     gumbel_temperature_decay: float = field(default=0.999995, metadata={"help": "Its factor from step to step."})
     # Collapse
-    on_collapse: str = field(
-        default="stop",
-        metadata={
-            "help": "Once perplexity or accuracy were outside their band for collapse_patience_steps: continue (it is "
-            "only said), reduce_lr, go_back (to the last good checkpoint, with the rate reduced), or stop.",
-            "choices": collapse.ACTIONS,
-        },
-    )
     collapse_min_perplexity: float = field(
         default=0.1, metadata={"help": "Least perplexity, of codes and of probabilities, as a share of all codes."}
     )
     collapse_max_accuracy: float = field(default=0.98, metadata={"help": "Greatest contrastive accuracy."})
-    collapse_patience_steps: int = field(default=1000, metadata={"help": "Steps outside, behind the warm-up."})
-    collapse_lr_factor: float = field(default=0.5, metadata={"help": "What reduce_lr and go_back multiply by."})
     # Speed
     channels_last: bool | None = field(
         default=None, metadata={"help": "Convolve as matrix products, channels last; by default on CPUs."}
@@ -77,7 +68,9 @@ class Wav2Vec2TrainingArguments(PretrainingArguments):
                 "Clips need 0 <= min_seconds < max_seconds <= max_batch_seconds, not "
                 f"{self.min_seconds}, {self.max_seconds} and {self.max_batch_seconds}."
             )
-        self._check_collapse()
+        for name in ("collapse_min_perplexity", "collapse_max_accuracy"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must lie between 0 and 1, not {getattr(self, name)}.")
         check_spans(self.mask_probability, self.mask_length, 1)
         for name in ("diversity_weight", "feature_penalty_weight", "feature_grad_scale"):
             if getattr(self, name) < 0:
@@ -88,19 +81,6 @@ class Wav2Vec2TrainingArguments(PretrainingArguments):
         start, end, decay = (getattr(self, f"gumbel_temperature_{name}") for name in ("start", "end", "decay"))
         if not (0 < end <= start and 0 < decay <= 1):
             raise ValueError(f"The temperature must fall to an end above 0, not from {start} to {end} by {decay}.")
-
-    def _check_collapse(self) -> None:
-        if self.on_collapse not in collapse.ACTIONS:
-            raise ValueError(f"on_collapse must be one of {', '.join(collapse.ACTIONS)}, not {self.on_collapse!r}.")
-        for name in ("collapse_min_perplexity", "collapse_max_accuracy", "collapse_lr_factor"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must lie between 0 and 1, not {getattr(self, name)}.")
-        if self.collapse_lr_factor == 0 or self.collapse_patience_steps < 1:
-            raise ValueError("collapse_lr_factor must be above 0 and collapse_patience_steps at least 1.")
-        if self.on_collapse != "continue" and self.logging_strategy == "no":
-            raise ValueError("A collapse is looked for in the logs: without them set on_collapse='continue'.")
-        if self.on_collapse in ("reduce_lr", "go_back") and self.lr_scheduler_type in _WITHOUT_BASE_RATE:
-            raise ValueError(f"on_collapse={self.on_collapse} needs a schedule, not {self.lr_scheduler_type}.")
 
     def gumbel_temperature(self, step: int) -> float:
         """The temperature of a step: a function of its number alone, so that it resumes.

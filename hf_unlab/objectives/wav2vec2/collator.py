@@ -12,6 +12,7 @@ import torch
 from hf_unlab.modalities.audio.models import frames_of
 from hf_unlab.modalities.audio.reading import normalise
 from hf_unlab.objectives.masking import check_spans, mask_spans, sample_negatives
+from hf_unlab.streams.loader import Place
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,12 @@ class Wav2Vec2Collator:
         if self.num_negatives < 1:
             raise ValueError(f"num_negatives must be at least 1, not {self.num_negatives}; the paper has 100.")
 
-    def __call__(self, examples: list[dict[str, Any]], k: int) -> dict[str, torch.Tensor]:
-        """Make global micro-batch k.
+    def __call__(self, examples: list[dict[str, Any]], place: Place) -> dict[str, torch.Tensor]:
+        """Make micro-batch k.
 
         Args:
             examples: Clips of `audio`, waveforms (S,), not normalised.
-            k: The number of the micro-batch in the run.
+            place: Its number k in the run.
 
         Returns:
             `input_values` (B, S), each row a clip, then zeros; `attention_mask` (B, S) bool,
@@ -60,7 +61,7 @@ class Wav2Vec2Collator:
             (B, T, K) int64, as transformers has them; `num_frames` (), real ones; `num_samples` (), real ones; and
             `num_items` (), the number of hidden frames.
         """
-        rng = np.random.default_rng((self.seed, k))
+        rng = np.random.default_rng((self.seed, place.k))
         clips = [example["audio"] for example in examples]
         if self.crop_to_shortest:
             shortest = min(map(len, clips))

@@ -8,12 +8,10 @@ Legend: B rows, T frames, G codebooks of V codes, N hidden frames.
 
 import functools
 import logging
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import nn
 from transformers import Wav2Vec2FeatureExtractor, Wav2Vec2ForPreTraining
-from transformers.trainer_utils import TrainOutput, sort_checkpoints
 
 from hf_unlab.losses.wav2vec2 import contrastive_losses, perplexities
 from hf_unlab.modalities.audio.models import receptive_field, use_channels_last, watched
@@ -23,9 +21,8 @@ from hf_unlab.objectives.wav2vec2.collator import Wav2Vec2Collator
 from hf_unlab.streams.bad_examples import Decode
 from hf_unlab.streams.bucketing import Buckets
 from hf_unlab.streams.loader import Batch, Collator
-from hf_unlab.training import collapse
-from hf_unlab.training.metrics import gather_objects
-from hf_unlab.training.objective import ObjectiveOutput
+from hf_unlab.training.collapse import HealthyBand
+from hf_unlab.training.objective import ObjectiveOutput, Term
 from hf_unlab.training.trainer import PretrainingTrainer
 
 logger = logging.getLogger(__name__)
@@ -62,10 +59,13 @@ class Wav2Vec2PretrainingTrainer(PretrainingTrainer):
 
     raw_columns = ("audio",)
     input_unit = "audio_seconds"
-    fixed_settings = (
-        *PretrainingTrainer.fixed_settings,
-        *("min_seconds", "max_seconds", "max_batch_seconds", "bucket_num_batches", "mask_probability", "mask_length"),
-    )
+    metric_lines: ClassVar = {
+        "perplexity": {
+            "codes": "code_perplexity",
+            "probabilities": "probability_perplexity",
+            "temperature": "temperature",
+        }
+    }
     args: Wav2Vec2TrainingArguments
     model: Wav2Vec2ForPreTraining
     processing_class: Wav2Vec2FeatureExtractor
@@ -101,8 +101,6 @@ class Wav2Vec2PretrainingTrainer(PretrainingTrainer):
                 f"A hidden span of {args.mask_length} frames takes {self._min_seconds:.3g} seconds, more than "
                 f"max_seconds={args.max_seconds}."
             )
-        num_codes = config.num_codevector_groups * config.num_codevectors_per_group
-        self._band = collapse.HealthyBand(num_codes, args.collapse_min_perplexity, args.collapse_max_accuracy)
 
     # ---- Data ----
 
@@ -157,15 +155,11 @@ class Wav2Vec2PretrainingTrainer(PretrainingTrainer):
             batch["sampled_negative_indices"],
             core.config.contrastive_logits_temperature,
         )
-        diversity = (self._band.num_codes - output.codevector_perplexity) / self._band.num_codes
+        diversity = (self._num_codes - output.codevector_perplexity) / self._num_codes
         penalty = seen.features_BCT.float().square().mean()
-        regularisation = args.diversity_weight * diversity + args.feature_penalty_weight * penalty
         logits_NGV = seen.code_logits[hidden_BT].unflatten(-1, (core.config.num_codevector_groups, -1))
         code_perplexity, probability_perplexity = perplexities(logits_NGV)
         metrics = {
-            "contrastive_loss": (losses_N.sum(), num_hidden),
-            "diversity_loss": (diversity * num_hidden, num_hidden),
-            "feature_penalty": (penalty * num_hidden, num_hidden),
             "accuracy": (is_right_N.sum(), num_hidden),
             "code_perplexity": (code_perplexity * num_hidden, num_hidden),
             "probability_perplexity": (probability_perplexity * num_hidden, num_hidden),
@@ -176,8 +170,11 @@ class Wav2Vec2PretrainingTrainer(PretrainingTrainer):
             metrics["padding_fraction"] = (num_samples - batch["num_samples"], num_samples)
             metrics["temperature"] = (temperature, 1)
         return ObjectiveOutput(
-            loss_sum=losses_N.sum() + regularisation * num_hidden,
-            num_items=num_hidden,
+            {
+                "contrastive_loss": Term(losses_N.sum(), num_hidden),
+                "diversity_loss": Term(diversity * num_hidden, num_hidden, weight=args.diversity_weight),
+                "feature_penalty": Term(penalty * num_hidden, num_hidden, weight=args.feature_penalty_weight),
+            },
             num_inputs=batch["num_samples"] / self.processing_class.sampling_rate,
             metrics=metrics,
             item_losses=losses_N,
@@ -186,79 +183,19 @@ class Wav2Vec2PretrainingTrainer(PretrainingTrainer):
 
     # ---- Collapse ----
 
-    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """As in the base; then looks whether the codebook has collapsed, and does what `on_collapse` says."""
-        is_training = "loss" in logs
-        super().log(logs, start_time)
-        if is_training:
-            self._act_on(self._health())
+    @property
+    def _num_codes(self) -> int:
+        config = self.model.config
+        return config.num_codevector_groups * config.num_codevectors_per_group
 
-    def _health(self) -> collapse.Health:
-        args = self.args
-        return collapse.health(self.state.log_history, self._band, args.get_warmup_steps(args.max_steps))
-
-    def _act_on(self, health: collapse.Health) -> None:
-        args = self.args
-        if health.num_bad_steps < args.collapse_patience_steps:
-            return
-        if any(gather_objects(self._signals.received)):
-            return  # the next step stops the run
-        found = f"The model has collapsed: {health.problem}, for {health.num_bad_steps} steps."
-        good = collapse.last_good_checkpoint(Path(args.output_dir), health.last_good_step)
-        target = good if collapse.Returns.load(Path(args.output_dir)).number < _MOST_RETURNS else None
-        if args.on_collapse == "stop" or (args.on_collapse == "go_back" and target is None):
-            raise collapse.CollapseError(
-                f"{found} {f'{good} is the last good checkpoint' if good else 'There is no good checkpoint'}. In a "
-                "new output_dir raise diversity_weight or feature_grad_scale, lower learning_rate, or set on_collapse."
-            )
-        self.state.log_history[-1][collapse.ACTED] = 1.0
-        if args.on_collapse == "go_back" and target:
-            logger.warning("%s Going back to %s with %g of the learning rate.", found, target, args.collapse_lr_factor)
-            raise collapse.GoBack(target)
-        if args.on_collapse == "reduce_lr":
-            collapse.reduce_learning_rate(self.optimizer, self.lr_scheduler, args.collapse_lr_factor)
-            found += f" The learning rate goes on at {args.collapse_lr_factor:g} of its schedule."
-        logger.warning(found)
-
-    def train(self, resume_from_checkpoint: str | bool | None = None, *positional: Any, **named: Any) -> TrainOutput:
-        """As in the base; a model that has collapsed may go back to an earlier checkpoint."""
-        while True:
-            try:
-                return super().train(resume_from_checkpoint, *positional, **named)
-            except collapse.GoBack as collapsed:
-                resume_from_checkpoint = str(collapsed.checkpoint)
-            if self.args.should_save:
-                output_dir = Path(self.args.output_dir)
-                rate = collapse.base_rate(self.lr_scheduler) * self.args.collapse_lr_factor
-                collapse.Returns(collapse.Returns.load(output_dir).number + 1, rate).save(output_dir)
-                collapse.delete_later_checkpoints(Path(resume_from_checkpoint))  # none may be taken for the newest
-            self.accelerator.wait_for_everyone()
-
-    def begin_training(self) -> None:
-        """As in the base; behind a collapse the learning rate is lower than the checkpoint's."""
-        super().begin_training()
-        output_dir = Path(self.args.output_dir)
-        if not self.state.global_step:  # a new run begins
-            if self.args.should_save:
-                collapse.forget_returns(output_dir)
-            return
-        returns = collapse.Returns.load(output_dir)
-        if returns.number and returns.base_rate < collapse.base_rate(self.lr_scheduler):
-            factor = returns.base_rate / collapse.base_rate(self.lr_scheduler)
-            collapse.reduce_learning_rate(self.optimizer, self.lr_scheduler, factor)
-
-    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        """As in the base; the last good checkpoint is never rotated away."""
-        limit = self.args.save_total_limit
-        if limit is not None and not self._may_rotate(limit):
-            self.args.save_total_limit = None
-        try:
-            super()._save_checkpoint(model, trial)
-        finally:
-            self.args.save_total_limit = limit
-
-    def _may_rotate(self, limit: int) -> bool:
-        last_good_step = self._health().last_good_step
-        good = collapse.last_good_checkpoint(Path(self.args.output_dir), last_good_step)
-        others = sort_checkpoints(self.args.output_dir)[-(limit - 1) :] if limit > 1 else []
-        return good is None or last_good_step == self.state.global_step or str(good) in others
+    def collapse_signals(self) -> HealthyBand:
+        """Perplexities; the accuracy alone says little, as with few codes in use it is higher."""
+        least = self.args.collapse_min_perplexity * self._num_codes
+        return HealthyBand(
+            {
+                "code_perplexity": (least, None),
+                "probability_perplexity": (least, None),
+                "accuracy": (None, self.args.collapse_max_accuracy),
+            },
+            advice="raise diversity_weight or feature_grad_scale, lower learning_rate",
+        )

@@ -1,0 +1,254 @@
+"""CheckpointingTrainer: Trainer's loop around checkpoints that are whole or absent, and hold all that a run needs.
+
+Beside Trainer's own files: the state of the streams, the logging window that the checkpoint cuts, and the auxiliary
+modules, which are optimised with the model and saved, but never published.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel, Trainer, TrainerControl, TrainerState
+from transformers.trainer import TRAINING_ARGS_NAME
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, TrainOutput, rotate_checkpoints
+
+from hf_unlab.streams.loader import StreamLoader
+from hf_unlab.streams.progress import merge_states
+from hf_unlab.training import checkpoints, stopping, stream_state
+from hf_unlab.training.arguments import PretrainingArguments
+from hf_unlab.training.auxiliary import AuxiliaryModules
+from hf_unlab.training.collapse import CollapseGuard, GoBack
+from hf_unlab.training.metrics import MetricSums, gather_objects
+
+
+class CheckpointingTrainer(Trainer):
+    """The half of `PretrainingTrainer` that knows nothing of data and losses."""
+
+    args: PretrainingArguments
+    control: TrainerControl
+    auxiliary: AuxiliaryModules
+    collapse_guard: CollapseGuard
+    held_out: Callable[[], Any]  # what PretrainingTrainer defines
+    _mix: Callable[[], list[tuple[str, float]]]
+
+    def __init__(self, *positional: Any, **named: Any) -> None:
+        super().__init__(*positional, **named)
+        self.signals = stopping.StopSignals()
+        self._loader: StreamLoader | None = None
+        self._resume_state: dict[str, Any] | None = None
+        self._saved_step = 0
+        self._is_saving_checkpoint = False
+        self._window = MetricSums(self.args.device)
+        self._train_seconds = self._step_started = 0.0
+
+    # ---- What an objective may say ----
+
+    def published_model(self) -> nn.Module:
+        """What is saved as the ordinary checkpoint: the model, or the part of it that users load.
+
+        It has `save_pretrained(folder, state_dict)`. Where it is not one of transformers' models, it has
+        `load_weights(folder)` too. Checkpoints within a run hold the whole model in any case.
+        """
+        return self.accelerator.unwrap_model(self.model)
+
+    def is_decayed(self, name: str, parameter: nn.Parameter) -> bool:
+        """Whether weight decay acts on a parameter, if Trainer's own rule lets it (no bias, no norm)."""
+        return True
+
+    # ---- The loop ----
+
+    def train(
+        self,
+        resume_from_checkpoint: str | bool | None = None,
+        trial: Any = None,
+        ignore_keys_for_eval: list[str] | None = None,
+    ) -> TrainOutput:
+        """Train, from the start or from a checkpoint; after a collapse perhaps once more from an earlier one.
+
+        Args:
+            resume_from_checkpoint: "auto" or True for the newest whole checkpoint of the output folder, if there is
+                one; or a path; by default what `args` says.
+            trial: As in Trainer.
+            ignore_keys_for_eval: As in Trainer.
+
+        Raises:
+            ValueError: The checkpoint is missing, damaged or of another kind of run, or the output folder holds
+                another run.
+        """
+        while True:
+            try:
+                return self._train(resume_from_checkpoint, trial, ignore_keys_for_eval)
+            except GoBack as collapsed:
+                resume_from_checkpoint = str(collapsed.checkpoint)
+                self.collapse_guard.go_back(collapsed.checkpoint)
+
+    def _train(self, resume: str | bool | None, trial: Any, ignore_keys_for_eval: list[str] | None) -> TrainOutput:
+        args = self.args
+        checkpoint = self._checkpoint_to_resume(args.resume_from_checkpoint if resume is None else resume)
+        self._saved_step = self.state.global_step if checkpoint else 0
+        if checkpoint and self._saved_step >= args.max_steps:
+            self._load_from_checkpoint(str(checkpoint))
+            if args.load_best_model_at_end and self.state.best_model_checkpoint:
+                self._load_best_model()
+            return TrainOutput(self.state.global_step, math.nan, {})
+        self.accelerator.wait_for_everyone()
+        if args.should_save:
+            checkpoints.claim(Path(args.output_dir), type(self).__name__)
+        if args.eval_strategy != "no":
+            self.held_out()  # a network that fails now costs nothing
+        self._window.clear()
+        with self.signals:
+            output = super().train(str(checkpoint) if checkpoint else None, trial, ignore_keys_for_eval)
+        if any(gather_objects(self.signals.received)):  # behind the last step
+            stopping.exit_stopped(args, f"{self._save_where_it_stands()} is saved.")
+        return output
+
+    def _checkpoint_to_resume(self, resume: str | bool | None) -> Path | None:
+        args = self.args
+        with args.main_process_first(local=args.save_on_each_node, desc="looking for checkpoints"):
+            # the other ranks follow when a folder to be overwritten is empty already
+            overwrite = args.overwrite_output_dir and args.should_save
+            checkpoint = checkpoints.resolve_checkpoint(args.output_dir, resume, overwrite)
+        if len({found and found.name for found in gather_objects(checkpoint)}) > 1:
+            raise ValueError("The processes find different checkpoints: --output_dir must be a folder that all share.")
+        self._resume_state = state = checkpoints.read_stream_state(checkpoint) if checkpoint else None
+        if checkpoint and state:
+            num_micro_batches, given = state["micro_batches_per_step"], args.gradient_accumulation_steps
+            args.gradient_accumulation_steps = stream_state.accumulation_for(num_micro_batches, args.world_size, given)
+            self.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+        return checkpoint
+
+    def begin_training(self) -> None:
+        """Once everything is loaded: go on with the logging window that the checkpoint cut, so that none is lost."""
+        state, self._resume_state = self._resume_state, None
+        if state is None:
+            return
+        windows = state["windows"]
+        loss, metrics = stream_state.rank_window(windows, self.args.process_index, self.args.world_size)
+        self._globalstep_last_logged, self._train_seconds = windows[0]["last_logged"], windows[0]["seconds"]
+        self._tr_loss.fill_(loss)
+        for sums in metrics:
+            self._window.add({name: tuple(pair) for name, pair in sums.items()})
+
+    def end_step(self) -> None:
+        """Behind an optimizer step, before it is logged, evaluated and saved."""
+        self.auxiliary.zero_grad()
+        self._train_seconds += time.perf_counter() - self._step_started
+
+    # ---- Auxiliary modules beside the model ----
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """Stock, over the auxiliary modules' parameters too."""
+        is_new = self.optimizer is None
+        optimizer = super().create_optimizer(model)
+        if is_new:
+            for group in self.auxiliary.parameter_groups(self.args.weight_decay):
+                optimizer.add_param_group(group)
+        return optimizer
+
+    def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
+        """Stock, less those that `is_decayed` takes out."""
+        parameters = dict(model.named_parameters(remove_duplicate=False))  # tied ones have two names
+        return [name for name in super().get_decay_parameter_names(model) if self.is_decayed(name, parameters[name])]
+
+    def training_step(self, *positional: Any, **named: Any) -> torch.Tensor:
+        """Stock; behind a step's last backward the ranks share the auxiliary modules' gradients."""
+        loss = super().training_step(*positional, **named)
+        if self.accelerator.sync_gradients:
+            self.auxiliary.share_gradients()
+        return loss
+
+    def _clip_grad_norm(self, model: nn.Module) -> Any:
+        """Stock, of all gradients together."""
+        if not self.auxiliary.trained:
+            return super()._clip_grad_norm(model)
+        parameters = [*model.parameters(), *self.auxiliary.trained]
+        return self.accelerator.clip_grad_norm_(parameters, self.args.max_grad_norm)
+
+    # ---- Checkpoints ----
+
+    def _save_where_it_stands(self) -> Path | None:
+        """A checkpoint behind the last whole step, if there is one and it is not saved yet."""
+        step = self.state.global_step
+        if step and step != self._saved_step:
+            self._save_checkpoint(self.model_wrapped, trial=None)
+        self.accelerator.wait_for_everyone()  # no rank leaves before the manifest is written
+        return Path(self._get_output_dir(None)) / f"{PREFIX_CHECKPOINT_DIR}-{step}" if step else None
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        """Stock, then what else the run goes on with, then the manifest; old ones are deleted only after that."""
+        folder = Path(self._get_output_dir(trial)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+        limit, self.args.save_total_limit = self.args.save_total_limit, None
+        self._is_saving_checkpoint = True
+        with checkpoints.whole_or_absent(folder, is_writer=self.args.should_save):
+            try:
+                super()._save_checkpoint(model, trial)
+            finally:
+                self.args.save_total_limit, self._is_saving_checkpoint = limit, False
+            if self.args.should_save:
+                self.auxiliary.save(folder)
+            self._save_stream_state(folder)
+            self.accelerator.wait_for_everyone()
+        if self.args.should_save and limit is not None and self.collapse_guard.may_rotate(limit):
+            rotate_checkpoints(str(folder.parent), limit, self.state.best_model_checkpoint, use_mtime=True)
+        self._saved_step = self.state.global_step
+
+    def _save_stream_state(self, folder: Path) -> None:
+        assert self._loader is not None
+        window = {
+            "loss": self._tr_loss.item(),
+            "last_logged": self._globalstep_last_logged,
+            "seconds": self._train_seconds,
+            "metrics": self._window.state_dict(),
+        }
+        parts = gather_objects((self._loader.state_dict(), window))
+        if self.args.should_save:
+            state = merge_states([part for part, _ in parts]) | {
+                "micro_batches_per_step": self.args.gradient_accumulation_steps * self.args.world_size,
+                "mix": self._mix(),
+                "settings": self._fixed(),
+                "windows": [window for _, window in parts],
+            }
+            checkpoints.write_json(folder / checkpoints.STREAM_STATE_NAME, state)
+
+    def _fixed(self) -> dict[str, Any]:
+        """What a resumed run must have in common with the one that saved."""
+        sizes = [source.size for source in self._loader.plan.streams] if self._loader else []
+        return self.args.fixed() | {"source_sizes": sizes}
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, torch.Tensor] | None = None) -> None:
+        """As the model's library saves it: within a run the whole model, otherwise what is published."""
+        core = self.accelerator.unwrap_model(self.model)
+        saved = core if self._is_saving_checkpoint else self.published_model()
+        if saved is core and isinstance(core, PreTrainedModel):
+            super()._save(output_dir, state_dict)
+        elif self.args.should_save:
+            folder = Path(output_dir or self.args.output_dir)
+            if state_dict is not None and saved is not core:
+                prefix = next(name for name, module in core.named_modules() if module is saved) + "."
+                state_dict = {
+                    name.removeprefix(prefix): value for name, value in state_dict.items() if name.startswith(prefix)
+                }
+            saved.save_pretrained(folder, state_dict=state_dict)
+            if self.processing_class is not None:
+                self.processing_class.save_pretrained(folder)
+            torch.save(self.args, folder / TRAINING_ARGS_NAME)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        core = self.accelerator.unwrap_model(self.model)
+        if hasattr(core, "load_weights"):
+            core.load_weights(resume_from_checkpoint)
+        else:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+        self.auxiliary.load(Path(resume_from_checkpoint))
+
+    def _load_best_model(self) -> None:
+        core = self.accelerator.unwrap_model(self.model)
+        if hasattr(core, "load_weights") and not self.is_deepspeed_enabled:
+            core.load_weights(self.state.best_model_checkpoint)
+        else:
+            super()._load_best_model()
