@@ -128,7 +128,7 @@ class _Parser(HfArgumentParser):
                     continue
                 field = copy.copy(field)  # HfArgumentParser writes to the field, which the class would keep
                 field.type = types[field.name]
-                # A bare % in a help text would make --help fail; what is ours, such as `fixed`, argparse does not know.
+                # A bare % in a help text would make --help fail; argparse does not know what is ours, such as `fixed`.
                 field.metadata = MappingProxyType(
                     {
                         key: _escape(text) if key == "help" else text
