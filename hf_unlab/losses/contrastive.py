@@ -2,9 +2,10 @@
 
 Legend: B pairs of this rank, N pairs of all ranks, C columns of a chunk, D features.
 
-Each rank scores its own B rows against the N columns of all ranks, so that none holds the (N, N) matrix; the sum of
-the ranks' losses is the loss of the whole batch. Every loss is a sum over this rank's pairs: divide by the pairs of
-the step. With `chunk_size` not even (B, N) logits are held, but a chunk of columns at a time, and again in backward.
+A pair is a query and its key, of one kind or of two. Each rank scores its own B rows against the N columns of all
+ranks, so that none holds the (N, N) matrix; the sum of the ranks' losses is the loss of the whole batch. Every loss is
+a sum over this rank's pairs: divide by the pairs of the step. With `chunk_size` not even (B, N) logits are held, but a
+chunk of columns at a time, and again in backward.
 """
 
 import math
@@ -22,19 +23,19 @@ class GatheredFeatures:
     """The features that rows are scored against: those of all ranks, with a graph to every rank's.
 
     Args:
-        image_ND: Images of all ranks, in the order of ranks.
-        text_ND: Texts of all ranks; row i belongs to image i.
+        query_ND: Queries of all ranks, in the order of ranks.
+        key_ND: Keys of all ranks; row i belongs to query i.
         offset: The row where this rank's own begin.
     """
 
-    image_ND: torch.Tensor
-    text_ND: torch.Tensor
+    query_ND: torch.Tensor
+    key_ND: torch.Tensor
     offset: int = 0
 
 
 def info_nce_loss(
-    image_BD: torch.Tensor,
-    text_BD: torch.Tensor,
+    query_BD: torch.Tensor,
+    key_BD: torch.Tensor,
     logit_scale: torch.Tensor,
     logit_bias: torch.Tensor | None = None,
     gathered: GatheredFeatures | None = None,
@@ -42,11 +43,11 @@ def info_nce_loss(
 ) -> torch.Tensor:
     """Symmetric InfoNCE (CLIP; Radford et al. 2021, https://huggingface.co/papers/2103.00020).
 
-    A pair's loss is the mean of two cross entropies: of its text among all texts, and of its image among all images.
+    A pair's loss is the mean of two cross entropies: of its key among all keys, and of its query among all queries.
 
     Args:
-        image_BD: Unit-norm features of this rank's images, in any float type.
-        text_BD: Features of the texts; row i belongs to image i.
+        query_BD: Unit-norm features of this rank's queries, in any float type.
+        key_BD: Features of the keys; row i belongs to query i.
         logit_scale: (), inverse temperature, already exponentiated.
         logit_bias: Has no effect, as a softmax does not see a shift: here so that both losses are called alike.
         gathered: What the rows are scored against; this rank's own features if None.
@@ -63,15 +64,15 @@ def info_nce_loss(
         >>> info_nce_loss(features_BD, features_BD, torch.tensor(1.0))  # 2 ln(1 + 1/e)
         tensor(0.6265)
     """
-    image_BD, text_BD, columns = _prepare(image_BD, text_BD, gathered, chunk_size)
-    image_to_text = _cross_entropy(image_BD, columns.text_ND, logit_scale, columns.offset, chunk_size)
-    text_to_image = _cross_entropy(text_BD, columns.image_ND, logit_scale, columns.offset, chunk_size)
-    return (image_to_text + text_to_image) / 2
+    query_BD, key_BD, columns = _prepare(query_BD, key_BD, gathered, chunk_size)
+    query_to_key = _cross_entropy(query_BD, columns.key_ND, logit_scale, columns.offset, chunk_size)
+    key_to_query = _cross_entropy(key_BD, columns.query_ND, logit_scale, columns.offset, chunk_size)
+    return (query_to_key + key_to_query) / 2
 
 
 def sigmoid_loss(
-    image_BD: torch.Tensor,
-    text_BD: torch.Tensor,
+    query_BD: torch.Tensor,
+    key_BD: torch.Tensor,
     logit_scale: torch.Tensor,
     logit_bias: torch.Tensor | None = None,
     gathered: GatheredFeatures | None = None,
@@ -79,15 +80,15 @@ def sigmoid_loss(
 ) -> torch.Tensor:
     """Sigmoid loss (SigLIP; Zhai et al. 2023, https://huggingface.co/papers/2303.15343).
 
-    Each image with each text is a binary question of its own: do they belong together? A pair's loss is the sum over
-    its image's N questions.
+    Each query with each key is a binary question of its own: do they belong together? A pair's loss is the sum over
+    its query's N questions.
 
     Args:
-        image_BD: Unit-norm features of this rank's images, in any float type.
-        text_BD: Features of the texts; row i belongs to image i.
+        query_BD: Unit-norm features of this rank's queries, in any float type.
+        key_BD: Features of the keys; row i belongs to query i.
         logit_scale: (), inverse temperature, already exponentiated; the paper starts from 10.
         logit_bias: (), added to every logit; the paper starts from -10, as nearly all answers are no. 0 if None.
-        gathered: What the rows are scored against (the texts alone); this rank's own features if None.
+        gathered: What the rows are scored against (the keys alone); this rank's own features if None.
         chunk_size: Columns at a time; all at once if None.
 
     Returns:
@@ -101,27 +102,27 @@ def sigmoid_loss(
         >>> sigmoid_loss(features_BD, features_BD, torch.tensor(1.0), torch.tensor(0.0))  # 2 ln(1 + 1/e) + 2 ln 2
         tensor(2.0128)
     """
-    image_BD, text_BD, columns = _prepare(image_BD, text_BD, gathered, chunk_size)
+    query_BD, key_BD, columns = _prepare(query_BD, key_BD, gathered, chunk_size)
     bias = torch.zeros_like(logit_scale) if logit_bias is None else logit_bias
     losses_B = [
-        _run(_sigmoid_chunk, chunk_size, image_BD, text_CD, logit_scale, bias, columns.offset - start)
-        for start, text_CD in _chunks(columns.text_ND, chunk_size)
+        _run(_sigmoid_chunk, chunk_size, query_BD, key_CD, logit_scale, bias, columns.offset - start)
+        for start, key_CD in _chunks(columns.key_ND, chunk_size)
     ]
     return torch.stack(losses_B).sum()
 
 
 @torch.no_grad()
 def contrastive_accuracy(
-    image_BD: torch.Tensor,
-    text_BD: torch.Tensor,
+    query_BD: torch.Tensor,
+    key_BD: torch.Tensor,
     gathered: GatheredFeatures | None = None,
     chunk_size: int | None = None,
 ) -> tuple[torch.Tensor, int]:
     """How many rows are nearest to their own pair, in both directions.
 
     Args:
-        image_BD: Unit-norm features of this rank's images.
-        text_BD: Features of the texts; row i belongs to image i.
+        query_BD: Unit-norm features of this rank's queries.
+        key_BD: Features of the keys; row i belongs to query i.
         gathered: What the rows are scored against; this rank's own features if None.
         chunk_size: Columns at a time; all at once if None.
 
@@ -135,15 +136,16 @@ def contrastive_accuracy(
         >>> contrastive_accuracy(torch.eye(3), torch.eye(3)[[0, 2, 1]])
         (tensor(2), 6)
     """
-    image_BD, text_BD, columns = _prepare(image_BD, text_BD, gathered, chunk_size)
-    pair_B = torch.arange(len(image_BD), device=image_BD.device) + columns.offset
-    num_correct = torch.zeros((), dtype=torch.long, device=image_BD.device)
-    for query_BD, key_ND in ((image_BD, columns.text_ND), (text_BD, columns.image_ND)):
-        best = [(start, _logits(query_BD, key_CD, 1.0).max(dim=-1)) for start, key_CD in _chunks(key_ND, chunk_size)]
+    query_BD, key_BD, columns = _prepare(query_BD, key_BD, gathered, chunk_size)
+    pair_B = torch.arange(len(query_BD), device=query_BD.device) + columns.offset
+    num_correct = torch.zeros((), dtype=torch.long, device=query_BD.device)
+    for row_BD, column_ND in ((query_BD, columns.key_ND), (key_BD, columns.query_ND)):
+        chunks = _chunks(column_ND, chunk_size)
+        best = [(start, _logits(row_BD, column_CD, 1.0).max(dim=-1)) for start, column_CD in chunks]
         chunk_B = torch.stack([each.values for _, each in best]).argmax(dim=0)
         found_B = torch.stack([each.indices + start for start, each in best]).gather(0, chunk_B[None])[0]
         num_correct += (found_B == pair_B).sum()
-    return num_correct, 2 * len(image_BD)
+    return num_correct, 2 * len(query_BD)
 
 
 @torch.no_grad()
@@ -169,39 +171,39 @@ def clamp_logit_scale_(log_scale: torch.Tensor, max_scale: float = 100.0) -> Non
 
 
 def _cross_entropy(
-    query_BD: torch.Tensor, key_ND: torch.Tensor, logit_scale: torch.Tensor, offset: int, chunk_size: int | None
+    row_BD: torch.Tensor, column_ND: torch.Tensor, logit_scale: torch.Tensor, offset: int, chunk_size: int | None
 ) -> torch.Tensor:
     """Summed over rows; row i's answer is column offset + i."""
     parts = [
-        _run(_softmax_chunk, chunk_size, query_BD, key_CD, logit_scale, offset - start)
-        for start, key_CD in _chunks(key_ND, chunk_size)
+        _run(_softmax_chunk, chunk_size, row_BD, column_CD, logit_scale, offset - start)
+        for start, column_CD in _chunks(column_ND, chunk_size)
     ]
     log_sums_B = torch.stack([log_sums_B for log_sums_B, _ in parts]).logsumexp(dim=0)
     return (log_sums_B - torch.cat([answers for _, answers in parts])).sum()
 
 
 def _softmax_chunk(
-    query_BD: torch.Tensor, key_CD: torch.Tensor, logit_scale: torch.Tensor, diagonal: int
+    row_BD: torch.Tensor, column_CD: torch.Tensor, logit_scale: torch.Tensor, diagonal: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Each row's logsumexp over the chunk, and the logits of the pairs that lie in it, in the order of rows."""
-    logits_BC = _logits(query_BD, key_CD, logit_scale)
+    logits_BC = _logits(row_BD, column_CD, logit_scale)
     # a copy: the view would keep all logits of the chunk
     return logits_BC.logsumexp(dim=-1), logits_BC.diagonal(diagonal).clone()
 
 
 def _sigmoid_chunk(
-    image_BD: torch.Tensor, text_CD: torch.Tensor, logit_scale: torch.Tensor, logit_bias: torch.Tensor, diagonal: int
+    query_BD: torch.Tensor, key_CD: torch.Tensor, logit_scale: torch.Tensor, logit_bias: torch.Tensor, diagonal: int
 ) -> torch.Tensor:
     """-log sigmoid(-logit) of strangers, -log sigmoid(logit) of pairs; in place where that saves a (B, C) tensor."""
-    logits_BC = _logits(image_BD, text_CD, logit_scale).add_(logit_bias)
+    logits_BC = _logits(query_BD, key_CD, logit_scale).add_(logit_bias)
     logits_BC.diagonal(diagonal).neg_()
     return F.softplus(logits_BC).sum(dim=-1)
 
 
-def _logits(query_BD: torch.Tensor, key_CD: torch.Tensor, logit_scale: torch.Tensor | float) -> torch.Tensor:
+def _logits(row_BD: torch.Tensor, column_CD: torch.Tensor, logit_scale: torch.Tensor | float) -> torch.Tensor:
     """Not in bfloat16, autocast or not: it has steps of 0.5 where the logits of a trained CLIP are."""
-    with torch.autocast(query_BD.device.type, enabled=False):
-        return (query_BD * logit_scale) @ key_CD.T
+    with torch.autocast(row_BD.device.type, enabled=False):
+        return (row_BD * logit_scale) @ column_CD.T
 
 
 def precise_dtype(tensor: torch.Tensor) -> torch.dtype:
@@ -214,11 +216,11 @@ def precise_dtype(tensor: torch.Tensor) -> torch.dtype:
     return torch.promote_types(tensor.dtype, torch.float32)
 
 
-def _chunks(key_ND: torch.Tensor, chunk_size: int | None) -> list[tuple[int, torch.Tensor]]:
+def _chunks(column_ND: torch.Tensor, chunk_size: int | None) -> list[tuple[int, torch.Tensor]]:
     """(first column, columns) of each chunk."""
-    size = chunk_size or len(key_ND)
+    size = chunk_size or len(column_ND)
     # split, as the backward of a slice fills a tensor of N rows with zeros, for each chunk
-    return list(zip(range(0, len(key_ND), size), key_ND.split(size), strict=True))
+    return list(zip(range(0, len(column_ND), size), column_ND.split(size), strict=True))
 
 
 def _run(chunk_fn: Callable[..., Any], chunk_size: int | None, *inputs: Any) -> Any:
@@ -229,18 +231,18 @@ def _run(chunk_fn: Callable[..., Any], chunk_size: int | None, *inputs: Any) -> 
 
 
 def _prepare(
-    image_BD: torch.Tensor, text_BD: torch.Tensor, gathered: GatheredFeatures | None, chunk_size: int | None
+    query_BD: torch.Tensor, key_BD: torch.Tensor, gathered: GatheredFeatures | None, chunk_size: int | None
 ) -> tuple[torch.Tensor, torch.Tensor, GatheredFeatures]:
     """Rows and columns, shapes checked, in float32 at least: so chunks' gradients are not summed in bfloat16."""
-    dtype = torch.promote_types(precise_dtype(image_BD), text_BD.dtype)
-    image_BD, text_BD = image_BD.to(dtype), text_BD.to(dtype)
-    columns = GatheredFeatures(image_BD, text_BD)
+    dtype = torch.promote_types(precise_dtype(query_BD), key_BD.dtype)
+    query_BD, key_BD = query_BD.to(dtype), key_BD.to(dtype)
+    columns = GatheredFeatures(query_BD, key_BD)
     if gathered is not None:
-        columns = GatheredFeatures(gathered.image_ND.to(dtype), gathered.text_ND.to(dtype), gathered.offset)
-    shapes = [tuple(each.shape) for each in (image_BD, text_BD, columns.image_ND, columns.text_ND)]
-    if shapes[0] != shapes[1] or len(shapes[0]) != 2 or not len(image_BD):
+        columns = GatheredFeatures(gathered.query_ND.to(dtype), gathered.key_ND.to(dtype), gathered.offset)
+    shapes = [tuple(each.shape) for each in (query_BD, key_BD, columns.query_ND, columns.key_ND)]
+    if shapes[0] != shapes[1] or len(shapes[0]) != 2 or not len(query_BD):
         raise ValueError(
-            f"Image features have shape {shapes[0]}, text features {shapes[1]}; both must be (pairs, features), row i "
+            f"Query features have shape {shapes[0]}, key features {shapes[1]}; both must be (pairs, features), row i "
             "of one belonging to row i of the other, and at least one pair."
         )
     if shapes[2] != shapes[3] or shapes[2][1:] != shapes[0][1:]:
@@ -255,4 +257,4 @@ def _prepare(
         )
     if chunk_size is not None and chunk_size < 1:
         raise ValueError(f"chunk_size is {chunk_size}; give at least 1 column, or None for all at once.")
-    return image_BD, text_BD, columns
+    return query_BD, key_BD, columns

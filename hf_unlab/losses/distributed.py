@@ -38,12 +38,12 @@ def gather_with_gradients(features_BD: torch.Tensor, group: Any = None) -> torch
     return _GatherRows.apply(features_BD, group)
 
 
-def gather_features(image_BD: torch.Tensor, text_BD: torch.Tensor, group: Any = None) -> GatheredFeatures:
+def gather_features(query_BD: torch.Tensor, key_BD: torch.Tensor, group: Any = None) -> GatheredFeatures:
     """Both sides' features of all ranks, with gradients, for the losses of `hf_unlab.losses.contrastive`.
 
     Args:
-        image_BD: This rank's image features; as many rows on every rank.
-        text_BD: This rank's text features.
+        query_BD: This rank's query features; as many rows on every rank.
+        key_BD: This rank's key features.
         group: Process group; the default one if None.
 
     Returns:
@@ -54,11 +54,11 @@ def gather_features(image_BD: torch.Tensor, text_BD: torch.Tensor, group: Any = 
         0
     """
     if _world_size(group) == 1:
-        return GatheredFeatures(image_BD, text_BD)
+        return GatheredFeatures(query_BD, key_BD)
     # one collective, not two: what it costs is mostly the wait
-    both_ND = gather_with_gradients(torch.cat((image_BD, text_BD), dim=-1), group)
-    image_ND, text_ND = both_ND.chunk(2, dim=-1)
-    return GatheredFeatures(image_ND, text_ND, offset=dist.get_rank(group) * len(image_BD))
+    both_ND = gather_with_gradients(torch.cat((query_BD, key_BD), dim=-1), group)
+    query_ND, key_ND = both_ND.chunk(2, dim=-1)
+    return GatheredFeatures(query_ND, key_ND, offset=dist.get_rank(group) * len(query_BD))
 
 
 def _world_size(group: Any) -> int:

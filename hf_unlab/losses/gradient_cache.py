@@ -24,22 +24,22 @@ class FeatureGradients:
 
     Args:
         loss_sum: (), this rank's loss, summed over its pairs, without a graph.
-        image_BD: Gradient with respect to this rank's image features of the losses of all ranks together.
-        text_BD: The same of the text features.
+        query_BD: Gradient with respect to this rank's query features of the losses of all ranks together.
+        key_BD: The same of the key features.
         logit_scale: (), this rank's share: the sum over the ranks is the gradient of the losses of all ranks together.
         logit_bias: (), the same of the bias; None if there is none.
     """
 
     loss_sum: torch.Tensor
-    image_BD: torch.Tensor
-    text_BD: torch.Tensor
+    query_BD: torch.Tensor
+    key_BD: torch.Tensor
     logit_scale: torch.Tensor
     logit_bias: torch.Tensor | None
 
 
 def cached_feature_gradients(
-    image_BD: torch.Tensor,
-    text_BD: torch.Tensor,
+    query_BD: torch.Tensor,
+    key_BD: torch.Tensor,
     logit_scale: torch.Tensor,
     logit_bias: torch.Tensor | None,
     loss_fn: Callable[..., torch.Tensor],
@@ -48,8 +48,8 @@ def cached_feature_gradients(
     """The gradients of a whole step with respect to features that have no graph; the middle of `CachedBatch`.
 
     Args:
-        image_BD: Features of all images of this rank's step; a graph behind them is not followed.
-        text_BD: Features of the texts; row i belongs to image i.
+        query_BD: Features of all queries of this rank's step; a graph behind them is not followed.
+        key_BD: Features of the keys; row i belongs to query i.
         logit_scale: (), inverse temperature, already exponentiated.
         logit_bias: () or None.
         loss_fn: `info_nce_loss`, `sigmoid_loss`, or one with `functools.partial(info_nce_loss, chunk_size=1024)`.
@@ -62,21 +62,21 @@ def cached_feature_gradients(
         >>> from hf_unlab.losses.contrastive import info_nce_loss
         >>> features_BD = torch.eye(2)
         >>> gradients = cached_feature_gradients(features_BD, features_BD, torch.tensor(1.0), None, info_nce_loss)
-        >>> gradients.logit_scale, gradients.image_BD
+        >>> gradients.logit_scale, gradients.query_BD
         (tensor(-0.5379), tensor([[-0.2689,  0.2689],
                 [ 0.2689, -0.2689]]))
     """
-    inputs = [tensor for tensor in (image_BD, text_BD, logit_scale, logit_bias) if tensor is not None]
+    inputs = [tensor for tensor in (query_BD, key_BD, logit_scale, logit_bias) if tensor is not None]
     # in float32 from here on: half-precision gradients would be rounded on every rank before they are summed
     leaves = [tensor.detach().to(precise_dtype(tensor)).requires_grad_() for tensor in inputs]
-    image, text, scale, bias = leaves if logit_bias is not None else (*leaves, None)
+    query, key, scale, bias = leaves if logit_bias is not None else (*leaves, None)
     with torch.enable_grad():
-        loss_sum = loss_fn(image, text, scale, bias, gathered=None if gather is None else gather(image, text))
+        loss_sum = loss_fn(query, key, scale, bias, gathered=None if gather is None else gather(query, key))
     # InfoNCE does not read the bias: its gradient is zeros, not None, so that DDP finds it used
     gradients = torch.autograd.grad(loss_sum, leaves, materialize_grads=True)
     typed = [gradient.to(tensor.dtype) for gradient, tensor in zip(gradients, inputs, strict=True)]
-    image, text, scale, bias = typed if logit_bias is not None else (*typed, None)
-    return FeatureGradients(loss_sum.detach(), image, text, scale, bias)
+    query, key, scale, bias = typed if logit_bias is not None else (*typed, None)
+    return FeatureGradients(loss_sum.detach(), query, key, scale, bias)
 
 
 class CachedBatch:
@@ -87,7 +87,7 @@ class CachedBatch:
     of the current accelerator), and goes back from its rows of those gradients.
 
     Args:
-        encode: From a chunk to unit-norm image features, text features, logit scale (exponentiated) and logit bias or
+        encode: From a chunk to unit-norm query features, key features, logit scale (exponentiated) and logit bias or
             None; the wrapped model's forward, so that DDP and autocast see it. No BatchNorm: chunks must not depend on
             one another.
         chunks: All chunks of this rank; as many on every rank.
@@ -112,23 +112,23 @@ class CachedBatch:
     ) -> None:
         self._encode, self._chunks, self._num_done = encode, chunks, 0
         self._random_states: list[_RandomState] = []
-        images, texts = [], []
+        queries, keys = [], []
         with torch.no_grad():
             for chunk in chunks:
                 self._random_states.append(_RandomState())
-                image_BD, text_BD, scale, bias = encode(chunk)
-                images.append(image_BD)
-                texts.append(text_BD)
-        self.features: Features = (torch.cat(images), torch.cat(texts), scale, bias)
+                query_BD, key_BD, scale, bias = encode(chunk)
+                queries.append(query_BD)
+                keys.append(key_BD)
+        self.features: Features = (torch.cat(queries), torch.cat(keys), scale, bias)
         self.gathered: GatheredFeatures | None = None
 
-        def gather_and_keep(image_BD: torch.Tensor, text_BD: torch.Tensor) -> GatheredFeatures:
+        def gather_and_keep(query_BD: torch.Tensor, key_BD: torch.Tensor) -> GatheredFeatures:
             assert gather is not None
-            self.gathered = gather(image_BD, text_BD)
+            self.gathered = gather(query_BD, key_BD)
             return self.gathered
 
         self._gradients = cached_feature_gradients(*self.features, loss_fn, gather and gather_and_keep)
-        self._sizes = [len(image_BD) for image_BD in images]
+        self._sizes = [len(query_BD) for query_BD in queries]
 
     def next_loss(self) -> torch.Tensor:
         """What to go back from for the next chunk; all of them together are the loss of the whole batch.
@@ -141,10 +141,10 @@ class CachedBatch:
         """
         number, gradients = self._num_done, self._gradients
         with self._random_states[number].replayed():
-            image_BD, text_BD, scale, bias = self._encode(self._chunks[number])
+            query_BD, key_BD, scale, bias = self._encode(self._chunks[number])
         begin = sum(self._sizes[:number])
         rows = slice(begin, begin + self._sizes[number])
-        parts = [(image_BD * gradients.image_BD[rows]).sum(), (text_BD * gradients.text_BD[rows]).sum()]
+        parts = [(query_BD * gradients.query_BD[rows]).sum(), (key_BD * gradients.key_BD[rows]).sum()]
         if number == len(self._chunks) - 1:  # theirs belong to the batch; DDP reduces with the last backward
             parts.append(scale * gradients.logit_scale)
             if bias is not None and gradients.logit_bias is not None:

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from hf_unlab.modalities.text.reading import pack_sequences, text_problem, tokenise_stream
 from hf_unlab.objectives.masked_lm.collator import MaskedLMCollator
 from hf_unlab.streams.bad_examples import Tally
-from hf_unlab.streams.loader import ReaderPlan, StreamLoader
+from hf_unlab.streams.loader import Place, ReaderPlan, StreamLoader
 from hf_unlab.streams.sharding import spread
 from hf_unlab.streams.sources import WeightedStream, iterate
 from hf_unlab.testing import tiny_texts, tiny_tokenizer
@@ -56,7 +56,7 @@ def overhead():
             passes = [plan.open_pass(reader, 0, 0, Tally(text_problem)) for reader in range(NUM_READERS)]
             streams = itertools.cycle([iterate(one) for one in passes])
             for k, examples in enumerate(itertools.islice(streams, NUM_BATCHES)):
-                collate(list(itertools.islice(examples, BATCH_SIZE)), k)
+                collate(list(itertools.islice(examples, BATCH_SIZE)), Place(k))
 
         def ours():
             for _ in itertools.islice(StreamLoader(plan, collate), NUM_BATCHES):
@@ -67,8 +67,8 @@ def overhead():
     report("Reading, checking, tokenising, packing, masking", rates, "tokens/s")
 
 
-def _count(examples, k):
-    return {"k": torch.tensor(k)}
+def _count(examples, place):
+    return {"k": torch.tensor(place.k)}
 
 
 def resume():

@@ -9,6 +9,7 @@ from transformers import Wav2Vec2Config, Wav2Vec2ForPreTraining
 from hf_unlab.losses.wav2vec2 import contrastive_losses
 from hf_unlab.modalities.audio.models import use_channels_last, watched
 from hf_unlab.objectives.wav2vec2.collator import Wav2Vec2Collator
+from hf_unlab.streams.loader import Place
 from hf_unlab.training.arguments import hardware_has_bf16
 from tests.benchmarks.timing import DEVICE, report, seconds_each
 
@@ -35,7 +36,7 @@ def _step(*, fast_loss, fast_convolutions=False, autocast=None):
         use_channels_last(model)
     clips = [{"audio": rng.standard_normal(SECONDS * RATE).astype(np.float32)} for _ in range(CLIPS)]
     collate = Wav2Vec2Collator(tuple(model.config.conv_kernel), tuple(model.config.conv_stride))
-    batch = {name: value.to(DEVICE) for name, value in collate(clips, 0).items()}
+    batch = {name: value.to(DEVICE) for name, value in collate(clips, Place(0)).items()}
     hidden, negatives = batch["mask_time_indices"], batch["sampled_negative_indices"]
 
     def run():

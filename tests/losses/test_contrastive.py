@@ -26,33 +26,33 @@ BOTH = pytest.mark.parametrize("loss_fn", [info_nce_loss, sigmoid_loss])
 
 
 def make_inputs(num_pairs=12, num_features=5, scale=7.0, bias=-3.0, dtype=torch.float64, seed=0):
-    """Images, texts, scale and bias, all leaves."""
+    """Queries, keys, scale and bias, all leaves."""
     generator = torch.Generator().manual_seed(seed)
     features = torch.randn(2, num_pairs, num_features, generator=generator, dtype=torch.float64)
-    image, text = F.normalize(features, dim=-1).to(dtype)
-    return [tensor.requires_grad_() for tensor in (image, text, torch.tensor(scale), torch.tensor(bias))]
+    query, key = F.normalize(features, dim=-1).to(dtype)
+    return [tensor.requires_grad_() for tensor in (query, key, torch.tensor(scale), torch.tensor(bias))]
 
 
 def gradients(loss, inputs):
     return torch.autograd.grad(loss, inputs, materialize_grads=True)
 
 
-def naive_info_nce(image, text, scale, bias):
+def naive_info_nce(queries, keys, scale, bias):
     """One pair, one logit at a time."""
     total = 0.0
-    for i in range(len(image)):
-        for query, keys in ((image[i], text), (text[i], image)):
-            logits = [scale * (query * key).sum() for key in keys]
+    for i in range(len(queries)):
+        for row, columns in ((queries[i], keys), (keys[i], queries)):
+            logits = [scale * (row * column).sum() for column in columns]
             total += (torch.stack(logits).exp().sum().log() - logits[i]) / 2
     return total
 
 
-def naive_sigmoid(image, text, scale, bias):
+def naive_sigmoid(queries, keys, scale, bias):
     total = 0.0
-    for i in range(len(image)):
-        for j in range(len(text)):
+    for i in range(len(queries)):
+        for j in range(len(keys)):
             sign = 1 if i == j else -1
-            total += (1 + (-sign * (scale * (image[i] * text[j]).sum() + bias)).exp()).log()
+            total += (1 + (-sign * (scale * (queries[i] * keys[j]).sum() + bias)).exp()).log()
     return total
 
 
@@ -85,27 +85,27 @@ def test_features_that_say_nothing_have_the_loss_of_guessing():
 @pytest.mark.parametrize("chunk_size", [None, 2])
 def test_gradients_are_those_of_finite_differences(loss_fn, chunk_size):
     inputs = [tensor.detach().double().requires_grad_() for tensor in make_inputs(num_pairs=4, num_features=3)]
-    all_image, all_text = make_inputs(num_pairs=7, num_features=3, seed=1)[:2]
+    all_query, all_key = make_inputs(num_pairs=7, num_features=3, seed=1)[:2]
 
-    def loss(image, text, scale, bias, all_image, all_text):
-        gathered = GatheredFeatures(all_image, all_text, offset=2)
-        return loss_fn(image, text, scale, bias, gathered, chunk_size=chunk_size)
+    def loss(query, key, scale, bias, all_query, all_key):
+        gathered = GatheredFeatures(all_query, all_key, offset=2)
+        return loss_fn(query, key, scale, bias, gathered, chunk_size=chunk_size)
 
-    assert torch.autograd.gradcheck(loss, (*inputs, all_image, all_text))
+    assert torch.autograd.gradcheck(loss, (*inputs, all_query, all_key))
 
 
 @BOTH
-def test_images_and_texts_may_change_places_and_pairs_their_order(loss_fn):
-    image, text, scale, bias = make_inputs()
-    loss = loss_fn(image, text, scale, bias)
-    torch.testing.assert_close(loss_fn(text, image, scale, bias), loss)
+def test_queries_and_keys_may_change_places_and_pairs_their_order(loss_fn):
+    query, key, scale, bias = make_inputs()
+    loss = loss_fn(query, key, scale, bias)
+    torch.testing.assert_close(loss_fn(key, query, scale, bias), loss)
     order = torch.randperm(12, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(loss_fn(image[order], text[order], scale, bias), loss)
+    torch.testing.assert_close(loss_fn(query[order], key[order], scale, bias), loss)
 
 
 def test_a_bias_changes_nothing_in_info_nce():
-    image, text, scale, bias = make_inputs()
-    assert info_nce_loss(image, text, scale, bias) == info_nce_loss(image, text, scale)
+    query, key, scale, bias = make_inputs()
+    assert info_nce_loss(query, key, scale, bias) == info_nce_loss(query, key, scale)
 
 
 @BOTH
@@ -115,10 +115,10 @@ def test_a_bias_changes_nothing_in_info_nce():
 )
 def test_chunks_of_any_size_anywhere_give_the_whole(loss_fn, num_pairs, num_others, before, chunk_size):
     num_all, offset = num_pairs + num_others, min(before, num_others)
-    all_image, all_text, scale, bias = inputs = make_inputs(num_all)
+    all_query, all_key, scale, bias = inputs = make_inputs(num_all)
     own = slice(offset, offset + num_pairs)
     call = functools.partial(
-        loss_fn, all_image[own], all_text[own], scale, bias, GatheredFeatures(all_image, all_text, offset)
+        loss_fn, all_query[own], all_key[own], scale, bias, GatheredFeatures(all_query, all_key, offset)
     )
     whole, chunked = call(), call(chunk_size=chunk_size)
     torch.testing.assert_close(chunked, whole)
@@ -128,15 +128,15 @@ def test_chunks_of_any_size_anywhere_give_the_whole(loss_fn, num_pairs, num_othe
 @BOTH
 @pytest.mark.parametrize("num_ranks", [1, 3, 12])
 def test_losses_of_ranks_add_up_to_the_loss_of_all(loss_fn, num_ranks):
-    image, text, scale, bias = inputs = make_inputs()
+    query, key, scale, bias = inputs = make_inputs()
     size = 12 // num_ranks
     locals_ = [
         loss_fn(
-            image[start : start + size],
-            text[start : start + size],
+            query[start : start + size],
+            key[start : start + size],
             scale,
             bias,
-            GatheredFeatures(image, text, start),
+            GatheredFeatures(query, key, start),
             chunk_size=5,
         )
         for start in range(0, 12, size)
@@ -182,11 +182,11 @@ def test_half_precision_features_and_autocast_are_scored_in_float32(loss_fn, dty
 
 
 def test_large_logits_neither_overflow_nor_vanish():
-    image = torch.eye(4)
+    eye = torch.eye(4)
     scale = torch.tensor(1e4)
     for loss_fn in (info_nce_loss, sigmoid_loss):
-        assert loss_fn(image, image.flip(0), scale, -scale / 2).isfinite()
-    assert info_nce_loss(image, image.flip(0), scale).item() == pytest.approx(4e4)
+        assert loss_fn(eye, eye.flip(0), scale, -scale / 2).isfinite()
+    assert info_nce_loss(eye, eye.flip(0), scale).item() == pytest.approx(4e4)
 
 
 class PeakMemory(TorchDispatchMode):
@@ -221,40 +221,40 @@ def test_with_chunks_the_matrix_of_logits_is_never_whole(loss_fn):
 @BOTH
 @pytest.mark.parametrize("chunk_size", [None, 5])
 def test_cached_gradients_are_those_of_the_whole_graph(loss_fn, chunk_size):
-    image, text, scale, bias = make_inputs()
+    query, key, scale, bias = make_inputs()
     projection = torch.randn(5, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64).requires_grad_()
-    whole = loss_fn(image @ projection, text @ projection, scale, bias)
+    whole = loss_fn(query @ projection, key @ projection, scale, bias)
     parameters = [projection, scale, bias]
     expected = gradients(whole, parameters)
 
-    encoded = [(image @ projection), (text @ projection)]
+    encoded = [(query @ projection), (key @ projection)]
     found = cached_feature_gradients(*encoded, scale, bias, functools.partial(loss_fn, chunk_size=chunk_size))
     torch.testing.assert_close(found.loss_sum, whole.detach())
     assert not any(getattr(found, field.name).requires_grad for field in fields(found))
     for start in range(0, 12, 4):  # the second pass, a chunk at a time
         rows = slice(start, start + 4)
-        pieces = [image[rows] @ projection, text[rows] @ projection]
-        torch.autograd.backward(pieces, [found.image_BD[rows], found.text_BD[rows]])
+        pieces = [query[rows] @ projection, key[rows] @ projection]
+        torch.autograd.backward(pieces, [found.query_BD[rows], found.key_BD[rows]])
     torch.testing.assert_close([projection.grad, found.logit_scale, found.logit_bias], list(expected))
 
 
 def test_cached_gradients_work_without_a_graph_have_the_inputs_types_and_no_bias_if_there_is_none():
-    image, text, scale, _ = make_inputs(dtype=torch.bfloat16)
+    query, key, scale, _ = make_inputs(dtype=torch.bfloat16)
     with torch.no_grad():
-        found = cached_feature_gradients(image, text, scale, None, info_nce_loss)
-    assert [found.image_BD.dtype, found.logit_scale.dtype] == [torch.bfloat16, torch.float32]
+        found = cached_feature_gradients(query, key, scale, None, info_nce_loss)
+    assert [found.query_BD.dtype, found.logit_scale.dtype] == [torch.bfloat16, torch.float32]
     assert found.logit_bias is None and found.loss_sum.dtype == torch.float32
 
 
 @pytest.mark.parametrize("chunk_size", [None, 1, 3, 100])
 @pytest.mark.parametrize("offset", [0, 5, 9])
 def test_accuracy_counts_the_rows_whose_own_pair_is_nearest(chunk_size, offset):
-    all_image, all_text = make_inputs(num_features=2)[:2]
+    all_query, all_key = make_inputs(num_features=2)[:2]
     own = slice(offset, offset + 3)
-    similarity = all_image @ all_text.T
+    similarity = all_query @ all_key.T
     expected = sum(int(similarity[i].argmax() == i) + int(similarity[:, i].argmax() == i) for i in range(12)[own])
     found = contrastive_accuracy(
-        all_image[own], all_text[own], GatheredFeatures(all_image, all_text, offset), chunk_size
+        all_query[own], all_key[own], GatheredFeatures(all_query, all_key, offset), chunk_size
     )
     assert (found[0].item(), found[1]) == (expected, 6)
 
@@ -277,7 +277,7 @@ def test_the_scale_is_kept_below_its_limit_and_otherwise_left():
 @BOTH
 def test_what_does_not_go_together_is_refused(loss_fn):
     eye, one = torch.eye(4), torch.tensor(1.0)
-    with pytest.raises(ValueError, match=r"shape \(4, 4\), text features \(3, 4\)"):
+    with pytest.raises(ValueError, match=r"shape \(4, 4\), key features \(3, 4\)"):
         loss_fn(eye, eye[:3], one)
     with pytest.raises(ValueError, match="at least one pair"):
         loss_fn(eye[:0], eye[:0], one)

@@ -46,8 +46,8 @@ def encode(model, chunk):
 def loss_of_all(model, chunks, loss_fn, gather=None):
     """Every chunk encoded with its graph kept: what caching saves the memory of."""
     outputs = [encode(model, chunk) for chunk in chunks]
-    image, text = (torch.cat(each) for each in list(zip(*outputs, strict=True))[:2])
-    return loss_fn(image, text, *outputs[-1][2:], gathered=gather and gather(image, text))
+    query, key = (torch.cat(each) for each in list(zip(*outputs, strict=True))[:2])
+    return loss_fn(query, key, *outputs[-1][2:], gathered=gather and gather(query, key))
 
 
 def cached_losses(model, chunks, loss_fn, gather=None, backward=torch.Tensor.backward):

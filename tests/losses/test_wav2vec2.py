@@ -8,6 +8,7 @@ from transformers import Wav2Vec2ForPreTraining
 from hf_unlab.losses.wav2vec2 import contrastive_losses, perplexities, scale_gradient
 from hf_unlab.modalities.audio.models import use_channels_last, watched
 from hf_unlab.objectives.wav2vec2.collator import Wav2Vec2Collator
+from hf_unlab.streams.loader import Place
 from hf_unlab.testing import tiny_wav2vec2
 
 ARCHITECTURES = {
@@ -30,7 +31,7 @@ def a_batch(model: Wav2Vec2ForPreTraining, lengths=(4000, 3000, 5000, 700), num_
         num_negatives=num_negatives,
         crop_to_shortest=crop,
     )
-    return collate(clips, 0)
+    return collate(clips, Place(0))
 
 
 def the_model(**overrides) -> Wav2Vec2ForPreTraining:

@@ -1,5 +1,5 @@
-"""An objective in a single file, to prove that one needs no other: a masked language model with a mean teacher (Tarvainen
-and Valpola 2017, https://huggingface.co/papers/1703.01780) on unlabelled texts, and labelled texts in a second lane.
+"""An objective in a single file, to prove that one needs no other: a masked language model with a mean teacher
+(Tarvainen and Valpola 2017, https://huggingface.co/papers/1703.01780), and labelled texts in a second lane.
 
 docs/new_objective.md walks through it. `python tests/objectives/dummy.py --config FILE.yaml` is its recipe.
 """
@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from hf_unlab.few_labels.prove import prove
 from torch import nn
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedTokenizerBase, set_seed
@@ -19,7 +20,6 @@ from transformers import PreTrainedTokenizerBase, set_seed
 from hf_unlab.app.arguments import parse_arguments
 from hf_unlab.app.console import announce, exit_cleanly, proof_progress, quiet_libraries, say
 from hf_unlab.evaluation.retrieval import feature_spread
-from hf_unlab.few_labels.prove import prove
 from hf_unlab.modalities.text.models import load_masked_lm, tokenizer_for
 from hf_unlab.modalities.text.reading import pack_sequences, text_problem, tokenise_stream
 from hf_unlab.modalities.text.settings import TextDataSettings, TextFewLabelSettings, TextModelSettings

@@ -10,6 +10,7 @@ import torch
 
 from hf_unlab.objectives.masked_lm.collator import MaskedLMCollator
 from hf_unlab.objectives.masking import IGNORED, mask_tokens
+from hf_unlab.streams.loader import Place
 from hf_unlab.testing import tiny_tokenizer
 
 VOCAB_SIZE, MASK = 500, 4
@@ -129,7 +130,7 @@ def assert_equal_batches(first, second):
 
 def test_a_batch_has_the_shapes_and_counts_that_the_trainer_needs(collator):
     examples = examples_of()
-    batch = collator(examples, k=7)
+    batch = collator(examples, Place(7))
     assert batch.keys() == {"input_ids", "labels", "document_ids", "num_items"}
     for key in ("input_ids", "labels", "document_ids"):
         assert batch[key].shape == (6, 40) and batch[key].dtype == torch.int64
@@ -147,15 +148,15 @@ def test_no_label_is_a_special_token(collator):
 def test_a_batch_depends_on_seed_and_k_and_leaves_global_randomness_alone(collator):
     examples = examples_of()
     torch_state, numpy_state = torch.random.get_rng_state(), np.random.get_state()[1].tolist()
-    batch = collator(examples, k=7)
+    batch = collator(examples, Place(7))
     assert torch.equal(torch.random.get_rng_state(), torch_state)
     assert np.random.get_state()[1].tolist() == numpy_state
     np.random.seed(1)
     torch.manual_seed(1)
-    assert_equal_batches(collator(examples, k=7), batch)
-    assert not torch.equal(collator(examples, k=8)["labels"], batch["labels"])
+    assert_equal_batches(collator(examples, Place(7)), batch)
+    assert not torch.equal(collator(examples, Place(8))["labels"], batch["labels"])
     for k in (6, 7):  # 4 + 6 is 3 + 7: the sum of both would not do
-        assert not torch.equal(replace(collator, seed=4)(examples, k=k)["labels"], batch["labels"])
+        assert not torch.equal(replace(collator, seed=4)(examples, Place(k))["labels"], batch["labels"])
 
 
 def test_a_pickled_collator_makes_the_same_batch(collator):
@@ -164,7 +165,7 @@ def test_a_pickled_collator_makes_the_same_batch(collator):
 
 
 def put_labels(collator, k, queue):
-    queue.put(collator(examples_of(), k)["labels"].tolist())
+    queue.put(collator(examples_of(), Place(k))["labels"].tolist())
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # Python 3.12's, about threads; this child has none

@@ -46,10 +46,10 @@ def id_of(example):
     return np.asarray(example["id"] if "id" in example else example["input_ids"]).tolist()
 
 
-def collate_ids(examples, k):
+def collate_ids(examples, place):
     """Ids or token ids, and a draw that depends on k alone."""
     ids = torch.tensor([id_of(example) for example in examples])
-    return {"k": torch.tensor(k), "ids": ids, "draw": torch.tensor(np.random.default_rng((1, k)).random())}
+    return {"k": torch.tensor(place.k), "ids": ids, "draw": torch.tensor(np.random.default_rng((1, place.k)).random())}
 
 
 def read(reader, num_batches, source_of=None):

@@ -190,7 +190,7 @@ class ImageTextContrastiveTrainer(PretrainingTrainer):
         logit_bias: torch.Tensor | None,
         gathered: GatheredFeatures | None = None,
     ) -> torch.Tensor:
-        num_columns, chunk_size = len(image_ND if gathered is None else gathered.image_ND), self.args.loss_chunk_size
+        num_columns, chunk_size = len(image_ND if gathered is None else gathered.query_ND), self.args.loss_chunk_size
         # chunks are computed twice; there is no use in that for a single one
         in_chunks = chunk_size if num_columns > chunk_size else None
         return LOSSES[self.args.loss](image_ND, text_ND, logit_scale, logit_bias, gathered, in_chunks)

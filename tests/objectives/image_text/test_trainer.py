@@ -12,6 +12,7 @@ from hf_unlab.modalities.image.reading import decode_image
 from hf_unlab.modalities.image_text.models import load_dual_encoder
 from hf_unlab.objectives.image_text.arguments import ImageTextContrastiveTrainingArguments
 from hf_unlab.objectives.image_text.trainer import ImageTextContrastiveTrainer
+from hf_unlab.streams.loader import Place
 from hf_unlab.testing import tiny_dual_encoder, tiny_pairs
 from hf_unlab.training import checkpoints
 from tests.modalities.image_text.dual_encoders import RESNET, make, open_clip_model
@@ -316,7 +317,7 @@ def test_a_caption_with_half_a_character_is_read(tmp_path):
     rows = [{**row, "text": row["text"] + " \ud800"} for row in PAIRS[:30]]
     collate = make_trainer(tmp_path).make_collator(evaluation=False)
     decoded = [{**row, "image": decode_image(row["image"])} for row in rows]
-    assert collate(decoded, 0)["input_ids"].shape[0] == 30
+    assert collate(decoded, Place(0))["input_ids"].shape[0] == 30
 
 
 @pytest.mark.parametrize("accumulation", [1, 2])

@@ -24,11 +24,11 @@ class Towers(nn.Module):
     def __init__(self):
         super().__init__()
         torch.manual_seed(0)
-        self.image, self.text = nn.Linear(6, 4), nn.Linear(5, 4)
+        self.of_query, self.of_key = nn.Linear(6, 4), nn.Linear(5, 4)
         self.log_scale, self.bias = nn.Parameter(torch.tensor(2.0)), nn.Parameter(torch.tensor(-3.0))
 
-    def forward(self, pixels, tokens):
-        features = F.normalize(self.image(pixels), dim=-1), F.normalize(self.text(tokens), dim=-1)
+    def forward(self, left, right):
+        features = F.normalize(self.of_query(left), dim=-1), F.normalize(self.of_key(right), dim=-1)
         return *features, self.log_scale.exp(), self.bias
 
 
@@ -45,20 +45,20 @@ def work(rank, folder):
     """What each rank finds, written to a file."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=NUM_RANKS)
-    pixels, tokens = (own_rows(tensor, rank) for tensor in make_batch())
-    found = {"weighted": weighted_gather(pixels, rank), "offset": gather_features(pixels, pixels).offset}
+    left, right = (own_rows(tensor, rank) for tensor in make_batch())
+    found = {"weighted": weighted_gather(left, rank), "offset": gather_features(left, left).offset}
     for name, loss_fn in LOSSES.items():
         model = Towers()
-        image, text, scale, bias = outputs = model(pixels, tokens)
-        leaves = [tensor.detach().requires_grad_() for tensor in (image, text, scale, bias)]
+        query, key, scale, bias = outputs = model(left, right)
+        leaves = [tensor.detach().requires_grad_() for tensor in (query, key, scale, bias)]
         loss = loss_fn(*leaves, gather_features(*leaves[:2]))
         gradients = torch.autograd.grad(loss, leaves, materialize_grads=True)
-        cached = cached_feature_gradients(image, text, scale, bias, loss_fn, gather=gather_features)
+        cached = cached_feature_gradients(query, key, scale, bias, loss_fn, gather=gather_features)
         found[name] = {
             "loss": loss.detach(),
             "gradients": gradients,
             "cached_loss": cached.loss_sum,
-            "cached": (cached.image_BD, cached.text_BD, cached.logit_scale, cached.logit_bias),
+            "cached": (cached.query_BD, cached.key_BD, cached.logit_scale, cached.logit_bias),
             "parameters": parameter_gradients(model, outputs, loss_fn),
         }
     torch.save(found, f"{folder}/{rank}.pt")
@@ -66,12 +66,12 @@ def work(rank, folder):
     dist.destroy_process_group()
 
 
-def weighted_gather(pixels, rank):
+def weighted_gather(left, rank):
     """What is gathered, strides and half precision included, and the gradient of sums that each rank weights anew."""
-    leaf = pixels.T.contiguous().T.requires_grad_()
+    leaf = left.T.contiguous().T.requires_grad_()
     gathered = gather_with_gradients(leaf)
     (gathered * torch.arange(NUM_PAIRS)[:, None] * 10**rank).sum().backward()
-    return gathered.detach(), leaf.grad, gather_with_gradients(pixels.bfloat16())
+    return gathered.detach(), leaf.grad, gather_with_gradients(left.bfloat16())
 
 
 def parameter_gradients(model, outputs, loss_fn):
@@ -101,10 +101,10 @@ def single_process(name):
 
 
 def test_rows_stand_in_the_order_of_ranks_and_gradients_of_all_ranks_come_back(ranks):
-    pixels = make_batch()[0]
+    left = make_batch()[0]
     for rank, found in enumerate(ranks):
         gathered, gradient, half = found["weighted"]
-        assert torch.equal(gathered, pixels) and torch.equal(half, pixels.bfloat16())
+        assert torch.equal(gathered, left) and torch.equal(half, left.bfloat16())
         rows = own_rows(torch.arange(float(NUM_PAIRS)), rank)
         assert torch.equal(gradient, (11 * rows)[:, None].expand(-1, 6))
         assert found["offset"] == rank * NUM_PAIRS // NUM_RANKS
@@ -135,6 +135,6 @@ def test_the_mean_over_ranks_of_parameters_gradients_is_the_gradient_of_one_proc
 
 
 def test_without_a_process_group_features_stay_as_they_are():
-    image, text = torch.eye(2), torch.ones(2, 2)
-    gathered = gather_features(image, text)
-    assert gathered.image_ND is image and gathered.text_ND is text and gathered.offset == 0
+    query, key = torch.eye(2), torch.ones(2, 2)
+    gathered = gather_features(query, key)
+    assert gathered.query_ND is query and gathered.key_ND is key and gathered.offset == 0
