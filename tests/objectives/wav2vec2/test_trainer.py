@@ -83,9 +83,10 @@ def test_a_step_is_normalised_by_all_its_hidden_frames_but_for_the_diversity(tmp
     batches = list(trainer.get_eval_dataloader())
     num_items = sum(batch["num_items"] for batch in batches)
     trainer.model.eval()  # no noise of codes: else the order of the draws would differ
-    loss = sum(trainer.compute_loss(trainer.model, batch, num_items_in_batch=num_items) for batch in batches)
+    divisors = {"items": num_items}
+    loss = sum(trainer.compute_loss(trainer.model, batch, num_items_in_batch=divisors) for batch in batches)
     sums = [trainer.compute_objective(trainer.model, batch) for batch in batches]
-    mean = sum(output.loss_sum for output in sums) / num_items
+    mean = sum(output.terms["contrastive_loss"].sum for output in sums) / num_items
     torch.testing.assert_close(loss, mean)
     assert len(batches) > 1 and len({int(batch["num_items"]) for batch in batches}) > 1
 
