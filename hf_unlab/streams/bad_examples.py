@@ -130,7 +130,7 @@ def _shortened(example: Example) -> str:
 
 
 def _without_bytes(value: Any) -> Any:
-    # an image or a clip: its first bytes say enough, and to spell out megabytes takes long
+    # the first of an encoded file say enough, and to spell out megabytes takes long
     if isinstance(value, bytes):
         return value[:20]
     return {key: _without_bytes(one) for key, one in value.items()} if isinstance(value, dict) else value

@@ -1,4 +1,4 @@
-"""Batches of examples of like size, such as clips of like length: little padding, and as much in each batch."""
+"""Batches of examples of like size: little padding, and as much in each batch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,8 @@
-"""What a raw example holds: undecoded cells, their bytes, and the hash of the content."""
+"""What a raw example holds: undecoded cells, their bytes, and the hash of the content.
+
+A cell is an encoded file as `datasets` holds it: `{"bytes": ..., "path": ...}`, of which either may be None. Nothing
+here decodes one.
+"""
 
 import hashlib
 import io
@@ -8,11 +12,64 @@ from typing import Any
 
 import datasets
 import fsspec
-import soundfile
 from datasets import Dataset, IterableDataset
 
 from hf_unlab.streams.bad_examples import BadExample
 from hf_unlab.streams.network import TRANSIENT_STATUSES, http_status
+
+_HASH_BITS = 64
+
+
+def undecoded(stream: IterableDataset | Dataset) -> IterableDataset | Dataset:
+    """Leave images and audio as their bytes or paths.
+
+    Args:
+        stream: Any data; a stream whose features nobody knows stays as it is.
+
+    Example:
+        >>> cell = {"bytes": b"GIF89a...", "path": None}
+        >>> images = Dataset.from_list([{"image": cell}]).cast_column("image", datasets.Image())
+        >>> undecoded(images)[0]["image"] == cell
+        True
+    """
+    features = stream.features or {}
+    if isinstance(stream, IterableDataset) and any(getattr(feature, "decode", False) for feature in features.values()):
+        stream = stream.decode(False)  # streams from the Hub decode in a step of their own, which a cast leaves there
+    for column, feature in features.items():
+        if isinstance(feature, datasets.Audio):
+            stream = stream.cast_column(column, UndecodedAudio())
+        elif isinstance(stream, Dataset) and getattr(feature, "decode", False):
+            stream = stream.cast_column(column, replace(feature, decode=False))
+    return stream
+
+
+@dataclass
+class UndecodedAudio(datasets.Audio):
+    """`datasets.Audio(decode=False)` that needs no torchcodec.
+
+    The original imports it even to leave bytes as they are, and torchcodec needs FFmpeg's libraries of the system.
+    """
+
+    decode: bool = False
+
+    def encode_example(self, value: Any) -> dict[str, Any]:
+        """An undecoded cell, from a path, bytes, such a cell, or `{"array": ..., "sampling_rate": ...}`.
+
+        Example:
+            >>> UndecodedAudio().encode_example("clip.wav")
+            {'bytes': None, 'path': 'clip.wav'}
+        """
+        if isinstance(value, str | Path):
+            return {"bytes": None, "path": str(value)}
+        if isinstance(value, bytes | bytearray):
+            return {"bytes": bytes(value), "path": None}
+        if "array" in value:
+            import soundfile  # of the extra `audio`, and for arrays alone
+
+            buffer = io.BytesIO()
+            soundfile.write(buffer, value["array"], value["sampling_rate"], format="WAV", subtype="FLOAT")
+            return {"bytes": buffer.getvalue(), "path": value.get("path")}
+        return {"bytes": value.get("bytes"), "path": value.get("path")}
 
 
 def is_cell(value: Any) -> bool:
@@ -41,25 +98,6 @@ def cell_bytes(cell: dict[str, Any]) -> bytes | None:
     return read_file(cell["path"]) if cell.get("path") else None
 
 
-def content_of(value: Any) -> str | bytes | None:
-    """What an example's content is hashed by: text or bytes; None where there is nothing to hash.
-
-    Args:
-        value: A text, bytes, an undecoded cell, or several texts, of which the first counts.
-
-    Example:
-        >>> content_of(["a river", "a stream"]), content_of({"bytes": None, "path": None}), content_of(7)
-        ('a river', None, None)
-    """
-    if isinstance(value, list) and value:
-        value = value[0]
-    try:
-        value = cell_bytes(value) if is_cell(value) else value
-    except (FileNotFoundError, IsADirectoryError):
-        return None
-    return value if isinstance(value, str | bytes) else None
-
-
 def read_file(path: str | Path) -> bytes:
     """A file's bytes: a local one's, or one's on the Hub or inside an archive."""
     if "://" not in str(path):
@@ -69,7 +107,7 @@ def read_file(path: str | Path) -> bytes:
 
 
 def read_cell(cell: Any, what: str) -> bytes:
-    """The encoded bytes of one example's image or clip, in any form.
+    """The encoded bytes of one example's content, in any form.
 
     Args:
         cell: An undecoded cell, bytes, or a path or URL.
@@ -105,57 +143,23 @@ def read_cell(cell: Any, what: str) -> bytes:
     return cell
 
 
-@dataclass
-class UndecodedAudio(datasets.Audio):
-    """`datasets.Audio(decode=False)` that needs no torchcodec.
-
-    The original imports it even to leave bytes as they are, and torchcodec needs FFmpeg's libraries of the system.
-    """
-
-    decode: bool = False
-
-    def encode_example(self, value: Any) -> dict[str, Any]:
-        """An undecoded cell, from a path, bytes, such a cell, or `{"array": ..., "sampling_rate": ...}`.
-
-        Example:
-            >>> UndecodedAudio().encode_example("clip.wav")
-            {'bytes': None, 'path': 'clip.wav'}
-        """
-        if isinstance(value, str | Path):
-            return {"bytes": None, "path": str(value)}
-        if isinstance(value, bytes | bytearray):
-            return {"bytes": bytes(value), "path": None}
-        if "array" in value:
-            buffer = io.BytesIO()
-            soundfile.write(buffer, value["array"], value["sampling_rate"], format="WAV", subtype="FLOAT")
-            return {"bytes": buffer.getvalue(), "path": value.get("path")}
-        return {"bytes": value.get("bytes"), "path": value.get("path")}
-
-
-def undecoded(stream: IterableDataset | Dataset) -> IterableDataset | Dataset:
-    """Leave images and audio as their bytes or paths.
+def content_of(value: Any) -> str | bytes | None:
+    """What an example's content is hashed by: text or bytes; None where there is nothing to hash.
 
     Args:
-        stream: Any data; a stream whose features nobody knows stays as it is.
+        value: A text, bytes, an undecoded cell, or several texts, of which the first counts.
 
     Example:
-        >>> cell = {"bytes": b"GIF89a...", "path": None}
-        >>> images = Dataset.from_list([{"image": cell}]).cast_column("image", datasets.Image())
-        >>> undecoded(images)[0]["image"] == cell
-        True
+        >>> content_of(["a river", "a stream"]), content_of({"bytes": None, "path": None}), content_of(7)
+        ('a river', None, None)
     """
-    features = stream.features or {}
-    if isinstance(stream, IterableDataset) and any(getattr(feature, "decode", False) for feature in features.values()):
-        stream = stream.decode(False)  # streams from the Hub decode in a step of their own, which a cast leaves there
-    for column, feature in features.items():
-        if isinstance(feature, datasets.Audio):
-            stream = stream.cast_column(column, UndecodedAudio())
-        elif isinstance(stream, Dataset) and getattr(feature, "decode", False):
-            stream = stream.cast_column(column, replace(feature, decode=False))
-    return stream
-
-
-_HASH_BITS = 64
+    if isinstance(value, list) and value:
+        value = value[0]
+    try:
+        value = cell_bytes(value) if is_cell(value) else value
+    except (FileNotFoundError, IsADirectoryError):
+        return None
+    return value if isinstance(value, str | bytes) else None
 
 
 def content_hash(value: str | bytes | dict[str, Any]) -> int:

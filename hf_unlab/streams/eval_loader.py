@@ -1,4 +1,4 @@
-"""Held-out batches, each once over all ranks."""
+"""The loader of an evaluation: every batch of a finite stream once, over all ranks."""
 
 import itertools
 from collections.abc import Iterator
@@ -8,8 +8,9 @@ import torch
 from datasets import IterableDataset
 
 from hf_unlab.streams.bad_examples import Decode, good_examples
-from hf_unlab.streams.loader import Batch, Collator, _in_workers, _worker
+from hf_unlab.streams.loader import Batch, Collator
 from hf_unlab.streams.sources import iterate
+from hf_unlab.streams.workers import in_workers, this_worker
 
 
 class EvalLoader:
@@ -42,10 +43,12 @@ class EvalLoader:
         self._num_workers, self._loader_options = num_workers, loader_options
 
     def __iter__(self) -> Iterator[Batch]:
-        yield from _in_workers(self._made, self._num_workers, self._loader_options)
+        yield from in_workers(self._made, self._num_workers, self._loader_options)
 
 
 class _MadeOnce(torch.utils.data.IterableDataset):
+    """The batches that fall to one worker of one rank."""
+
     def __init__(
         self,
         stream: IterableDataset,
@@ -59,7 +62,7 @@ class _MadeOnce(torch.utils.data.IterableDataset):
         self.rank, self.world_size = rank, world_size
 
     def __iter__(self) -> Iterator[Batch]:
-        worker, num_workers = _worker()
+        worker, num_workers = this_worker()
         examples = iterate(self.stream)
         for k in itertools.count():
             batch = list(itertools.islice(examples, self.batch_size))

@@ -1,4 +1,8 @@
-"""Held-out examples are written once, so that no evaluation reads the training stream again."""
+"""What is held out for evaluation: chosen by content, and written once.
+
+The content of an example alone decides, so that the choice is the same in any order and on any machine. The first of
+those held out are kept in a file, so that no evaluation reads the training stream again.
+"""
 
 import itertools
 import uuid
@@ -11,37 +15,78 @@ from typing import Any
 from datasets import Dataset, IterableDataset
 
 from hf_unlab.streams.bad_examples import Check, Decode, Example, good_examples
-from hf_unlab.streams.content import cell_bytes, is_cell, valid_unicode
+from hf_unlab.streams.content import cell_bytes, content_of, hash_fraction, is_cell, valid_unicode
 from hf_unlab.streams.network import with_retries
-from hf_unlab.streams.sources import Data, WeightedStream, hold_out, iterate, open_streams
-from hf_unlab.training.arguments import PretrainingArguments
+from hf_unlab.streams.sources import Data, WeightedStream, iterate, open_streams
 
 Streams = tuple[WeightedStream, ...]
+
+
+def hold_out(
+    stream: IterableDataset | Dataset, *, column: str, fraction: float
+) -> tuple[IterableDataset | Dataset, IterableDataset | Dataset]:
+    """Split any stream into training and validation by the content hash of one column's raw bytes.
+
+    The split depends on each example alone: it is the same in any order, on any machine, and duplicates of an
+    example never stand on both sides.
+
+    Args:
+        stream: The stream, or a map-style data set.
+        column: The column whose raw bytes decide: text, or an undecoded cell.
+        fraction: Share of the distinct examples held out, in (0, 1).
+
+    Returns:
+        The training stream and the validation stream; streams are filtered as they are read, a data set at once.
+
+    Raises:
+        ValueError: `fraction` is not between 0 and 1.
+
+    Example:
+        >>> numbers = Dataset.from_dict({"text": [str(i) for i in range(1000)]}).to_iterable_dataset()
+        >>> train, validation = hold_out(numbers, column="text", fraction=0.1)
+        >>> len(list(train)), len(list(validation))
+        (896, 104)
+    """
+    if not 0 < fraction < 1:
+        raise ValueError(f"The held-out fraction must lie between 0 and 1, not {fraction}; 0.01 is usual.")
+    belongs = partial(_belongs, column=column, fraction=fraction)
+    return stream.filter(partial(belongs, held_out=False)), stream.filter(partial(belongs, held_out=True))
+
+
+def _belongs(example: dict[str, Any], *, column: str, fraction: float, held_out: bool) -> bool:
+    if column not in example:
+        raise ValueError(f"Cannot hold out by the column {column!r}: the columns are {sorted(example)}.")
+    content = content_of(example[column])
+    if content is None:
+        return not held_out  # nothing to hash: a bad example, which the readers of the training part count and skip
+    return (hash_fraction(content) < fraction) == held_out
 
 
 def split(
     training: Streams,
     eval_dataset: Data | Sequence[Data] | None,
     raw_columns: Sequence[str],
-    args: PretrainingArguments,
+    column: str | None,
+    fraction: float,
 ) -> tuple[Streams, Streams]:
     """What to train on and what to evaluate on: the data given for it, or a part that is held out of each source.
 
     Args:
         training: The sources.
         eval_dataset: Data to evaluate on, if there is some.
-        raw_columns: The objective's; the content of the first decides what is held out, unless `args` says another.
-        args: Which column and how much.
+        raw_columns: The columns of both.
+        column: Whose content decides what is held out; the first if None.
+        fraction: Share of the distinct examples that is held out.
 
     Raises:
-        ValueError: The objective has no such column, or `eval_dataset` cannot be read.
+        ValueError: There is no such column, `eval_dataset` cannot be read, or `fraction` is not between 0 and 1.
     """
     if eval_dataset is not None:
         return training, open_streams(eval_dataset, raw_columns)
-    column = args.validation_column or raw_columns[0]
+    column = column or raw_columns[0]
     if column not in raw_columns:
         raise ValueError(f"validation_column must be {' or '.join(raw_columns)}, not {column!r}.")
-    halves = [hold_out(source.stream, column=column, fraction=args.validation_fraction) for source in training]
+    halves = [hold_out(source.stream, column=column, fraction=fraction) for source in training]
     kept, held_out = (
         tuple(replace(source, stream=half[side]) for source, half in zip(training, halves, strict=True))
         for side in range(2)
@@ -82,7 +127,7 @@ def keep_held_out(
             "validation_fraction (0.1, say), or give an eval_dataset."
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    for column in rows[0]:  # a source with one caption a row beside one with several
+    for column in rows[0]:  # a source with one value a row beside one with several
         if any(isinstance(row[column], list) for row in rows):
             rows = [{**row, column: row[column] if isinstance(row[column], list) else [row[column]]} for row in rows]
     scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex}")  # each node's first process may write it
@@ -99,7 +144,7 @@ def _first_examples(
 
 
 def _whole(example: Example) -> Example:
-    """Bytes for paths, as the file must outlast the folder that the images lie in; and texts that can be written."""
+    """Bytes for paths, as the file must outlast what they point to; and texts that can be written."""
     return {column: _written(value) for column, value in example.items()}
 
 

@@ -1,16 +1,18 @@
-"""A reader: one of the C endless, exactly resumable streams that a run is read from."""
+"""The readers of a run, and the loader that shares them out between ranks and workers.
+
+A run is read by C readers, whatever the machine: global micro-batch k is read wholly by reader k mod C. Rank r of W
+takes k = j W + r, and its worker v of V every V-th j, so that any W x V that divides C gives the same batches. The
+state of a loader is that of each reader behind the last batch of it that was handed out, not that was prefetched.
+"""
 
 import itertools
-import os
-import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
 from datasets import IterableDataset
-from torch.utils.data import DataLoader, get_worker_info
 
 from hf_unlab.streams.bad_examples import Check, Decode, Example, Tally
 from hf_unlab.streams.bucketing import BucketedReader, Buckets
@@ -18,7 +20,10 @@ from hf_unlab.streams.network import bound_network
 from hf_unlab.streams.readers import Reader, SourceReader
 from hf_unlab.streams.sharding import derive_seed, shard, shuffle_blocks
 from hf_unlab.streams.sources import WeightedStream
+from hf_unlab.streams.workers import in_workers, this_worker
 
+Batch = dict[str, torch.Tensor]
+Collator = Callable[[list[Example], int], Batch]
 # A distinct batch leaves the tail of an epoch unread: an eighth of it on average, if it is only four batches long.
 LEAST_DISTINCT_BATCHES = 4
 
@@ -36,9 +41,9 @@ class ReaderPlan:
         seed: With the epoch and the reader's number it decides all order.
         check: Says why a raw example is bad, or None; bad ones are skipped and counted.
         decode: Makes a training example whole as it is handed out; raises BadExample to skip it.
-        is_distinct: No example is twice in a batch, nor in the batches of several readers, as contrastive losses need
-            it: a batch never spans the end of a source's epoch, of which less than a batch is left out, in each
-            epoch another part; and a reader has the same examples in all epochs.
+        is_distinct: No example is twice in a batch, nor in the batches of several readers, for a loss in which none
+            may meet itself: a batch never spans the end of a source's epoch, of which less than a batch is left out,
+            in each epoch another part; and a reader has the same examples in all epochs.
         buckets: How to cut batches by size instead of by number.
         network_retries: How often a request over the network, and then a file, is tried again.
         network_timeout_seconds: The longest wait for the next bytes.
@@ -72,14 +77,14 @@ class ReaderPlan:
         if self.buckets and self.is_distinct:
             raise ValueError("Batches cannot be both cut by size (buckets) and distinct.")
 
-    def build(self, reader: int) -> "Reader | BucketedReader":
+    def build(self, reader: int) -> Reader | BucketedReader:
         """Reader number `reader`, at its beginning."""
         if self.buckets is None:
             return self._build(reader, self.batch_size, self.decode)
         singles = self._build(reader, 1, self.buckets.measure)
         return BucketedReader(singles, self.buckets, self.decode, derive_seed(self.seed, reader))
 
-    def _build(self, reader: int, batch_size: int, decode: Decode | None) -> "Reader":
+    def _build(self, reader: int, batch_size: int, decode: Decode | None) -> Reader:
         total_weight = sum(source.weight for source in self.streams)
         shares = [source.weight / total_weight for source in self.streams]
         sources, name = [], f"{reader} of {self.num_readers}"
@@ -132,20 +137,12 @@ def check_num_readers(num_readers: int, world_size: int, num_workers: int) -> No
     places = world_size * max(1, num_workers)
     if num_readers < 1 or num_readers % places:
         workers = [v for v in range(1, num_readers + 1) if num_readers % (world_size * v) == 0]
-        hint = _join(workers) if workers else f"none with {world_size} processes"
+        hint = " or ".join(map(str, workers)) or f"none with {world_size} processes"
         raise ValueError(
             f"num_readers={num_readers} is not divisible by {world_size} processes x {max(1, num_workers)} workers. "
             f"Either num_readers={places * max(1, round(num_readers / places))} (new runs only), or "
             f"dataloader_num_workers: {hint}."
         )
-
-
-def _join(numbers: Sequence[int]) -> str:
-    return " or ".join(str(number) for number in numbers)
-
-
-Batch = dict[str, torch.Tensor]
-Collator = Callable[[list[Example], int], Batch]
 
 
 class StreamLoader:
@@ -186,7 +183,7 @@ class StreamLoader:
     def __iter__(self) -> Iterator[Batch]:
         """Go on from the state; the state moves when a batch is handed out, not when it is prefetched."""
         made = _Made(self.plan, self.collate, self.rank, self.world_size, self._num_consumed, self._own_states())
-        for batch, reader, state in _in_workers(made, self.num_workers, self._loader_options):
+        for batch, reader, state in in_workers(made, self.num_workers, self._loader_options):
             self._num_consumed += 1
             self._reader_states[reader] = state
             yield batch
@@ -255,7 +252,7 @@ class _Made(torch.utils.data.IterableDataset):
         self.start, self.states = start, states
 
     def __iter__(self) -> Iterator[tuple[Batch, int, dict[str, Any]]]:
-        worker, num_workers = _worker()
+        worker, num_workers = this_worker()
         bound_network(self.plan.network_retries, self.plan.network_timeout_seconds)  # a spawned worker knows nothing
         readers = {}
         for j in itertools.count(self.start + worker, num_workers):
@@ -270,45 +267,3 @@ class _Made(torch.utils.data.IterableDataset):
             if len(self.plan.streams) > 1:
                 batch["source_ids"] = torch.tensor(sources)
             yield batch, number, readers[number].state_dict()
-
-
-def _worker() -> tuple[int, int]:
-    info = get_worker_info()
-    return (info.id, info.num_workers) if info else (0, 1)
-
-
-def _in_workers(made: torch.utils.data.IterableDataset, num_workers: int, options: dict[str, Any]) -> Iterator[Any]:
-    # A generator of its own: a DataLoader draws a seed, and from the global one that would move the model's dropout.
-    generator = torch.Generator()
-    if num_workers == 0:
-        options = {key: value for key, value in options.items() if key == "pin_memory"}
-    loader = DataLoader(
-        made,
-        batch_size=None,
-        num_workers=num_workers,
-        generator=generator,
-        worker_init_fn=_start_worker if num_workers else None,
-        **options,
-    )
-    batches = iter(loader)
-    try:
-        yield from batches
-    finally:
-        # An error's traceback keeps the iterator until the garbage collector finds it, which may close the queues
-        # first: then no worker would hear of the end, and each would be waited for.
-        if num_workers:
-            batches._shutdown_workers()
-
-
-def _start_worker(_: int) -> None:
-    # In this process alone: a forked tokenizer must not start threads, and says so on stderr unless told.
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    # A signal that a cluster sends to all processes must not kill the workers before their rank has saved.
-    signal.signal(signal.SIGTERM, _outlive)
-    if hasattr(signal, "SIGUSR1"):
-        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-
-
-def _outlive(number: int, _: Any) -> None:
-    signal.signal(number, signal.SIG_IGN)  # cluster and launcher may each send one
-    signal.alarm(300)  # but a worker that hangs, and that its DataLoader wants to end so, ends

@@ -1,4 +1,7 @@
-"""A reader: one of the C endless, exactly resumable streams that a run is read from."""
+"""A reader: one of the C endless, exactly resumable streams that a run is read from.
+
+`SourceReader` repeats its part of one source pass after pass; `Reader` draws from several of them by weight.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -10,7 +13,7 @@ from hf_unlab.streams.bad_examples import BadExample, Decode, Example, Tally, ba
 from hf_unlab.streams.network import with_retries
 from hf_unlab.streams.sources import iterate
 
-_DRAWN_TOGETHER = 1024
+_DRAWN_TOGETHER = 1024  # draws of a source that are made with one generator; another number is another sequence
 
 
 class SourceReader:
@@ -19,7 +22,7 @@ class SourceReader:
     Args:
         open_pass: Makes the finite stream of a pass from its number; what it leaves out, it counts in `tally`.
         tally: Counts the examples read and skipped.
-        decode: Makes an example whole as it is handed out (an image from its bytes); raises BadExample to skip it.
+        decode: Makes an example whole as it is handed out; raises BadExample to skip it.
         least: Examples that a pass must yield.
         is_distinct: Examples asked for together are of one pass. What is too little for them is left out, at its end
             or its beginning, from pass to pass in other parts.
@@ -162,7 +165,8 @@ class SourceReader:
         enough = int(self._num_readers * self._num_in_pass / least)
         readers = f"fewer readers (num_readers={enough}), " if 0 < enough < self._num_readers else ""
         return (
-            f"Give more data, {readers}smaller batches (per_device_train_batch_size) or, of text, shorter sequences."
+            f"Give more data, {readers}smaller batches (per_device_train_batch_size) or, where they are packed, "
+            "shorter examples."
         )
 
 

@@ -19,8 +19,12 @@ from datasets.iterable_dataset import SkipExamplesIterable, TakeExamplesIterable
 from hf_unlab.streams.network import files_of
 
 logger = logging.getLogger(__name__)
-# From here on an uneven number of files costs less than letting readers share them: at most one file in four too many.
+# From so many files a reader on, an uneven number costs less than letting readers share them: at most one file in
+# four too many.
 _MANY = 4
+# Shards that a part of a data set is cut into: a resume skips examples inside one of them, so that it is short however
+# long the part.
+_SHARD_SIZE, _MOST_SHARDS = 1000, 64
 
 
 def spread(stream: IterableDataset | Dataset, num_readers: int, name: str = "data") -> IterableDataset | Dataset:
@@ -143,8 +147,7 @@ def _permuted_part(data: Dataset, num_parts: int, index: int, seed: int, parts_s
     if parts_seed is not None:
         np.random.default_rng((seed, index)).shuffle(order)
     part = data.select(order, keep_in_memory=True)
-    # a resume skips inside one of these, so that it is short however long the part
-    return part.to_iterable_dataset(num_shards=max(1, min(64, len(part) // 1000)))
+    return part.to_iterable_dataset(num_shards=max(1, min(_MOST_SHARDS, len(part) // _SHARD_SIZE)))
 
 
 def _refuse_inexact(stream: IterableDataset, name: str) -> None:
@@ -184,7 +187,6 @@ def shuffle_blocks(
         The same examples in a new order; `state_dict()` of it is exact.
 
     Example:
-        >>> from datasets import Dataset
         >>> numbers = Dataset.from_dict({"n": list(range(6))}).to_iterable_dataset()
         >>> [row["n"] for row in shuffle_blocks(numbers, block_size=3, seed=0)]
         [2, 0, 1, 5, 4, 3]

@@ -1,10 +1,13 @@
-"""Where raw data comes from: `Source` names it, `open_stream` opens it, `hold_out` splits it by content."""
+"""Where raw data comes from: `Source` names it, `open_stream` opens it.
+
+A user may give data in several forms (`Data`: sources, streams, map-style data sets); `open_streams` makes
+`WeightedStream`s of them all, and the rest of this room knows no other form.
+"""
 
 import importlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -12,7 +15,7 @@ import datasets
 from datasets import Dataset, IterableDataset
 
 from hf_unlab.streams.bad_examples import Example
-from hf_unlab.streams.content import content_of, hash_fraction, undecoded
+from hf_unlab.streams.content import undecoded
 
 BUILTIN_PREFIX = "builtin:"
 _BUILDER_OF_SUFFIX = {".txt": "text", ".jsonl": "json", ".json": "json", ".csv": "csv", ".parquet": "parquet"}
@@ -83,7 +86,7 @@ def open_stream(source: Source, required_columns: Sequence[str] = ()) -> Iterabl
         required_columns: Columns that must be there (after `source.columns` is applied).
 
     Returns:
-        A `datasets.IterableDataset`, images and audio undecoded; nothing but its first example has been read.
+        A `datasets.IterableDataset`, its cells undecoded; nothing but its first example has been read.
 
     Raises:
         ValueError: The source cannot be found or read, is empty, or lacks a column.
@@ -178,46 +181,6 @@ def _missing_column(source: Source, column: str, first: dict[str, Any]) -> str:
     return f"The source {source.label!r} has no column {column!r}: its columns are {sorted(first)}; {mend}."
 
 
-def hold_out(
-    stream: IterableDataset | Dataset, *, column: str, fraction: float
-) -> tuple[IterableDataset | Dataset, IterableDataset | Dataset]:
-    """Split any stream into training and validation by the content hash of one column's raw bytes.
-
-    The split depends on each example alone: it is the same in any order, on any machine, and duplicates of an
-    example never stand on both sides.
-
-    Args:
-        stream: The stream, or a map-style data set.
-        column: The column whose raw bytes decide (text, or an undecoded image or audio cell).
-        fraction: Share of the distinct examples held out, in (0, 1).
-
-    Returns:
-        The training stream and the validation stream; streams are filtered as they are read, a data set at once.
-
-    Raises:
-        ValueError: `fraction` is not between 0 and 1.
-
-    Example:
-        >>> numbers = Dataset.from_dict({"text": [str(i) for i in range(1000)]}).to_iterable_dataset()
-        >>> train, validation = hold_out(numbers, column="text", fraction=0.1)
-        >>> len(list(train)), len(list(validation))
-        (896, 104)
-    """
-    if not 0 < fraction < 1:
-        raise ValueError(f"The held-out fraction must lie between 0 and 1, not {fraction}; 0.01 is usual.")
-    split = partial(_belongs, column=column, fraction=fraction)
-    return stream.filter(partial(split, held_out=False)), stream.filter(partial(split, held_out=True))
-
-
-def _belongs(example: dict[str, Any], *, column: str, fraction: float, held_out: bool) -> bool:
-    if column not in example:
-        raise ValueError(f"Cannot hold out by the column {column!r}: the columns are {sorted(example)}.")
-    content = content_of(example[column])
-    if content is None:
-        return not held_out  # nothing to hash: a bad example, which the readers of the training part count and skip
-    return (hash_fraction(content) < fraction) == held_out
-
-
 @dataclass(frozen=True)
 class WeightedStream:
     """One source of a mix: its stream, its share, and its name for messages."""
@@ -236,7 +199,7 @@ class WeightedStream:
         return len(self.stream) if isinstance(self.stream, Dataset) else self.stream.num_shards
 
 
-Data: TypeAlias = Source | IterableDataset | Dataset
+Data: TypeAlias = Source | IterableDataset | Dataset  # one thing that a user gives
 
 
 def open_streams(data: Data | Sequence[Data], required_columns: Sequence[str]) -> tuple[WeightedStream, ...]:
@@ -290,7 +253,6 @@ def iterate(stream: IterableDataset) -> Iterator[Example]:
     Plain `iter(stream)` inside a worker of a torch DataLoader would split the shards once more by worker.
 
     Example:
-        >>> from datasets import Dataset
         >>> list(iterate(Dataset.from_dict({"n": [1, 2]}).to_iterable_dataset()))
         [{'n': 1}, {'n': 2}]
     """

@@ -77,7 +77,9 @@ class PretrainingTrainer(Trainer):
         checkpoints.make_output_dir(Path(args.output_dir))
         training = open_streams(train_dataset, self.raw_columns)
         stream_state.check_same_data(training)
-        training, validation = split(training, eval_dataset, self.raw_columns, args)
+        training, validation = split(
+            training, eval_dataset, self.raw_columns, args.validation_column, args.validation_fraction
+        )
         super().__init__(
             model=model,
             args=args,

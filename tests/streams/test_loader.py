@@ -13,12 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf_unlab.streams import loader as loader_module
-from hf_unlab.streams.eval_loader import EvalLoader
+from hf_unlab.streams import workers
 from hf_unlab.streams.loader import ReaderPlan, StreamLoader, default_num_readers
 from hf_unlab.streams.progress import merge_states
 from hf_unlab.streams.sharding import spread
 from hf_unlab.streams.sources import WeightedStream
 from tests.streams.helpers import collate_ids, if_enough, in_memory, packed, sharded
+from tests.streams.mixing_helpers import mix
 
 
 @pytest.fixture
@@ -31,18 +32,18 @@ def simulated_workers(monkeypatch):
         def worker(v):
             iterator = iter(made)
             info = type("Info", (), {"id": v, "num_workers": num_workers})
-            monkeypatch.setattr(loader_module, "get_worker_info", lambda: info)
+            monkeypatch.setattr(workers, "get_worker_info", lambda: info)
             yield next(iterator)  # the worker asks who it is when it starts
             yield from iterator
 
-        workers = [worker(v) for v in range(num_workers)]
+        simulated = [worker(v) for v in range(num_workers)]
         queue = []
         for v in itertools.cycle(range(num_workers)):
-            queue.append(next(workers[v]))
+            queue.append(next(simulated[v]))
             if len(queue) > 2 * num_workers:
                 yield queue.pop(0)
 
-    monkeypatch.setattr(loader_module, "_in_workers", in_workers)
+    monkeypatch.setattr(loader_module, "in_workers", in_workers)
 
 
 def run_steps(plan, world_size, num_workers, num_steps, step_size, state=None):
@@ -174,13 +175,6 @@ def test_real_worker_processes_make_the_same_batches():
     assert first + second + third == expected
 
 
-def test_the_loader_leaves_the_global_generator_alone():
-    plan = ReaderPlan((WeightedStream(sharded([16])),), 1, batch_size=2)
-    before = torch.random.get_rng_state()
-    next(iter(StreamLoader(plan, collate_ids, num_workers=1)))
-    assert torch.equal(before, torch.random.get_rng_state())
-
-
 def test_iterating_again_goes_on_from_the_last_consumed_batch():
     plan = ReaderPlan((WeightedStream(sharded([16])),), 2, batch_size=2)
     loader = StreamLoader(plan, collate_ids)
@@ -220,23 +214,6 @@ def test_a_state_of_another_run_is_refused():
         StreamLoader(ReaderPlan(streams, 4, 2), collate_ids, world_size=2).load_state_dict(state)
 
 
-def test_ranks_out_of_step_are_refused():
-    with pytest.raises(RuntimeError, match="out of step"):
-        merge_states([{"num_batches": 2, "readers": {}}, {"num_batches": 3, "readers": {}}])
-
-
-@pytest.mark.parametrize("world_size, num_workers", [(1, 0), (1, 2), (2, 0), (3, 2)])
-def test_evaluation_deals_every_example_once(world_size, num_workers):
-    stream = sharded([10, 3, 10])
-    batches = [
-        batch
-        for r in range(world_size)
-        for batch in EvalLoader(stream, collate_ids, 4, rank=r, world_size=world_size, num_workers=num_workers)
-    ]
-    assert sorted(i for batch in batches for i in batch["ids"].tolist()) == list(range(23))
-    assert sorted(batch["k"].item() for batch in batches) == list(range(6))
-
-
 def test_default_num_readers_can_always_be_shared():
     for world_size, num_workers in itertools.product(range(1, 20), range(5)):
         num_readers = default_num_readers(world_size, num_workers)
@@ -249,3 +226,17 @@ def test_a_mix_keeps_its_weights():
     reader = plan.build(0)
     ids = [reader.next_batch()[0][0]["id"] for _ in range(1000)]
     assert 0.2 < np.mean(np.array(ids) >= 10_000) < 0.3
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_batches_say_which_source_each_example_is_of(num_workers):
+    plan = ReaderPlan(mix((60, 1.0), ([20, 20], 2.0), (30, 1.0)), 4, 8, block_size=4)
+    loader = StreamLoader(plan, collate_ids, num_workers=num_workers)
+    batches = list(itertools.islice(loader, 12))
+    assert all(torch.equal(batch["source_ids"], batch["ids"] // 1000) for batch in batches)
+    assert set(torch.cat([batch["source_ids"] for batch in batches]).tolist()) == {0, 1, 2}
+
+
+def test_batches_of_a_sole_source_do_not_say_so():
+    loader = StreamLoader(ReaderPlan(mix((60, 1.0)), 2, 8), collate_ids)
+    assert "source_ids" not in next(iter(loader))

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hf_unlab.streams.bad_examples import Tally
 from hf_unlab.streams.loader import ReaderPlan
 from hf_unlab.streams.readers import SourceReader
-from hf_unlab.streams.sharding import shard, spread
+from hf_unlab.streams.sharding import derive_seed, shard, spread
 from hf_unlab.streams.sources import iterate, open_streams
 from tests.streams.helpers import in_memory, other_column, sharded
 
@@ -284,3 +284,9 @@ def test_a_resume_does_not_say_that_a_buffer_is_refilled(caplog):
     assert sorted(before + after) == list(range(20))
     assert not caplog.messages
     assert sorted(one["id"] for one in readers[1].next_examples(20)) == list(range(20))  # the next pass
+
+
+def test_derived_seeds_differ_and_stay():
+    seeds = {derive_seed(a, b) for a in range(30) for b in range(30)}
+    assert len(seeds) == 900 and all(0 <= seed < 2**32 for seed in seeds)
+    assert derive_seed(1, 2) == derive_seed(1, 2)

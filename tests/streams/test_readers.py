@@ -1,4 +1,4 @@
-"""Mixes of sources: shares as weighted, whole epochs of each source, exact resumes, and errors where none is left."""
+"""Readers of mixed sources: shares as weighted, whole epochs of each source in a new order, and exact resumes."""
 
 import itertools
 import json
@@ -6,14 +6,12 @@ from collections import Counter
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf_unlab.streams.loader import ReaderPlan, StreamLoader
-from hf_unlab.streams.progress import merge_states, progress_of
+from hf_unlab.streams.loader import ReaderPlan
 from hf_unlab.streams.readers import Reader
-from tests.streams.helpers import collate_ids, if_enough, resumed
+from tests.streams.helpers import if_enough, resumed
 from tests.streams.mixing_helpers import by_source, mix, read, weighted
 
 
@@ -193,44 +191,6 @@ def test_other_weights_after_a_resume_change_the_interleaving_alone(sources, wei
     expected, sequences = by_source(whole), by_source(whole[: stop + 1] + rest)
     for source in expected.keys() & sequences.keys():
         assert_continues(sequences[source], expected[source])
-
-
-@pytest.mark.parametrize("num_workers", [0, 2])
-def test_batches_say_which_source_each_example_is_of(num_workers):
-    plan = ReaderPlan(mix((60, 1.0), ([20, 20], 2.0), (30, 1.0)), 4, 8, block_size=4)
-    loader = StreamLoader(plan, collate_ids, num_workers=num_workers)
-    batches = list(itertools.islice(loader, 12))
-    assert all(torch.equal(batch["source_ids"], batch["ids"] // 1000) for batch in batches)
-    assert set(torch.cat([batch["source_ids"] for batch in batches]).tolist()) == {0, 1, 2}
-
-
-def test_batches_of_a_sole_source_do_not_say_so():
-    loader = StreamLoader(ReaderPlan(mix((60, 1.0)), 2, 8), collate_ids)
-    assert "source_ids" not in next(iter(loader))
-
-
-def test_progress_counts_what_was_consumed_on_all_ranks():
-    plan = ReaderPlan(mix((16, 3.0), ([10, 10], 1.0)), 2, 4, block_size=3)
-    loaders = [StreamLoader(plan, collate_ids, rank=r, world_size=2) for r in range(2)]
-    ids = []
-    for loader in loaders:
-        ids += torch.cat([batch["ids"] for batch in itertools.islice(loader, 10)]).tolist()
-    states = [loader.state_dict() for loader in loaders]
-    progress = progress_of(states, ["a", "b"])
-    consumed = Counter(i // 1000 for i in ids)
-    assert [source.name for source in progress] == ["a", "b"]
-    assert [source.num_examples for source in progress] == [consumed[0], consumed[1]]
-    assert sum(consumed.values()) == 80
-    # each reader has 8 and 10 examples an epoch; a pass is finished when the next one begins
-    parts = [part["sources"] for state in states for part in state["readers"].values()]
-    assert [source.num_epochs for source in progress] == [
-        sum((part[0]["num_examples"] - 1) // 8 for part in parts),
-        sum((part[1]["num_examples"] - 1) // 10 for part in parts),
-    ]
-    merged = progress_of([merge_states(states)], ["a", "b"])
-    assert [(one.num_examples, one.num_epochs) for one in merged] == [
-        (one.num_examples, one.num_epochs) for one in progress
-    ]
 
 
 def test_dozens_of_sources_resume_exactly():

@@ -1,4 +1,4 @@
-"""Batches for contrastive losses: in the batches that a step may be made of, no example is twice."""
+"""Distinct batches: in those that a step may be made of, no example is twice."""
 
 import itertools
 from collections import Counter
