@@ -1,4 +1,4 @@
-"""The built-in corpus: disjoint splits without the answers in them, made once, whole or not at all."""
+"""The built-in corpus: disjoint splits without the answers in them, made once for each set of versions."""
 
 import hashlib
 import re
@@ -7,7 +7,6 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from hf_unlab import corpora as builtin
 from hf_unlab.corpora import cache as corpus_cache
 from hf_unlab.corpora import docstrings
 from hf_unlab.modalities.text.reading import tokenise_stream
@@ -45,41 +44,6 @@ def test_a_change_of_versions_or_format_makes_another_corpus(cache, monkeypatch)
     monkeypatch.setattr(docstrings, "version", lambda name: "0.0")
     docstrings.data_files()
     assert len(folders_in(cache)) == 3
-
-
-@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
-def test_a_gathering_that_breaks_off_leaves_nothing_behind(cache, monkeypatch, error):
-    def write_half(rows, folder):
-        (folder / "train.parquet").write_bytes(b"half")
-        raise error
-
-    with monkeypatch.context() as patch:
-        patch.setattr(docstrings, "_write", write_half)
-        with pytest.raises(type(error)):
-            docstrings.data_files()
-    assert folders_in(cache) == []
-    assert all(pq.read_table(path).num_rows for path in docstrings.data_files().values())
-
-
-def test_the_folder_of_a_quicker_process_stays(cache, monkeypatch):
-    write = docstrings._write
-
-    def write_after_another(rows, folder):
-        monkeypatch.setattr(docstrings, "_write", write)
-        others = docstrings.data_files()["train"].parent
-        (others / "mark").touch()
-        write(rows, folder)
-
-    monkeypatch.setattr(docstrings, "_write", write_after_another)
-    files = docstrings.data_files()
-    assert (files["train"].parent / "mark").exists() and len(folders_in(cache)) == 1
-
-
-def test_unknown_splits_name_those_there_are(cache):
-    with pytest.raises(ValueError, match="no split 'test'; its splits are: train, labelled_train, labelled_test"):
-        builtin.data_files("docstrings", "test")
-    with pytest.raises(ValueError, match="no built-in corpus 'poems'; there are: docstrings"):
-        builtin.data_files("poems", "train")
 
 
 def test_it_opens_as_a_source_and_can_be_read_by_many(cache):

@@ -1,4 +1,4 @@
-"""The drawn corpus: captioned pairs, unseen fonts in the test split, made once, whole or not at all."""
+"""The drawn corpus: captioned pairs, unseen fonts in the test split, made once and the same every time."""
 
 import io
 
@@ -55,33 +55,7 @@ def test_the_corpus_is_made_once_and_again_for_another_format(cache, monkeypatch
     assert {split: path.read_bytes() for split, path in again.items()} == before  # the same drawings every time
 
 
-@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
-def test_a_drawing_that_breaks_off_leaves_nothing_behind(cache, monkeypatch, error):
-    def write_half(rows, path):
-        path.write_bytes(b"half")
-        raise error
-
-    with monkeypatch.context() as patch:
-        patch.setattr(glyphs, "_write", write_half)
-        with pytest.raises(type(error)):
-            glyphs.data_files()
-    assert folders_in(cache) == []
-
-
-def test_the_folder_of_a_quicker_process_stays(cache, monkeypatch):
-    write = glyphs._write
-
-    def write_after_another(rows, path):
-        monkeypatch.setattr(glyphs, "_write", write)
-        (glyphs.data_files()["train"].parent / "mark").touch()
-        write(rows, path)
-
-    monkeypatch.setattr(glyphs, "_write", write_after_another)
-    assert (glyphs.data_files()["train"].parent / "mark").exists() and len(folders_in(cache)) == 1
-
-
-def test_images_stay_encoded_in_a_stream_that_many_can_read(cache, monkeypatch):
-    monkeypatch.setattr("hf_unlab.corpora._CORPORA", {"glyphs": glyphs.data_files})
+def test_images_stay_encoded_in_a_stream_that_many_can_read(cache):
     stream = open_stream(Source("builtin:glyphs"), ["image", "text"])
     assert stream.reshard().num_shards >= 64
     row = next(iter(stream))
