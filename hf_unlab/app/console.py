@@ -281,13 +281,11 @@ def how_to_load(checkpoint: str) -> str:
     """The library of a checkpoint, and the lines that load it without hf_unlab."""
     folder = Path(checkpoint)
     if (folder / "open_clip_config.json").exists():
-        lines = [
-            "plain open_clip:\n",
-            "    import open_clip",
-            f'    model, _, preprocess = open_clip.create_model_and_transforms("local-dir:{checkpoint}")',
-            f'    tokenizer = open_clip.get_tokenizer("local-dir:{checkpoint}")',
-        ]
-        return "\n".join(lines)
+        return (
+            "plain open_clip:\n\n    import open_clip\n"
+            f'    model, _, preprocess = open_clip.create_model_and_transforms("local-dir:{checkpoint}")\n'
+            f'    tokenizer = open_clip.get_tokenizer("local-dir:{checkpoint}")'
+        )
     preprocessor = folder / "preprocessor_config.json"
     if preprocessor.exists() and "feature_extractor_type" in json.loads(preprocessor.read_text()):
         kind = "FeatureExtractor"

@@ -1,86 +1,12 @@
-"""arguments.py and yaml_values.py: what wins, what is converted, and what a mistake says."""
+"""What wins of default, YAML and command line, and what a mistake says."""
 
-from dataclasses import dataclass, field
-from enum import Enum
-from pathlib import Path
-from typing import Any, Literal
+from dataclasses import dataclass
 
 import pytest
 from transformers import TrainingArguments
 
 from hf_unlab.app.arguments import parse_arguments, read_arguments
-
-
-class Colour(Enum):
-    RED = "red"
-    BLUE = "blue"
-
-
-@dataclass
-class Item:
-    path: str
-    weight: float = 1.0
-
-
-@dataclass
-class RunArguments:
-    """Settings of a run, of which 30% matter.
-
-    More words.
-    """
-
-    steps: int = 10
-    rate: float = field(default=0.5, metadata={"help": "Share, 50% by default."})
-    name: str = "run"
-    mode: Literal["fast", "slow"] = "fast"
-    colour: Colour | str = "red"
-    fp16: bool = False
-    shuffle: bool = True
-    limit: int | None = None
-    folder: Path = Path("out")
-    tags: list[str] = field(default_factory=list)
-    extra: dict[str, Any] | str | None = None
-    data: list[dict] | None = field(default=None, metadata={"yaml_only": True})
-    items: list[Item] = field(default_factory=list, metadata={"yaml_only": True, "help": "x"})
-
-
-@dataclass
-class ModelArguments:
-    width: int = 64
-
-
-@dataclass
-class NeedsPath:
-    path: str
-
-
-@dataclass
-class DerivedArguments(RunArguments):
-    """Settings of a derived run."""
-
-    depth: int = 2
-    steps: int = 20
-
-
-@pytest.fixture
-def write(tmp_path):
-    def write_yaml(text: str) -> str:
-        path = tmp_path / "config.yaml"
-        path.write_text(text, encoding="utf-8")
-        return str(path)
-
-    return write_yaml
-
-
-def read(*argv: str) -> RunArguments:
-    (arguments,) = read_arguments(RunArguments, argv=argv)
-    return arguments
-
-
-def message(*argv: str, types: tuple[type, ...] = (RunArguments, ModelArguments)) -> str:
-    with pytest.raises(ValueError) as caught:
-        read_arguments(*types, argv=argv)
-    return str(caught.value)
+from tests.app.helpers import DerivedArguments, ModelArguments, NeedsPath, RunArguments, message, read
 
 
 def test_defaults_then_yaml_then_command_line(write):
@@ -116,82 +42,6 @@ def test_reading_leaves_the_dataclass_as_it_was():
     read("--steps", "3")
     assert {name: field.type for name, field in RunArguments.__dataclass_fields__.items()} == before
     assert read().tags is not read().tags
-
-
-@pytest.mark.parametrize(
-    ("line", "name", "expected"),
-    [
-        ("rate: 1e-3", "rate", 0.001),
-        ("rate: 2", "rate", 2.0),
-        ("rate: -.5", "rate", -0.5),
-        ("rate: .inf", "rate", float("inf")),
-        ("steps: 1e4", "steps", 10_000),
-        ("steps: 1_000", "steps", 1000),
-        ("fp16: true", "fp16", True),
-        ("fp16: yes", "fp16", True),
-        ("fp16: off", "fp16", False),
-        ("name: no", "name", "no"),
-        ("name: 2024-01-01", "name", "2024-01-01"),
-        ("mode: slow", "mode", "slow"),
-        ("colour: blue", "colour", "blue"),
-        ("limit:", "limit", None),
-        ("limit: 3", "limit", 3),
-        ("folder: a/b", "folder", Path("a/b")),
-        ("tags: [a, b]", "tags", ["a", "b"]),
-        ("extra: {low: 1e-5, on: true}", "extra", {"low": 1e-5, "on": True}),
-        ("extra: text", "extra", "text"),
-        ("data: [{path: a, weight: 2}]", "data", [{"path": "a", "weight": 2}]),
-        ("items: [{path: a, weight: 2}, {path: b}]", "items", [Item("a", 2.0), Item("b")]),
-    ],
-)
-def test_yaml_values(write, line, name, expected):
-    value = getattr(read("--config", write(line)), name)
-    assert value == expected
-    assert type(value) is type(expected)
-
-
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        ("steps: many", "steps: expected a whole number, got 'many'"),
-        ("steps: 1.5", "steps: expected a whole number, got 1.5"),
-        ("steps: true", "steps: expected a whole number, got True"),
-        ("steps: [1]", "steps: expected a whole number, got [1]"),
-        ("steps:", "steps: expected a whole number, got null"),
-        ("rate: fast", "rate: expected a number, got 'fast'"),
-        ("fp16: 1", "fp16: expected true or false, got 1"),
-        ("name: 5", "name: expected text, got 5; put it in quotes: '5'"),
-        ("mode: medium", "mode: expected one of fast, slow, got 'medium'"),
-        ("colour: green", "colour: expected one of red, blue, got 'green'"),
-        ("tags: a", "tags: expected a list, got 'a'"),
-        ("tags: [a, 1]", "tags[1]: expected text, got 1"),
-        ("items: [{path: a}, {path: b, wieght: 1}]", "items[1]: unknown key 'wieght', did you mean weight?"),
-        ("items: [{weight: heavy, path: a}]", "items[0].weight: expected a number, got 'heavy'"),
-        ("items: [{weight: 1}]", "items[0]: missing path"),
-        ("stepz: 1", "unknown key 'stepz', did you mean steps?"),
-        ("no_fp16: true\nfp17: 1", "unknown key 'no_fp16', did you mean fp16? and 'fp17', did you mean fp16?"),
-        ("1: a", "unknown key '1'."),
-        ("steps: 1\nsteps: 2", "steps twice"),
-        ("extra: {a: 1, a: 2}", "a twice"),
-        ("steps: [", "is not valid YAML"),
-        ("", "is empty"),
-        ("# only a comment", "is empty"),
-        ("- steps", "expected 'key: value' lines, got ['steps']"),
-        ("steps", "expected 'key: value' lines, got 'steps'"),
-    ],
-)
-def test_yaml_mistakes_name_the_file_and_the_cure(write, line, expected):
-    config = write(line)
-    text = message("--config", config)
-    assert config in text
-    assert expected in text
-
-
-def test_unreadable_files(tmp_path):
-    assert "there is no such file" in message("--config", str(tmp_path / "none.yaml"))
-    assert "cannot be read" in message("--config", str(tmp_path))
-    (tmp_path / "latin.yaml").write_bytes(b"name: \xe9")
-    assert "UTF-8" in message("--config", str(tmp_path / "latin.yaml"))
 
 
 @pytest.mark.parametrize(
