@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from datasets import IterableDataset
@@ -21,6 +21,9 @@ from hf_unlab.streams.readers import Reader, SourceReader
 from hf_unlab.streams.sharding import derive_seed, shard, shuffle_blocks
 from hf_unlab.streams.sources import WeightedStream
 from hf_unlab.streams.workers import in_workers, this_worker
+
+if TYPE_CHECKING:
+    from hf_unlab.streams.lanes import ZippedPlan
 
 Batch = dict[str, Any]  # of tensors; of another lane, a batch under its name
 Prepare = Callable[[IterableDataset], IterableDataset]
@@ -160,33 +163,6 @@ def check_num_readers(num_readers: int, world_size: int, num_workers: int) -> No
         )
 
 
-class Plan(Protocol):
-    """What a loader asks of a plan: `ReaderPlan`, or several of them zipped."""
-
-    @property
-    def streams(self) -> tuple[WeightedStream, ...]:
-        """All sources."""
-
-    @property
-    def num_readers(self) -> int:
-        """C."""
-
-    @property
-    def batch_size(self) -> int:
-        """Examples in a micro-batch."""
-
-    @property
-    def network_retries(self) -> int:
-        """See `bound_network`."""
-
-    @property
-    def network_timeout_seconds(self) -> float:
-        """See `bound_network`."""
-
-    def build(self, reader: int) -> Any:
-        """A reader, at its beginning."""
-
-
 class StreamLoader:
     """Endless training batches that resume exactly.
 
@@ -208,7 +184,7 @@ class StreamLoader:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: "ReaderPlan | ZippedPlan",
         collate: Collator,
         *,
         batches_per_step: int = 1,
@@ -286,7 +262,7 @@ class _Made(torch.utils.data.IterableDataset):
 
     def __init__(
         self,
-        plan: Plan,
+        plan: "ReaderPlan | ZippedPlan",
         collate: Collator,
         states: dict[int, dict[str, Any]],
         rank: int,

@@ -152,8 +152,9 @@ class CheckpointingTrainer(Trainer):
 
     def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
         """Stock, less those that `is_decayed` takes out."""
-        parameters = dict(model.named_parameters(remove_duplicate=False))  # tied ones have two names
-        return [name for name in super().get_decay_parameter_names(model) if self.is_decayed(name, parameters[name])]
+        parameters = dict(model.named_parameters())
+        names = super().get_decay_parameter_names(model)
+        return [name for name in names if name not in parameters or self.is_decayed(name, parameters[name])]
 
     def training_step(self, *positional: Any, **named: Any) -> torch.Tensor:
         """Stock; behind a step's last backward the ranks share the auxiliary modules' gradients."""

@@ -23,7 +23,7 @@ from hf_unlab.streams.bucketing import Buckets
 from hf_unlab.streams.eval_loader import EvalLoader
 from hf_unlab.streams.held_out import good_stream, keep_held_out, split
 from hf_unlab.streams.lanes import Lane, ZippedCollator, ZippedPlan
-from hf_unlab.streams.loader import Batch, Collator, Plan, Prepare, ReaderPlan, StreamLoader
+from hf_unlab.streams.loader import Batch, Collator, Prepare, ReaderPlan, StreamLoader
 from hf_unlab.streams.progress import SourceProgress, progress_of
 from hf_unlab.streams.sharding import spread
 from hf_unlab.streams.sources import Data, WeightedStream, open_streams
@@ -204,7 +204,7 @@ class PretrainingTrainer(CheckpointingTrainer):
             is_distinct=self.needs_distinct_examples,
             buckets=self.make_buckets(),
         )
-        made: Plan = main
+        made: ReaderPlan | ZippedPlan = main
         collator = self.make_collator(evaluation=False)
         if self._lanes:
             lanes = {name: self.make_lane(name) for name in self._lanes}

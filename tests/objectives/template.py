@@ -1,6 +1,7 @@
 """What every objective owes: a test class inherits it, and says how to make a tiny trainer."""
 
 import dataclasses
+from typing import ClassVar
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ COMMON = {"seed": 1, "data_seed": 1, "shuffle_block_size": 7, "validation_fracti
 class ObjectiveTemplate:
     # (last saved step before the cut, workers before and after it, accumulation)
     cuts = ((3, (0, 0), 1), (6, (0, 2), 2), (9, (2, 0), 1))
-    fixed: dict = {}  # another value of each of its own settings with `metadata={"fixed": True}`
+    fixed: ClassVar[dict] = {}  # another value of each of its own settings with `metadata={"fixed": True}`
     column = "text"  # whose content a bad example lacks
 
     def make(self, folder, callbacks=None, rows=None, **settings):

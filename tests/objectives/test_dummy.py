@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
@@ -59,7 +60,7 @@ def make_trainer(folder, callbacks=None, rows=None, **settings):
 
 
 class TestDummy(ObjectiveTemplate):
-    fixed = {"sequence_length": 8}
+    fixed: ClassVar = {"sequence_length": 8}
 
     def make(self, folder, callbacks=None, rows=None, **settings):
         return make_trainer(folder, callbacks, rows, **settings)
@@ -102,8 +103,7 @@ def test_the_teacher_follows_the_head_learns_and_neither_is_published(tmp_path):
     assert all(one.grad is None for one in teacher)
     *_, last = [line for line in trainer.state.log_history if "labelled_accuracy" in line]
     assert last["labelled_accuracy"] > 0.9 and last["masked_lm"] < 6
-    saved = torch.load if False else (tmp_path / "checkpoint-40" / "_auxiliary.safetensors")
-    assert saved.exists()
+    assert (tmp_path / "checkpoint-40" / "_auxiliary.safetensors").exists()
     trainer.save_model(tmp_path / "published")
     names = {path.name for path in (tmp_path / "published").iterdir()}
     assert "_auxiliary.safetensors" not in names and "model.safetensors" in names
@@ -187,13 +187,10 @@ def recipe(tmp_path, monkeypatch):
 def test_the_table_and_the_doctor_know_it(recipe, tmp_path):
     assert load_objective("dummy").trainer is dummy.DummyTrainer
     assert read_settings(["--config", str(recipe)]).teacher_decay == 0.5
-    with Console(width=80, file=(tmp_path / "shown").open("w")) as console:
-        findings = [
-            one for one in examine(["--config", str(recipe)]) if one.what.strip() in ("settings", "source", "readers")
-        ]
-        assert render(findings, console)
+    with (tmp_path / "shown").open("w") as shown:
+        assert render(examine(["--config", str(recipe)]), Console(width=80, file=shown))
+    recipe.write_text(recipe.read_text().replace("teacher_decay", "teacher_decey"))
     with pytest.raises(ValueError, match="did you mean teacher_decay"):
-        recipe.write_text(recipe.read_text().replace("teacher_decay", "teacher_decey"))
         read_settings(["--config", str(recipe)])
 
 

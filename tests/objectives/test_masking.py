@@ -85,7 +85,7 @@ def test_the_same_seed_and_k_give_the_same_masks_and_others_give_others():
 
 
 def test_masks_of_neighbouring_batches_are_independent():
-    first, second = (masked(k=k)[2] != IGNORED for k in (0, 1))
+    first, second = (masked(Place(k))[2] != IGNORED for k in (0, 1))
     assert_share((first & second).sum(), first.size * (1 - len(SPECIAL) / VOCAB_SIZE), 0.09)
 
 
@@ -141,7 +141,7 @@ def test_a_batch_has_the_shapes_and_counts_that_the_trainer_needs(collator):
 
 
 def test_no_label_is_a_special_token(collator):
-    labels = collator(examples_of(100), k=0)["labels"]
+    labels = collator(examples_of(100), Place(0))["labels"]
     assert not set(labels.unique().tolist()) & set(collator.tokenizer.all_special_ids)
 
 
@@ -161,7 +161,7 @@ def test_a_batch_depends_on_seed_and_k_and_leaves_global_randomness_alone(collat
 
 def test_a_pickled_collator_makes_the_same_batch(collator):
     copy = pickle.loads(pickle.dumps(collator))
-    assert_equal_batches(copy(examples_of(), k=2), collator(examples_of(), k=2))
+    assert_equal_batches(copy(examples_of(), Place(2)), collator(examples_of(), Place(2)))
 
 
 def put_labels(collator, k, queue):
@@ -174,9 +174,10 @@ def test_another_process_makes_the_same_batch(collator):
     queue = context.SimpleQueue()
     process = context.Process(target=put_labels, args=(collator, 11, queue))
     process.start()
-    labels = queue.get()
     process.join()
-    assert labels == collator(examples_of(), k=11)["labels"].tolist()
+    assert process.exitcode == 0  # else nothing was put, and to wait for it would take for ever
+    labels = queue.get()
+    assert labels == collator(examples_of(), Place(11))["labels"].tolist()
 
 
 def test_a_tokenizer_without_a_mask_token_is_refused():
