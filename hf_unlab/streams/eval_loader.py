@@ -8,9 +8,8 @@ import torch
 from datasets import IterableDataset
 
 from hf_unlab.streams.bad_examples import Decode, good_examples
-from hf_unlab.streams.loader import Batch, Collator, Place
+from hf_unlab.streams.loader import Batch, Collator, Place, in_workers, this_worker
 from hf_unlab.streams.sources import iterate
-from hf_unlab.streams.workers import in_workers, this_worker
 
 
 class EvalLoader:

@@ -15,51 +15,11 @@ from typing import Any
 from datasets import Dataset, IterableDataset
 
 from hf_unlab.streams.bad_examples import Check, Decode, Example, good_examples
-from hf_unlab.streams.content import cell_bytes, content_of, hash_fraction, is_cell, valid_unicode
+from hf_unlab.streams.content import cell_bytes, is_cell, valid_unicode
 from hf_unlab.streams.network import with_retries
-from hf_unlab.streams.sources import Data, WeightedStream, iterate, open_streams
+from hf_unlab.streams.sources import Data, WeightedStream, hold_out, iterate, open_streams
 
 Streams = tuple[WeightedStream, ...]
-
-
-def hold_out(
-    stream: IterableDataset | Dataset, *, column: str, fraction: float
-) -> tuple[IterableDataset | Dataset, IterableDataset | Dataset]:
-    """Split any stream into training and validation by the content hash of one column's raw bytes.
-
-    The split depends on each example alone: it is the same in any order, on any machine, and duplicates of an
-    example never stand on both sides.
-
-    Args:
-        stream: The stream, or a map-style data set.
-        column: The column whose raw bytes decide: text, or an undecoded cell.
-        fraction: Share of the distinct examples held out, in (0, 1).
-
-    Returns:
-        The training stream and the validation stream; streams are filtered as they are read, a data set at once.
-
-    Raises:
-        ValueError: `fraction` is not between 0 and 1.
-
-    Example:
-        >>> numbers = Dataset.from_dict({"text": [str(i) for i in range(1000)]}).to_iterable_dataset()
-        >>> train, validation = hold_out(numbers, column="text", fraction=0.1)
-        >>> len(list(train)), len(list(validation))
-        (896, 104)
-    """
-    if not 0 < fraction < 1:
-        raise ValueError(f"The held-out fraction must lie between 0 and 1, not {fraction}; 0.01 is usual.")
-    belongs = partial(_belongs, column=column, fraction=fraction)
-    return stream.filter(partial(belongs, held_out=False)), stream.filter(partial(belongs, held_out=True))
-
-
-def _belongs(example: dict[str, Any], *, column: str, fraction: float, held_out: bool) -> bool:
-    if column not in example:
-        raise ValueError(f"Cannot hold out by the column {column!r}: the columns are {sorted(example)}.")
-    content = content_of(example[column])
-    if content is None:
-        return not held_out  # nothing to hash: a bad example, which the readers of the training part count and skip
-    return (hash_fraction(content) < fraction) == held_out
 
 
 def split(

@@ -6,6 +6,8 @@ state of a loader is that of each reader behind the last batch of it that was ha
 """
 
 import itertools
+import os
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -13,14 +15,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from datasets import IterableDataset
+from torch.utils.data import DataLoader, get_worker_info
 
 from hf_unlab.streams.bad_examples import Check, Decode, Tally
 from hf_unlab.streams.bucketing import BucketedReader, Buckets
 from hf_unlab.streams.network import bound_network
 from hf_unlab.streams.readers import Reader, SourceReader
-from hf_unlab.streams.sharding import derive_seed, shard, shuffle_blocks
+from hf_unlab.streams.sharding import check_num_readers, derive_seed, shard, shuffle_blocks
 from hf_unlab.streams.sources import WeightedStream
-from hf_unlab.streams.workers import in_workers, this_worker
 
 if TYPE_CHECKING:
     from hf_unlab.streams.lanes import ZippedPlan
@@ -32,12 +34,7 @@ LEAST_DISTINCT_BATCHES = 4
 
 
 class Place(NamedTuple):
-    """Which micro-batch a collator makes; all that is random in it is drawn from (seed, k).
-
-    Args:
-        k: Its number in the run, over all ranks.
-        step: The optimizer step, from 0, that it belongs to; 0 in evaluation.
-    """
+    """Which micro-batch a collator makes: its number k in the run, and its optimizer step (0 in evaluation)."""
 
     k: int
     step: int = 0
@@ -135,38 +132,8 @@ class ReaderPlan:
         return prepared
 
 
-def default_num_readers(world_size: int, num_workers: int, at_least: int = 8) -> int:
-    """The smallest multiple of ranks x workers that is at least 8, or what is asked for.
-
-    Example:
-        >>> default_num_readers(1, 0), default_num_readers(3, 2), default_num_readers(8, 4)
-        (8, 12, 32)
-    """
-    places = world_size * max(1, num_workers)
-    return places * -(-at_least // places)
-
-
-def check_num_readers(num_readers: int, world_size: int, num_workers: int) -> None:
-    """Every place that reads (a worker of a rank) must serve the same number of readers.
-
-    Raises:
-        ValueError: Ranks x workers does not divide the number of readers; says which values would do.
-    """
-    places = world_size * max(1, num_workers)
-    if num_readers < 1 or num_readers % places:
-        workers = [v for v in range(1, num_readers + 1) if num_readers % (world_size * v) == 0]
-        hint = " or ".join(map(str, workers)) or f"none with {world_size} processes"
-        raise ValueError(
-            f"num_readers={num_readers} is not divisible by {world_size} processes x {max(1, num_workers)} workers. "
-            f"Either num_readers={places * max(1, round(num_readers / places))} (new runs only), or "
-            f"dataloader_num_workers: {hint}."
-        )
-
-
 class StreamLoader:
-    """Endless training batches that resume exactly.
-
-    Where there are several sources, a batch also holds `source_ids` (B,), the number of each example's source.
+    """Endless training batches that resume exactly; of several sources, with `source_ids` (B,) of each example.
 
     Args:
         plan: How the run's readers are made.
@@ -175,8 +142,7 @@ class StreamLoader:
         rank: r, this process.
         world_size: W, processes.
         num_workers: V, worker processes of this rank; 0 reads in the process itself.
-        **loader_options: Passed to `torch.utils.data.DataLoader` (`pin_memory`, `prefetch_factor`,
-            `multiprocessing_context`).
+        **loader_options: Passed to `torch.utils.data.DataLoader`.
 
     Raises:
         ValueError: W * V does not divide the number of readers.
@@ -212,9 +178,7 @@ class StreamLoader:
     def state_dict(self) -> dict[str, Any]:
         """This rank's part of the state; `merge_states` makes one of all ranks' parts.
 
-        Returns:
-            JSON: `num_readers`, `batch_size`, `num_batches` (global micro-batches consumed) and `readers` (number to
-            state behind its last consumed batch; a reader not begun is absent).
+        Its `readers` leads from a number to the state behind the last consumed batch; one not begun is absent.
         """
         return {
             "num_readers": self.plan.num_readers,
@@ -289,3 +253,47 @@ class _Made(torch.utils.data.IterableDataset):
             if len(self.plan.streams) > 1:
                 batch["source_ids"] = torch.tensor(sources)
             yield batch, number, readers[number].state_dict()
+
+
+def this_worker() -> tuple[int, int]:
+    """Number of this worker, and of workers; (0, 1) where the loader reads in the process itself."""
+    info = get_worker_info()
+    return (info.id, info.num_workers) if info else (0, 1)
+
+
+def in_workers(made: torch.utils.data.IterableDataset, num_workers: int, options: dict[str, Any]) -> Iterator[Any]:
+    """What each worker makes, in turn from all of them; without workers, in the process itself."""
+    # A generator of its own: a DataLoader draws a seed, and from the global one that would move the model's dropout.
+    generator = torch.Generator()
+    if num_workers == 0:
+        options = {key: value for key, value in options.items() if key == "pin_memory"}
+    loader = DataLoader(
+        made,
+        batch_size=None,
+        num_workers=num_workers,
+        generator=generator,
+        worker_init_fn=_start_worker if num_workers else None,
+        **options,
+    )
+    batches = iter(loader)
+    try:
+        yield from batches
+    finally:
+        # An error's traceback keeps the iterator until the garbage collector finds it, which may close the queues
+        # first: then no worker would hear of the end, and each would be waited for.
+        if num_workers:
+            batches._shutdown_workers()
+
+
+def _start_worker(_: int) -> None:
+    # In this process alone: a forked tokenizer must not start threads, and says so on stderr unless told.
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    # A signal that a cluster sends to all processes must not kill the workers before their rank has saved.
+    signal.signal(signal.SIGTERM, _outlive)
+    if hasattr(signal, "SIGUSR1"):
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+
+
+def _outlive(number: int, _: Any) -> None:
+    signal.signal(number, signal.SIG_IGN)  # cluster and launcher may each send one
+    signal.alarm(300)  # but a worker that hangs, and that its DataLoader wants to end so, ends

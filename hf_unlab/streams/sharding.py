@@ -223,3 +223,31 @@ def derive_seed(*parts: int) -> int:
     """
     # the number of parts goes in, because a SeedSequence ignores zeros at its end
     return int(np.random.SeedSequence((len(parts), *parts)).generate_state(1)[0])
+
+
+def default_num_readers(world_size: int, num_workers: int, at_least: int = 8) -> int:
+    """The smallest multiple of ranks x workers that is at least 8, or what is asked for.
+
+    Example:
+        >>> default_num_readers(1, 0), default_num_readers(3, 2), default_num_readers(8, 4)
+        (8, 12, 32)
+    """
+    places = world_size * max(1, num_workers)
+    return places * -(-at_least // places)
+
+
+def check_num_readers(num_readers: int, world_size: int, num_workers: int) -> None:
+    """Every place that reads (a worker of a rank) must serve the same number of readers.
+
+    Raises:
+        ValueError: Ranks x workers does not divide the number of readers; says which values would do.
+    """
+    places = world_size * max(1, num_workers)
+    if num_readers < 1 or num_readers % places:
+        workers = [v for v in range(1, num_readers + 1) if num_readers % (world_size * v) == 0]
+        hint = " or ".join(map(str, workers)) or f"none with {world_size} processes"
+        raise ValueError(
+            f"num_readers={num_readers} is not divisible by {world_size} processes x {max(1, num_workers)} workers. "
+            f"Either num_readers={places * max(1, round(num_readers / places))} (new runs only), or "
+            f"dataloader_num_workers: {hint}."
+        )

@@ -1,6 +1,5 @@
 """What an objective is, and what it says of a micro-batch."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,9 +55,9 @@ class ObjectiveOutput:
         kept: What `finish_evaluation` needs of a held-out batch, on the CPU.
 
     Example:
-        >>> terms = {"masked": Term(torch.tensor(6.0), 3), "pairs": Term(torch.tensor(4.0), 2, "pairs", weight=0.5)}
-        >>> ObjectiveOutput(terms, num_inputs=8).loss({"items": torch.tensor(3), "pairs": torch.tensor(2)})
-        tensor(3.)
+        >>> terms = {"tokens": Term(torch.tensor(6.0), 3), "pairs": Term(torch.tensor(4.0), 2, "pairs", weight=0.5)}
+        >>> sorted(ObjectiveOutput(terms, num_inputs=8, metrics={"accuracy": (1, 3)}).logged())
+        ['accuracy', 'pairs', 'tokens']
     """
 
     terms: dict[str, Term]
@@ -67,15 +66,6 @@ class ObjectiveOutput:
     item_losses: torch.Tensor | None = None
     item_rows: torch.Tensor | None = None
     kept: Any = None
-
-    def loss(self, num_of_unit: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """What the micro-batch adds to the loss of its step.
-
-        Args:
-            num_of_unit: Items of the whole step, by unit.
-        """
-        parts = [term.weight * term.sum / num_of_unit[term.unit].clamp(min=1) for term in self.terms.values()]
-        return torch.stack(parts).sum() if len(parts) > 1 else parts[0]
 
     def logged(self) -> dict[str, Pair]:
         """The metrics, and the terms where there are several."""

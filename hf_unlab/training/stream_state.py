@@ -9,7 +9,7 @@ import torch
 from datasets import Dataset
 
 from hf_unlab.streams.content import content_hash, undecoded
-from hf_unlab.streams.loader import default_num_readers
+from hf_unlab.streams.sharding import default_num_readers
 from hf_unlab.streams.sources import WeightedStream
 from hf_unlab.training.arguments import PretrainingArguments
 from hf_unlab.training.metrics import gather_objects

@@ -297,11 +297,13 @@ class PretrainingTrainer(CheckpointingTrainer):
     ) -> Any:
         """The micro-batch's share of the step's loss; DDP averages over ranks, hence the factor."""
         output = self.compute_objective(model, inputs) if self._joint is None else next(self._joint)
+        divisors = {unit: count.clamp(min=1) for unit, count in num_items_in_batch.items()}
+        shares = [term.weight * term.sum / divisors[term.unit] for term in output.terms.values()]
+        loss = torch.stack(shares).sum() * self.args.world_size
         self._window.add({**output.logged(), "_inputs": (output.num_inputs, 0)})
         if "source_ids" in inputs and output.item_losses is not None:
             sources, names = inputs["source_ids"], [name for name, _ in self._mix()]
             self._window.add(losses_by_source(output.item_losses, output.item_rows, sources, names))
-        loss = output.loss(num_items_in_batch) * self.args.world_size
         return (loss, output) if return_outputs else loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:

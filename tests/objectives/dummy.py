@@ -24,7 +24,7 @@ from hf_unlab.modalities.text.models import load_masked_lm, tokenizer_for
 from hf_unlab.modalities.text.reading import pack_sequences, text_problem, tokenise_stream
 from hf_unlab.modalities.text.settings import TextDataSettings, TextFewLabelSettings, TextModelSettings
 from hf_unlab.objectives import OBJECTIVES, Row
-from hf_unlab.objectives.masking import IGNORED, mask_tokens
+from hf_unlab.objectives.masked_lm.collator import IGNORED, mask_tokens
 from hf_unlab.streams.lanes import Lane
 from hf_unlab.streams.loader import Batch, Collator, Place, Prepare
 from hf_unlab.training.arguments import PretrainingArguments

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from hf_unlab.objectives.masked_lm.collator import MaskedLMCollator
-from hf_unlab.objectives.masking import IGNORED, mask_tokens
+from hf_unlab.objectives.masked_lm.collator import IGNORED, MaskedLMCollator, mask_tokens
 from hf_unlab.streams.loader import Place
 from hf_unlab.testing import tiny_tokenizer
 

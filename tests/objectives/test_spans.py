@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_unlab.objectives.masking import mask_spans, sample_negatives
+from hf_unlab.objectives.wav2vec2.collator import mask_spans, sample_negatives
 
 
 @given(

@@ -5,8 +5,8 @@ from datasets import Dataset, concatenate_datasets
 
 from hf_unlab.streams.bad_examples import BadExample
 from hf_unlab.streams.content import hash_fraction
-from hf_unlab.streams.held_out import good_stream, hold_out, keep_held_out, split
-from hf_unlab.streams.sources import WeightedStream, open_streams
+from hf_unlab.streams.held_out import good_stream, keep_held_out, split
+from hf_unlab.streams.sources import WeightedStream, hold_out, open_streams
 from hf_unlab.testing import tiny_stream, tiny_texts
 
 

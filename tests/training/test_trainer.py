@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from hf_unlab.objectives.masking import IGNORED
+from hf_unlab.objectives.masked_lm.collator import IGNORED
 from hf_unlab.testing import tiny_bert, tiny_stream, tiny_texts
 from hf_unlab.training import arguments as arguments_module
 from hf_unlab.training.arguments import PretrainingArguments, check_world_size, hardware_has_bf16

@@ -11,8 +11,8 @@ from datasets import IterableDataset
 from hf_unlab.app.console import quiet_libraries
 from hf_unlab.app.doctor.findings import Finding, count, guard
 from hf_unlab.streams import sharding
-from hf_unlab.streams.loader import check_num_readers, default_num_readers
 from hf_unlab.streams.network import bound_network
+from hf_unlab.streams.sharding import check_num_readers, default_num_readers
 from hf_unlab.streams.sources import Source, open_stream
 
 _SHORTENER = reprlib.Repr()

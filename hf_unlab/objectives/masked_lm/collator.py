@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from hf_unlab.objectives.masking import IGNORED, check_shares, mask_tokens
 from hf_unlab.streams.loader import Place
+
+IGNORED = -100  # the label of a position that is not predicted (torch's and transformers' convention)
 
 
 @dataclass(frozen=True)
@@ -71,3 +72,68 @@ class MaskedLMCollator:
             "document_ids": document_ids_BT,
             "num_items": (labels_BT != IGNORED).sum(),
         }
+
+
+def mask_tokens(
+    input_ids_BT: np.ndarray,
+    *,
+    probability: float,
+    mask_token_id: int,
+    special_ids: np.ndarray,
+    vocab_size: int,
+    rng: np.random.Generator,
+    mask_share: float = 0.8,
+    random_share: float = 0.1,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Choose positions to predict and corrupt them (Devlin et al. 2018, https://huggingface.co/papers/1810.04805).
+
+    Args:
+        input_ids_BT: Token ids.
+        probability: Share of the ordinary tokens to predict; each is chosen independently.
+        mask_token_id: Id of the mask token.
+        special_ids: Ids that are never chosen, and never put in another's place.
+        vocab_size: Ids run from 0 to here, exclusive.
+        rng: Decides everything; a generator seeded by (seed, k) makes micro-batch k the same in every run.
+        mask_share: Share of the chosen positions that become the mask token.
+        random_share: Share that become a random ordinary token. The rest keep their token.
+
+    Returns:
+        The corrupted ids (B, T), and the labels (B, T): the original id where one is to be predicted, else -100.
+
+    Raises:
+        ValueError: A share lies outside [0, 1], or the shares add to more than 1.
+
+    Example:
+        >>> ids = np.array([[0, 5, 6, 7, 8, 9, 1]])
+        >>> masked, labels = mask_tokens(
+        ...     ids, probability=0.5, mask_token_id=2, special_ids=np.array([0, 1, 2]), vocab_size=10,
+        ...     rng=np.random.default_rng((0, 3)), random_share=0.0, mask_share=1.0,
+        ... )
+        >>> masked.tolist(), labels.tolist()
+        ([[0, 5, 2, 2, 2, 9, 1]], [[-100, -100, 6, 7, 8, -100, -100]])
+    """
+    check_shares(probability, mask_share, random_share)
+    ordinary_BT = ~np.isin(input_ids_BT, special_ids)
+    chosen_BT = ordinary_BT & (rng.random(input_ids_BT.shape) < probability)
+    fate_BT = rng.random(input_ids_BT.shape)
+    candidates = np.setdiff1d(np.arange(vocab_size), special_ids)
+    random_BT = candidates[rng.integers(len(candidates), size=input_ids_BT.shape)]
+    masked_BT = np.where(chosen_BT & (fate_BT < mask_share), mask_token_id, input_ids_BT)
+    becomes_random_BT = chosen_BT & (fate_BT >= mask_share) & (fate_BT < mask_share + random_share)
+    masked_BT = np.where(becomes_random_BT, random_BT, masked_BT)
+    labels_BT = np.where(chosen_BT, input_ids_BT, IGNORED)
+    return torch.from_numpy(masked_BT), torch.from_numpy(labels_BT)
+
+
+def check_shares(probability: float, mask_share: float, random_share: float) -> None:
+    """Refuse shares that are no shares.
+
+    Raises:
+        ValueError: Names the offending value and what is accepted.
+    """
+    if not 0 < probability < 1:
+        raise ValueError(f"The masking probability must lie between 0 and 1, not {probability}; 0.15 to 0.4 is usual.")
+    if not (mask_share >= 0 and random_share >= 0 and mask_share + random_share <= 1 + 1e-9):
+        raise ValueError(
+            f"mask_share={mask_share} and random_share={random_share} must be at least 0 and add up to at most 1."
+        )

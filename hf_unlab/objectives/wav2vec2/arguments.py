@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from hf_unlab.objectives.masking import check_spans
+from hf_unlab.objectives.wav2vec2.collator import check_spans
 from hf_unlab.training.arguments import PretrainingArguments
 
 

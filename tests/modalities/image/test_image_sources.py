@@ -14,10 +14,9 @@ from datasets import Dataset, Image
 from hf_unlab.modalities.image.reading import decode_example
 from hf_unlab.modalities.image_text.reading import caption_problem
 from hf_unlab.streams.content import cell_bytes, is_cell
-from hf_unlab.streams.held_out import hold_out
 from hf_unlab.streams.loader import ReaderPlan
 from hf_unlab.streams.sharding import spread
-from hf_unlab.streams.sources import Source, WeightedStream, open_stream, open_streams
+from hf_unlab.streams.sources import Source, WeightedStream, hold_out, open_stream, open_streams
 from hf_unlab.testing import tiny_pairs
 
 PAIRS = list(tiny_pairs(40))

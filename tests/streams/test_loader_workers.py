@@ -8,9 +8,8 @@ import signal
 import pytest
 import torch
 
-from hf_unlab.streams.loader import ReaderPlan, StreamLoader
+from hf_unlab.streams.loader import ReaderPlan, StreamLoader, in_workers, this_worker
 from hf_unlab.streams.sources import WeightedStream
-from hf_unlab.streams.workers import in_workers, this_worker
 from tests.streams.helpers import collate_ids, sharded
 
 
