@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf_unlab.streams import loader as loader_module
-from hf_unlab.streams import loader as loader_module
 from hf_unlab.streams.loader import ReaderPlan, StreamLoader
 from hf_unlab.streams.progress import merge_states
 from hf_unlab.streams.sharding import default_num_readers, spread
