@@ -1,8 +1,4 @@
-"""The proof: accuracy from a handful of labels, one row a candidate, one column a number of labels per class.
-
-The core knows nothing of texts, images or audio. A candidate is a name and a function from a labelled draw to
-predictions for the whole test set; `probes.py` and `finetuning/` make candidates.
-"""
+"""Labelled data to measure on: read, decoded, and without what was pretrained on."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +8,7 @@ from typing import Any
 import numpy as np
 from datasets import ClassLabel
 
-from hf_unlab.modalities.image.reading import decode_example
+from hf_unlab.modalities.modality import Encoder, Modality
 from hf_unlab.modalities.settings import FewLabelSettings
 from hf_unlab.streams.bad_examples import Decode, Example, good_examples
 from hf_unlab.streams.content import content_hash, content_of
@@ -101,15 +97,15 @@ class LabelledSplits:
 
 
 def load_labelled(
-    settings: FewLabelSettings, training: list[Source], column: str, decode: Decode | None = None
+    settings: FewLabelSettings, training: list[Source], modality: Modality, encoder: Encoder | None = None
 ) -> LabelledSplits | None:
     """Read the labelled data.
 
     Args:
         settings: Which, and how much to test on.
         training: The raw sources of pretraining. Test examples among the first million of each are left out.
-        column: "text", "image" or "audio".
-        decode: Makes an example whole; raises BadExample to leave it out. By default images are decoded.
+        modality: Says which column is classified, and how its cells are decoded; bad ones are left out.
+        encoder: What the data is decoded for, where the modality asks for it (audio: its sampling rate).
 
     Returns:
         The data, or None if the settings name no labels.
@@ -117,9 +113,10 @@ def load_labelled(
     Raises:
         ValueError: The data cannot be read, or the test data has labels that the training data lacks.
     """
-    sources = settings.labelled_sources(training)
+    sources, column = settings.labelled_sources(training), modality.column
     if sources is None:
         return None
+    task, decode = sources[1].label, modality.make_decode(settings, encoder)
     pool_rows, test_rows = (_read(source, column) for source in sources)
     names = tuple(sorted({row["label"] for row in pool_rows}))
     if unseen := sorted({row["label"] for row in test_rows} - set(names)):
@@ -128,30 +125,31 @@ def load_labelled(
     kept = [row for row, seen in zip(test_rows, is_seen, strict=True) if not seen]
     pool = _labelled(_at_most(settings.few_label_max_pool, pool_rows), column, names, decode)
     test = _labelled(_at_most(settings.few_label_max_test, kept), column, names, decode)
-    return LabelledSplits(pool, test, int(is_seen.sum()), sources[1].label)
+    return LabelledSplits(pool, test, int(is_seen.sum()), task)
 
 
 def load_test(
-    settings: FewLabelSettings, training: list[Source], column: str, decode: Decode | None = None
+    settings: FewLabelSettings, training: list[Source], modality: Modality, encoder: Encoder | None = None
 ) -> LabelledData | None:
     """The test examples alone, to look at while training: nobody has searched the pretraining data for them.
 
     Args:
         settings: As in `load_labelled`.
         training: As in `load_labelled`.
-        column: As in `load_labelled`.
-        decode: As in `load_labelled`.
+        modality: As in `load_labelled`.
+        encoder: As in `load_labelled`.
 
     Raises:
         ValueError: The data, or that which labels are drawn from, cannot be read.
     """
-    sources = settings.labelled_sources(training)
+    sources, column = settings.labelled_sources(training), modality.column
     if sources is None:
         return None
     open_stream(sources[0], [column, "label"])  # a mistake there should not wait for the end of training
     rows = _read(sources[1], column)
     names = tuple(sorted({row["label"] for row in rows}))
-    return _labelled(_at_most(settings.few_label_max_test, rows), column, names, decode)
+    kept, decode = _at_most(settings.few_label_max_test, rows), modality.make_decode(settings, encoder)
+    return _labelled(kept, column, names, decode)
 
 
 def _read(source: Source, column: str) -> list[Example]:
@@ -185,7 +183,7 @@ def _is_trained_on(hashes: list[int], training: list[Source], column: str) -> np
 
 
 def _labelled(rows: list[Example], column: str, names: tuple[str, ...], decode: Decode | None) -> LabelledData:
-    good = [row for _, row in good_examples(rows, decode or (decode_example if column == "image" else None))]
+    good = [row for _, row in good_examples(rows, decode)] if decode else rows
     labels = np.array([names.index(row["label"]) for row in good], dtype=np.int64)
     groups = tuple(row["group"] for row in good if "group" in row)
     return LabelledData([row[column] for row in good], labels, names, groups)

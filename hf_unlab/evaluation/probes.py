@@ -1,44 +1,104 @@
-"""Classical learners as candidates: a linear probe on any frozen features, and TF-IDF as the baseline for texts."""
+"""From an encoder to embeddings, and from embeddings to classes.
+
+In the names: N examples, M of them with a label, D features.
+"""
 
 import warnings
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
+from scipy.sparse import issparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from hf_unlab.few_labels.draws import Candidate
+from hf_unlab.modalities.modality import Batch, Encoder, Layer, device_of, evaluating
 
 MAX_ITERATIONS = 1_000
 
 
-def linear_probe(
-    name: str,
-    pool_features: np.ndarray,
-    pool_labels: np.ndarray,
-    test_features: np.ndarray,
-    *,
-    method: str = "linear probe",
-    inverse_regularisation: float = 0.1,
-) -> Candidate:
-    """Logistic regression on standardised frozen features.
+def embed(encoder: Encoder, inputs: Sequence[Any], layer: Layer = None) -> np.ndarray:
+    """Features of inputs, a batch at a time, where the encoder's model lies; the model is left as it was found.
 
-    Mean and variance come from the whole pool, which needs no labels; only the draw's labels are used. Deterministic:
-    the seed of the draw is the only source of chance.
+    An input's features depend neither on the other inputs nor on their order, up to rounding.
 
     Args:
-        name: What the features are of, such as "pretrained".
-        pool_features: (N, D), finite.
+        encoder: From `Modality.load_encoder`.
+        inputs: N inputs, as the modality's `decode` makes them.
+        layer: As in `Encoder.embed`.
+
+    Returns:
+        (N, D), float32; zeros for an input in which there is nothing to read.
+
+    Raises:
+        ValueError: There is no input, or nothing to read in any.
+
+    Example:
+        >>> encoder = get_modality("text").load_encoder("out/checkpoint")  # doctest: +SKIP
+        >>> embed(encoder, ["one text", "another"]).shape  # doctest: +SKIP
+        (2, 384)
+    """
+    return _over_batches(encoder, None, lambda batch: encoder.embed(batch, layer), inputs)
+
+
+def predict_classes(classifier: torch.nn.Module, encoder: Encoder, inputs: Sequence[Any]) -> np.ndarray:
+    """The likeliest class of each input, (N,); class 0 where there is nothing to read.
+
+    Args:
+        classifier: As `encoder.classifier` makes it; it is left as it was found.
+        encoder: Makes its batches.
+        inputs: As in `embed`.
+
+    Raises:
+        ValueError: As in `embed`.
+    """
+    return _over_batches(encoder, classifier, lambda batch: classifier(**batch).logits, inputs).argmax(1)
+
+
+def _over_batches(
+    encoder: Encoder, model: torch.nn.Module | None, rows_of: Callable[[Batch], torch.Tensor], inputs: Sequence[Any]
+) -> np.ndarray:
+    """What a model, by default the encoder's, makes of each input, (N, ...), in the order of the inputs."""
+    model = encoder.model if model is None else model
+    rows_N, device = None, device_of(model)
+    with evaluating(model), torch.inference_mode():
+        for indices, batch in encoder.batches(inputs):
+            rows_B = rows_of({name: tensor.to(device) for name, tensor in batch.items()}).float().cpu().numpy()
+            if rows_N is None:
+                rows_N = np.zeros((len(inputs), *rows_B.shape[1:]), dtype=np.float32)
+            rows_N[indices] = rows_B
+    if rows_N is None:
+        raise ValueError(f"There is nothing to read in {len(inputs)} inputs; give some that hold something.")
+    return rows_N
+
+
+def linear_probe(
+    name: str,
+    pool_features: Any,
+    pool_labels: np.ndarray,
+    test_features: Any,
+    *,
+    standardised: bool = True,
+    inverse_regularisation: float = 0.1,
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Logistic regression on frozen features.
+
+    Mean and variance come from the whole pool, which needs no labels. Deterministic.
+
+    Args:
+        name: What the features are of, for messages.
+        pool_features: (N, D), finite, dense or sparse.
         pool_labels: Class indices, (N,).
-        test_features: (num_test, D), finite.
-        method: Second column of the table.
+        test_features: (num_test, D), as those of the pool.
+        standardised: Bring features to mean 0 and variance 1 first; not for sparse ones.
         inverse_regularisation: scikit-learn's C, chosen once: on 128 LSA features of IMDb (mean of 5 draws at 5 / 10 /
             50 / 250 labels a class) 0.1 scored .549 / .608 / .729 / .818, 1 scored .547 / .610 / .720 / .811, and
             standardising on the draw alone .545 / .603 / .729 / .818 with 0.1.
 
     Returns:
-        A candidate for `few_label_table`.
+        From indices of the pool (M,), whose labels alone are used, to classes of the test set, (num_test,).
 
     Raises:
         ValueError: Shapes do not fit together, or a feature is NaN or infinite.
@@ -46,23 +106,25 @@ def linear_probe(
     Example:
         >>> features = np.array([[0.0], [0.1], [1.0], [1.1]])
         >>> probe = linear_probe("toy", features, np.array([0, 0, 1, 1]), np.array([[0.05], [1.05]]))
-        >>> probe.predict(np.array([0, 2]), 0).tolist()
+        >>> probe(np.array([0, 2])).tolist()
         [0, 1]
     """
-    pool_features, test_features = _checked(name, "pool", pool_features), _checked(name, "test", test_features)
-    pool_labels = _one_each(name, pool_labels, len(pool_features))
-    if pool_features.shape[1] != test_features.shape[1]:
+    pool_ND, test_ND = _checked(name, "pool", pool_features), _checked(name, "test", test_features)
+    pool_labels = np.asarray(pool_labels)
+    if pool_labels.shape != (pool_ND.shape[0],):
         raise ValueError(
-            f"{name}: the pool has {pool_features.shape[1]} features an example and the test set "
-            f"{test_features.shape[1]}. Extract both with the same model and the same layer."
+            f"{name}: labels have shape {pool_labels.shape} for {pool_ND.shape[0]} pool examples; give one label an "
+            "example."
         )
-    scaler = StandardScaler().fit(pool_features)
-    pool_ND, test_ND = scaler.transform(pool_features), scaler.transform(test_features)
-
-    def predict(train_indices: np.ndarray, seed: int) -> np.ndarray:
-        return _fit_predict(pool_ND[train_indices], pool_labels[train_indices], test_ND, inverse_regularisation)
-
-    return Candidate(name, method, predict)
+    if pool_ND.shape[1] != test_ND.shape[1]:
+        raise ValueError(
+            f"{name}: the pool has {pool_ND.shape[1]} features an example and the test set {test_ND.shape[1]}. "
+            "Extract both with the same model and the same layer."
+        )
+    if standardised:
+        scaler = StandardScaler().fit(pool_ND)
+        pool_ND, test_ND = scaler.transform(pool_ND), scaler.transform(test_ND)
+    return lambda indices: _fit_predict(pool_ND[indices], pool_labels[indices], test_ND, inverse_regularisation)
 
 
 def _fit_predict(train_MD: Any, labels_M: np.ndarray, test_ND: Any, inverse_regularisation: float) -> np.ndarray:
@@ -81,7 +143,9 @@ def _fit_predict(train_MD: Any, labels_M: np.ndarray, test_ND: Any, inverse_regu
     return np.asarray(model.predict(test_ND))
 
 
-def _checked(name: str, part: str, features: np.ndarray) -> np.ndarray:
+def _checked(name: str, part: str, features: Any) -> Any:
+    if issparse(features):  # counts, which are finite
+        return features
     features = np.asarray(features, dtype=np.float64)
     if features.ndim != 2 or features.shape[0] == 0 or features.shape[1] == 0:
         raise ValueError(f"{name}: {part} features have shape {features.shape}; give (examples, features), not empty.")
@@ -93,12 +157,3 @@ def _checked(name: str, part: str, features: np.ndarray) -> np.ndarray:
             "features in float32."
         )
     return features
-
-
-def _one_each(name: str, labels: np.ndarray, num_examples: int) -> np.ndarray:
-    labels = np.asarray(labels)
-    if labels.shape != (num_examples,):
-        raise ValueError(
-            f"{name}: labels have shape {labels.shape} for {num_examples} pool examples; give one label an example."
-        )
-    return labels

@@ -4,7 +4,7 @@ N images or queries, M texts or candidates, C classes, B batch, D features. Simi
 have unit norm. Everything runs where the features are: give CUDA tensors for large sets.
 """
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -197,7 +197,7 @@ def zero_shot_accuracy(
 
     Args:
         image_ND: (N, D).
-        class_CD: One feature a class, as `class_features` makes them, (C, D).
+        class_CD: One feature a class, as `Encoder.class_features` makes them, (C, D).
         labels: Class indices, (N,).
         k: 1 for accuracy, 5 for "top-5".
 
@@ -214,55 +214,6 @@ def zero_shot_accuracy(
     if k < 1:
         raise ValueError(f"k is {k}; it must be at least 1.")
     return rank_matches(image_ND, class_CD, labels, np.arange(len(class_CD))).recall_at(k)
-
-
-def class_features(
-    encode_text: Callable[..., torch.Tensor],
-    tokenize: Callable[[list[str]], Mapping[str, torch.Tensor]],
-    class_names: Sequence[str],
-    templates: Sequence[str] = ("{}",),
-    *,
-    batch_size: int = 256,
-    device: torch.device | str = "cpu",
-) -> torch.Tensor:
-    """A classifier made of class names: for each, the mean of its prompts' unit-norm features, renormalised.
-
-    This is CLIP's prompt ensemble (Radford et al. 2021, https://huggingface.co/papers/2103.00020, section 3.1.4).
-
-    Args:
-        encode_text: From `input_ids` (B, T) and what else `tokenize` returns, by name, to features, (B, D). Put the
-            model into eval mode first.
-        tokenize: From texts to a dictionary of tensors.
-        class_names: C names.
-        templates: Prompts with {} where the name goes, such as "a photo of a {}.".
-        batch_size: Prompts a forward pass.
-        device: Where `encode_text` wants its tensors.
-
-    Returns:
-        Unit-norm features in float32, (C, D).
-
-    Raises:
-        ValueError: There is no class or template, or a template has no {}.
-
-    Example:
-        >>> tokenize = lambda texts: {"input_ids": torch.tensor([[len(text)] for text in texts])}
-        >>> encode_text = lambda input_ids: torch.cat([input_ids, input_ids == 1], dim=1).float()
-        >>> class_features(encode_text, tokenize, ["a", "bb"], ["{}"])[1].tolist()
-        [1.0, 0.0]
-    """
-    if len(class_names) == 0 or len(templates) == 0:
-        raise ValueError(f"There are {len(class_names)} class names and {len(templates)} templates; give one or more.")
-    if without := [template for template in templates if "{}" not in template]:
-        raise ValueError(f"The template {without[0]!r} has no {{}}; put it where the class name goes.")
-    # not str.format: class names and prompts may hold braces of their own
-    prompts = [template.replace("{}", name) for name in class_names for template in templates]
-    features = []
-    with torch.inference_mode():
-        for start in range(0, len(prompts), batch_size):
-            batch = tokenize(prompts[start : start + batch_size])
-            features.append(encode_text(**{key: value.to(device) for key, value in batch.items()}).float())
-    prompt_CTD = normalize(torch.cat(features), dim=-1).unflatten(0, (len(class_names), len(templates)))
-    return normalize(prompt_CTD.mean(1), dim=-1)
 
 
 def feature_spread(features_ND: Features) -> dict[str, float]:

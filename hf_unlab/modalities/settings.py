@@ -1,6 +1,6 @@
 """What every recipe's script is told beside the trainer's own arguments: data, few-label proof."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from hf_unlab.corpora import BUILTIN_LABELLED
 from hf_unlab.streams.sources import Source
@@ -40,8 +40,9 @@ class DataSettings:
             ValueError: Neither is given.
 
         Example:
-            >>> DataSettings(dataset="json", data_files=["a.jsonl"]).sources()[0].data_files
-            ["a.jsonl"]
+            >>> from hf_unlab.modalities.text.settings import TextDataSettings
+            >>> TextDataSettings(dataset="json", data_files=["a.jsonl"], text_column="body").sources()[0].columns
+            {'text': 'body'}
         """
         if self.dataset is None:
             if not self.data:
@@ -77,18 +78,19 @@ class DataSettings:
         return [Source(path, name, split=split, data_files=self.eval_files, columns=self._columns())]
 
     def _columns(self) -> dict[str, str]:
-        """Which of the data's columns are read under another name."""
-        return {}
+        """`Source.columns`, without the columns that have their name already."""
+        return {new: old for new, old in named_columns(self).items() if new != old}
 
 
-def renamed(**columns: str) -> dict[str, str]:
-    """`Source.columns`, without the columns that have their name already.
+def named_columns(settings: "DataSettings | FewLabelSettings") -> dict[str, str]:
+    """The names of columns that settings hold, by what they are read as: the `column` of a field's metadata.
 
     Example:
-        >>> renamed(image="jpg", text="text")
-        {'image': 'jpg'}
+        >>> named_columns(FewLabelSettings(label_column="kind"))
+        {'label': 'kind'}
     """
-    return {new: old for new, old in columns.items() if new != old}
+    told = [(entry.metadata.get("column"), vars(settings)[entry.name]) for entry in fields(settings)]
+    return {new: old for new, old in told if new is not None and old is not None}
 
 
 @dataclass
@@ -109,7 +111,7 @@ class FewLabelSettings:
     labelled_test_files: list[str] | None = field(default=None, metadata={"help": "Files that are tested on."})
     labelled_train_split: str = field(default="train", metadata={"help": "Split that labels are drawn from."})
     labelled_test_split: str = field(default="test", metadata={"help": "Split that is tested on."})
-    label_column: str = field(default="label", metadata={"help": "Its column with the label."})
+    label_column: str = field(default="label", metadata={"help": "Its column with the label.", "column": "label"})
     num_labels_per_class: list[int] = field(
         default_factory=lambda: [5, 10, 50], metadata={"help": "Columns of the table."}
     )
@@ -141,7 +143,7 @@ class FewLabelSettings:
                 # a data set made of loose files has the one split "train"
                 splits = ["train", "train"]
         files = (self.labelled_train_files, self.labelled_test_files)
-        columns = {**self._columns(), "label": self.label_column}
+        columns = named_columns(self)
         if path.startswith("builtin:"):  # inputs and labels have their names there
             columns = {new: old for new, old in columns.items() if new == "group"}
         first, second = (
@@ -156,7 +158,3 @@ class FewLabelSettings:
             for split, part in zip(splits, files, strict=True)
         )
         return first, second
-
-    def _columns(self) -> dict[str, str]:
-        """Where the inputs are."""
-        return {}

@@ -8,7 +8,8 @@ from transformers import set_seed
 from hf_unlab.app.arguments import parse_arguments
 from hf_unlab.app.console import announce, exit_cleanly, proof_progress, quiet_libraries, say
 from hf_unlab.evaluation.labelled import load_test
-from hf_unlab.few_labels.proof import prove_dual_encoder
+from hf_unlab.few_labels.prove import prove
+from hf_unlab.modalities import get_modality
 from hf_unlab.modalities.image.settings import ImageFewLabelSettings
 from hf_unlab.modalities.image_text.models import dual_encoder_for
 from hf_unlab.modalities.image_text.settings import DualEncoderSettings, ImageTextDataSettings
@@ -30,7 +31,8 @@ def main(argv: list[str] | None = None) -> None:
         with args.main_process_first(desc="looking for checkpoints"):
             checkpoint = resolve_checkpoint(args.output_dir, args.resume_from_checkpoint, args.overwrite_output_dir)
         sources, eval_sources = data.sources(), data.eval_sources()
-        test_images = load_test(few_label, sources, "image")
+        modality = get_modality("image_text")
+        test_images = load_test(few_label, sources, modality)
 
         # From a preset, a checkpoint, or two towers; `tiny` has a tokenizer trained on the captions.
         set_seed(args.seed)
@@ -51,8 +53,8 @@ def main(argv: list[str] | None = None) -> None:
             if is_main:
                 templates = args.zero_shot_templates
                 with proof_progress() as on_progress:
-                    table = prove_dual_encoder(args.output_dir, few_label, sources, templates, on_progress)
-                say(table, args.output_dir)
+                    tables = prove(args.output_dir, modality, few_label, sources, on_progress, templates=templates)
+                say(tables, args.output_dir)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ from transformers import set_seed
 
 from hf_unlab.app.arguments import parse_arguments
 from hf_unlab.app.console import announce, exit_cleanly, proof_progress, quiet_libraries, say
-from hf_unlab.few_labels.proof import prove_text_encoder
+from hf_unlab.few_labels.prove import prove
+from hf_unlab.modalities import get_modality
 from hf_unlab.modalities.text.models import load_masked_lm, tokenizer_for
 from hf_unlab.modalities.text.settings import TextDataSettings, TextFewLabelSettings, TextModelSettings
 from hf_unlab.objectives.masked_lm.trainer import MaskedLMTrainer, MaskedLMTrainingArguments
@@ -51,8 +52,8 @@ def main(argv: list[str] | None = None) -> None:
             trainer.accelerator.end_training()
             if is_main:
                 with proof_progress() as on_progress:
-                    table = prove_text_encoder(args.output_dir, few_label, sources, on_progress)
-                say(table, args.output_dir)
+                    tables = prove(args.output_dir, get_modality("text"), few_label, sources, on_progress)
+                say(tables, args.output_dir)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ from transformers import set_seed
 
 from hf_unlab.app.arguments import parse_arguments
 from hf_unlab.app.console import announce, exit_cleanly, proof_progress, quiet_libraries, say
-from hf_unlab.few_labels.audio_proof import prove_audio_encoder
+from hf_unlab.few_labels.prove import prove
+from hf_unlab.modalities import get_modality
 from hf_unlab.modalities.audio.models import audio_model_for
 from hf_unlab.modalities.audio.settings import AudioDataSettings, AudioFewLabelSettings, AudioModelSettings
 from hf_unlab.objectives.wav2vec2.arguments import Wav2Vec2TrainingArguments
@@ -45,7 +46,7 @@ def main(argv: list[str] | None = None) -> None:
             trainer.accelerator.end_training()
             if is_main:
                 with proof_progress() as on_progress:
-                    tables = prove_audio_encoder(args.output_dir, few_label, sources, on_progress)
+                    tables = prove(args.output_dir, get_modality("audio"), few_label, sources, on_progress)
                 say(tables, args.output_dir)
 
 

@@ -10,7 +10,9 @@ from hf_unlab.corpora import data_files
 from hf_unlab.corpora.digits import draw
 from hf_unlab.evaluation.labelled import load_labelled
 from hf_unlab.few_labels.draws import draw_few
-from hf_unlab.modalities.image.baseline import raw_pixel_baseline
+from hf_unlab.few_labels.methods import cheap
+from hf_unlab.modalities import get_modality
+from hf_unlab.modalities.image.baseline import RAW_PIXELS
 from hf_unlab.modalities.image.settings import ImageFewLabelSettings
 from hf_unlab.streams.sources import Source
 
@@ -18,7 +20,7 @@ from hf_unlab.streams.sources import Source
 @pytest.fixture(scope="module")
 def labelled():
     """As the image-text recipe reads them."""
-    return load_labelled(ImageFewLabelSettings(), [Source("builtin:glyphs")], "image")
+    return load_labelled(ImageFewLabelSettings(), [Source("builtin:glyphs")], get_modality("image"))
 
 
 def test_the_splits_hold_every_digit_once_in_the_order_of_the_files():
@@ -56,7 +58,7 @@ def test_digits_of_any_size(image_size):
 
 def test_the_baseline_reads_digits(labelled):
     pool, test = labelled.pool, labelled.test
-    baseline = raw_pixel_baseline("raw pixels", pool.inputs, pool.labels, test.inputs, image_size=8)
+    baseline = cheap(RAW_PIXELS, pool, test)
     accuracy = (baseline.predict(draw_few(pool.labels, 5, 0), 0) == test.labels).mean()
     assert (baseline.name, baseline.method) == ("raw pixels", "logistic regression")
     assert 0.7 < accuracy < 0.95

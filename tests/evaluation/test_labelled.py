@@ -1,14 +1,19 @@
 """Labelled data as the proof reads it: names, bad cells, what was pretrained on, how much of it."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from datasets import ClassLabel, Dataset
 
-from hf_unlab.evaluation.labelled import load_labelled, load_test
+from hf_unlab.evaluation.labelled import LabelledData, find_overlap, load_labelled, load_test
+from hf_unlab.modalities import get_modality
 from hf_unlab.modalities.image.settings import ImageFewLabelSettings
+from hf_unlab.streams.content import content_hash
 from hf_unlab.streams.sources import Source
 from hf_unlab.testing import tiny_pairs
 
+IMAGE = get_modality("image")
 COLOURS = ["black", "blue", "green", "red"]
 
 
@@ -29,6 +34,21 @@ def labelled_files(folder, num_pool=60, num_test=40):
     }
 
 
+def test_labelled_data_checks_and_takes() -> None:
+    data = LabelledData(["a", "b", "c"], np.array([0, 1, 0]), ("no", "yes"))
+    assert data.take(np.array([2, 1])).inputs == ["c", "b"]
+    assert data.take(np.array([], dtype=int)).labels.shape == (0,)
+    assert len(data) == 3
+    with pytest.raises(ValueError, match="3 inputs but 2 labels"):
+        LabelledData(["a", "b", "c"], np.array([0, 1]), ("no", "yes"))
+    with pytest.raises(ValueError, match="2 label_names allow 0 to 1"):
+        LabelledData(["a"], np.array([2]), ("no", "yes"))
+    with pytest.raises(ValueError, match="whole numbers"):
+        LabelledData(["a"], np.array([0.5]), ("no", "yes"))
+    with pytest.raises(ValueError, match="flatnonzero"):
+        data.take(np.array([True, False, True]))
+
+
 @pytest.fixture
 def training(tmp_path):
     """Raw data that holds two of the test images, and a cell that is gone."""
@@ -39,27 +59,73 @@ def training(tmp_path):
 
 def test_bad_cells_are_left_out_and_what_was_pretrained_on_is_counted(tmp_path, training):
     settings = ImageFewLabelSettings(**labelled_files(tmp_path))
-    labelled = load_labelled(settings, training, "image")
+    labelled = load_labelled(settings, training, IMAGE)
     assert len(labelled.pool) == 60 - 4 and labelled.num_overlapping == 2 and len(labelled.test) == 40 - 1 - 2
     assert labelled.pool.label_names == labelled.test.label_names == tuple(COLOURS)
     assert all(image.mode == "RGB" for image in labelled.pool.inputs)
 
 
 def test_the_test_set_alone(tmp_path, training):
-    test = load_test(ImageFewLabelSettings(**labelled_files(tmp_path)), training, "image")
+    test = load_test(ImageFewLabelSettings(**labelled_files(tmp_path)), training, IMAGE)
     assert len(test) == 39 and test.label_names == tuple(COLOURS)
-    assert load_test(ImageFewLabelSettings(), training, "image") is None
+    assert load_test(ImageFewLabelSettings(), training, IMAGE) is None
 
 
 def test_no_more_than_asked_for_is_decoded(tmp_path, training):
     settings = ImageFewLabelSettings(**labelled_files(tmp_path), few_label_max_pool=20, few_label_max_test=10)
-    labelled = load_labelled(settings, training, "image")
+    labelled = load_labelled(settings, training, IMAGE)
     assert len(labelled.pool) <= 20 and len(labelled.test) == 10
-    again = load_labelled(settings, training, "image")
+    again = load_labelled(settings, training, IMAGE)
     assert np.array_equal(labelled.pool.labels, again.pool.labels)
 
 
 def test_a_class_that_only_the_test_has_is_a_mistake(tmp_path, training):
     settings = ImageFewLabelSettings(**labelled_files(tmp_path, num_pool=1))
     with pytest.raises(ValueError, match="labels that the training data lacks"):
-        load_labelled(settings, training, "image")
+        load_labelled(settings, training, IMAGE)
+
+
+# ---- What was pretrained on ----
+
+
+def test_marks_exact_content_only() -> None:
+    stream = [{"text": "seen"}, {"text": "Seen"}, {"text": "é"}]
+    hashes = [content_hash(text) for text in ("new", "seen", "seen ", "é", "seen")]
+    assert find_overlap(hashes, stream, "text").tolist() == [False, True, False, True, True]
+
+
+def test_undecoded_cells_are_hashed_by_their_bytes() -> None:
+    stream = [{"image": {"bytes": b"png", "path": "a.png"}}]
+    assert find_overlap([content_hash(b"png"), content_hash(b"jpg")], stream, "image").tolist() == [True, False]
+
+
+def test_numpy_hashes_keep_all_64_bits() -> None:
+    hashes = np.array([content_hash(f"text {i}") for i in range(50)], dtype=np.uint64)
+    assert find_overlap(hashes, [{"text": f"text {i}"} for i in range(0, 50, 2)], "text").sum() == 25
+
+
+def test_stops_when_all_are_found_and_at_the_limit() -> None:
+    read: list[int] = []
+
+    def forever() -> Iterator[dict[str, str]]:
+        while True:
+            read.append(len(read))
+            yield {"text": f"text {read[-1]}"}
+
+    assert find_overlap([content_hash("text 3")], forever(), "text").all()
+    assert len(read) == 5
+    read.clear()
+    assert not find_overlap([content_hash("never")], forever(), "text", max_examples=20).any()
+    assert len(read) == 20
+
+
+def test_nothing_to_test_and_nothing_to_read() -> None:
+    assert find_overlap([], [{"text": "x"}], "text").shape == (0,)
+    assert find_overlap([1, 2], [], "text").tolist() == [False, False]
+
+
+def test_errors_name_the_columns() -> None:
+    with pytest.raises(ValueError, match=r"columns \['content'\], not 'text'"):
+        find_overlap([1], [{"content": "x"}], "text")
+    with pytest.raises(ValueError, match="max_examples is -1"):
+        find_overlap([1], [], "text", max_examples=-1)

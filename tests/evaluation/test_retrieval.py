@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from hf_unlab.evaluation import retrieval
 from hf_unlab.evaluation.metrics import RetrievalRecall
 from hf_unlab.evaluation.retrieval import (
-    class_features,
     feature_spread,
     rank_matches,
     recall_at,
@@ -152,31 +151,6 @@ def test_zero_shot_accuracy() -> None:
     assert zero_shot_accuracy(np.ones((50, 6)), np.ones((7, 6)), labels) == pytest.approx(1 / 7)
     with pytest.raises(ValueError, match="no right candidate"):
         zero_shot_accuracy(image, classes[:3], labels)
-
-
-@pytest.mark.parametrize("batch_size", [1, 4, 100])
-def test_class_features_are_clips_ensemble(batch_size: int) -> None:
-    names, templates = ["a {b}", "cc", "ddd"], ["{}", "a photo of {}.", "{} or {}"]
-    table = torch.tensor(unit(128, 5, 0), dtype=torch.float32) * 4
-
-    def tokenize(texts: list[str]) -> dict[str, torch.Tensor]:
-        width = max(map(len, texts))
-        ids = torch.tensor([list(text.encode().ljust(width, b"\0")) for text in texts])
-        return {"input_ids": ids, "attention_mask": (ids > 0).long()}
-
-    def encode_text(input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        return (table[input_ids] * attention_mask[..., None]).sum(1)
-
-    got = class_features(encode_text, tokenize, names, templates, batch_size=batch_size)
-    for row, name in zip(got, names, strict=True):
-        prompts = [name, f"a photo of {name}.", f"{name} or {name}"]
-        each = torch.cat([encode_text(**tokenize([prompt])) for prompt in prompts])
-        mean = (each / each.norm(dim=1, keepdim=True)).mean(0)
-        torch.testing.assert_close(row, mean / mean.norm())
-    with pytest.raises(ValueError, match=r"'a photo' has no \{\}"):
-        class_features(encode_text, tokenize, names, ["a photo"])
-    with pytest.raises(ValueError, match="0 class names"):
-        class_features(encode_text, tokenize, [])
 
 
 @pytest.mark.parametrize("shape", [(40, 6), (6, 40)])

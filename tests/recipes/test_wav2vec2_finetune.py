@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from hf_unlab.app.resources import recipe_path
-from hf_unlab.few_labels.isolation import alone_and_quiet
-from tests.few_labels.helpers import tiny_checkpoint, utterances, write_clips
+from hf_unlab.training.finetuning import alone_and_quiet
+from tests.objectives.wav2vec2.utterances import tiny_checkpoint, utterances, write_clips
 
 
 def test_recipe_reads_clips_and_shows_results(tmp_path, capsys, caplog):

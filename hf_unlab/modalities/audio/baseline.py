@@ -1,16 +1,16 @@
-"""Recordings to log-mel spectra, and the cheap baseline on them that pretraining has to beat.
+"""Recordings to log-mel spectra, the cheap baseline that pretraining has to beat.
 
 Recordings are decoded waveforms: mono, (samples,), any loudness. In the names: T frames, M mel bands, N recordings.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from transformers.audio_utils import mel_filter_bank, optimal_fft_length, spectrogram, window_function
 
-from hf_unlab.evaluation.probes import linear_probe
-from hf_unlab.few_labels.draws import Candidate
 from hf_unlab.modalities.audio.encoder import NUM_SEGMENTS, check_waveforms, segment_means
+from hf_unlab.modalities.modality import Baseline, of_each
 
 WINDOW_SECONDS, HOP_SECONDS = 0.025, 0.010
 MEL_FLOOR = 1e-6  # of power; keeps digital silence from being an outlier, at -14
@@ -89,47 +89,29 @@ def log_mel_features(
     return np.stack([segment_means(frames_TM, num_segments) for frames_TM in frames])
 
 
-def log_mel_baseline(
-    name: str,
-    pool_waveforms: Sequence[np.ndarray],
-    pool_labels: np.ndarray,
-    test_waveforms: Sequence[np.ndarray],
-    sampling_rate_hz: int,
-    *,
-    pool_groups: Sequence[str] | None = None,
-    test_groups: Sequence[str] | None = None,
-    num_segments: int = NUM_SEGMENTS,
-) -> Candidate:
-    """Log-mel + logistic regression: the cheap baseline that pretraining has to beat.
+def log_mel_baselines(sampling_rate_hz: int, groups: Sequence[str] = ()) -> tuple[Baseline, ...]:
+    """Log-mel, and where there are groups log-mel normalised by group.
 
     Args:
-        name: First column of the table.
-        pool_waveforms: N recordings.
-        pool_labels: Class indices, (N,).
-        test_waveforms: The test set.
-        sampling_rate_hz: Samples a second, of both.
-        pool_groups: As in `log_mel_features`; a group that is also in the test set is standardised as one.
-        test_groups: One name a test recording; given if and only if `pool_groups` is.
-        num_segments: As in `segment_means`.
-
-    Returns:
-        A candidate for `few_label_table`.
-
-    Raises:
-        ValueError: There are not as many labels or groups as recordings, or a recording is not flat or is empty.
+        sampling_rate_hz: Samples a second, of all recordings.
+        groups: As in `log_mel_features`, of the pool and then the test set: a group in both is standardised as one.
 
     Example:
-        >>> quiet, loud = np.random.default_rng(0).normal(size=(2, 4_000)) * [[0.01], [1.0]]
-        >>> baseline = log_mel_baseline("log-mel", [quiet, loud], np.array([0, 1]), [loud, quiet], 8_000)
-        >>> baseline.predict(np.array([0, 1]), 0).tolist()
-        [1, 0]
+        >>> [baseline.name for baseline in log_mel_baselines(8_000, ["Ann", "Bob"])]
+        ['log-mel', 'log-mel, normalised by group']
     """
-    if (pool_groups is None) != (test_groups is None):
-        raise ValueError(f"{name}: give pool_groups and test_groups both, or neither; only one was given.")
-    groups = None if pool_groups is None else [*pool_groups, *(test_groups or ())]
-    features_ND = log_mel_features([*pool_waveforms, *test_waveforms], sampling_rate_hz, groups, num_segments)
-    pool_ND, test_ND = features_ND[: len(pool_waveforms)], features_ND[len(pool_waveforms) :]
-    return linear_probe(name, pool_ND, pool_labels, test_ND, method="logistic regression")
+    of_clips = partial(log_mel_features, sampling_rate_hz=sampling_rate_hz)
+    plain = Baseline("log-mel", partial(of_each, of_clips))
+    if not groups:
+        return (plain,)
+    return plain, Baseline("log-mel, normalised by group", partial(_together, partial(of_clips, groups=groups)))
+
+
+def _together(
+    features: Callable[[Sequence[np.ndarray]], np.ndarray], pool: Sequence[np.ndarray], test: Sequence[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    features_ND = features([*pool, *test])
+    return features_ND[: len(pool)], features_ND[len(pool) :]
 
 
 def _standardised_by_group(frames: Sequence[np.ndarray], groups: Sequence[str]) -> list[np.ndarray]:

@@ -1,18 +1,149 @@
-"""Recordings to features: an encoder's hidden states pooled over time.
+"""Speech encoders: checkpoints of transformers that hear raw audio, their hidden states pooled over segments of time.
 
 Recordings are decoded waveforms: mono, (samples,), any loudness. In the names: B batch, T frames, S segments of time,
 D features, N recordings.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from transformers import PreTrainedModel
+from transformers import AutoConfig, AutoFeatureExtractor, AutoModelForAudioClassification
 
-from hf_unlab.modalities.image.encoder import device_of, evaluating
+from hf_unlab.modalities.audio.models import receptive_field
+from hf_unlab.modalities.modality import Batch, Layer, TransformersEncoder
 
 NUM_SEGMENTS = 3  # of time, the same for an encoder and for the baseline it has to beat
+
+
+@dataclass(eq=False, repr=False)
+class AudioEncoder(TransformersEncoder):
+    """An encoder of raw waveforms (wav2vec 2.0, HuBERT, WavLM).
+
+    A recording has the same features alone as among others, up to rounding. Each is brought to mean 0 and variance 1
+    if the feature extractor says so, and padded with zeros. Group normalisation over time would count that padding: an
+    encoder that has it gets one length at a time.
+
+    Args:
+        config: As in `TransformersEncoder`.
+        processor: The feature extractor; it knows the sampling rate.
+        checkpoint: As in `TransformersEncoder`.
+        seed: As in `TransformersEncoder`.
+        batch_seconds: Sound a batch, padding included; a longer recording goes by itself.
+        num_segments: As in `segment_means`.
+
+    Raises:
+        ValueError: The encoder has no convolutions over raw audio, an adapter behind it, or a number is not above 0.
+
+    Example:
+        >>> from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor
+        >>> sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "conv_dim": [8] * 7}
+        >>> recordings = [np.sin(np.arange(samples)) for samples in (400, 500, 400)]
+        >>> for norm in ("layer", "group"):
+        ...     config = Wav2Vec2Config(**sizes, feat_extract_norm=norm)
+        ...     encoder = AudioEncoder(config, Wav2Vec2FeatureExtractor())
+        ...     print([indices.tolist() for indices, batch in encoder.batches(recordings)])
+        [[1, 0, 2]]
+        [[1], [0, 2]]
+    """
+
+    auto_class = AutoModelForAudioClassification
+    batch_seconds: float = field(default=60.0, kw_only=True)
+    num_segments: int = field(default=NUM_SEGMENTS, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if self.batch_seconds <= 0 or self.num_segments < 1:
+            raise ValueError(
+                f"batch_seconds is {self.batch_seconds}, num_segments {self.num_segments}; both must be above 0."
+            )
+        content = self.config.to_dict()
+        if "conv_stride" not in content or content.get("add_adapter"):
+            raise ValueError(
+                f"{self.checkpoint or 'The model'} is a {self.config.model_type!r}, not an encoder of raw audio "
+                "without an adapter; give one, such as wav2vec 2.0, HuBERT or WavLM."
+            )
+        self.sampling_rate_hz = int(self.processor.sampling_rate)
+        self.has_equal_sizes = content.get("feat_extract_norm") == "group"
+
+    def sizes(self, inputs: Sequence[Any]) -> np.ndarray:
+        """Samples of each recording, at least those that one frame takes: fewer would make the convolutions fail."""
+        check_waveforms(inputs)
+        return np.maximum([len(waveform) for waveform in inputs], receptive_field(self.config))
+
+    def batch_length(self, size: int) -> int:
+        """As many recordings as last `batch_seconds`, at least one."""
+        return max(1, int(self.batch_seconds * self.sampling_rate_hz / size))
+
+    def collate(self, inputs: Sequence[Any]) -> Batch:
+        """`input_values` and `attention_mask`, (B, samples)."""
+        lengths = self.sizes(inputs)
+        values_BT = np.zeros((len(inputs), max(lengths)), dtype=np.float32)
+        for row, waveform in zip(values_BT, inputs, strict=True):
+            samples = np.asarray(waveform, dtype=np.float64)
+            if self.processor.do_normalize:
+                samples = (samples - samples.mean()) / np.sqrt(samples.var() + 1e-7)
+            row[: len(samples)] = samples
+        mask_BT = torch.from_numpy(np.arange(max(lengths)) < lengths[:, None]).long()
+        return {"input_values": torch.from_numpy(values_BT), "attention_mask": mask_BT}
+
+    def embed(self, batch: Batch, layer: Layer = None) -> torch.Tensor:
+        """Means over segments of time of the last layer (-1), another, or by default all of them, side by side."""
+        states = self._states(batch, layer)
+        num_frames = self.model._get_feat_extract_output_lengths(batch["attention_mask"].sum(1)).tolist()
+        weights_BST = np.zeros((len(num_frames), self.num_segments, states[0].shape[1]), dtype=np.float32)
+        for weights_ST, frames in zip(weights_BST, num_frames, strict=True):
+            weights_ST[:, :frames] = segment_weights(frames, self.num_segments)
+        weights = torch.from_numpy(weights_BST).to(states[0].device)
+        return torch.cat([(weights @ state).flatten(1) for state in states], dim=1)
+
+    def _for_classifier(self, config: Any) -> Any:
+        config.apply_spec_augment = False  # transformers raises where a recording has fewer frames than a masked span
+        config.layerdrop = 0.0  # dropping whole layers is for long trainings of deep models
+        return config
+
+
+def load_encoder(
+    checkpoint: str | Path, *, random_weights: bool = False, seed: int = 0, settings: Any = None
+) -> AudioEncoder:
+    """The encoder of a checkpoint: see `Modality`.
+
+    Args:
+        checkpoint: A folder or a Hub id with an encoder's weights and its feature extractor.
+        random_weights: Take only its architecture.
+        seed: Draws the random weights.
+        settings: Nothing of them matters here.
+
+    Raises:
+        ValueError: There is no such checkpoint, it has no feature extractor, or it hears no raw audio.
+
+    Example:
+        >>> encoder = load_encoder("out/checkpoint")  # doctest: +SKIP
+        >>> embed(encoder, waveforms)  # doctest: +SKIP
+    """
+    extractor, config = load_feature_extractor(checkpoint), AutoConfig.from_pretrained(checkpoint)
+    encoder = AudioEncoder(config, extractor, checkpoint, seed=seed)
+    if random_weights:
+        encoder.checkpoint = None
+    return encoder
+
+
+def load_feature_extractor(checkpoint: str | Path) -> Any:
+    """A checkpoint's own.
+
+    Raises:
+        ValueError: There is no such checkpoint, or it has none.
+    """
+    try:
+        return AutoFeatureExtractor.from_pretrained(checkpoint)
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"{checkpoint} has no feature extractor: give a speech encoder's Hub id or path, which holds "
+            f"preprocessor_config.json. ({reason})"
+        ) from error
 
 
 def segment_means(frames_TD: np.ndarray, num_segments: int = NUM_SEGMENTS) -> np.ndarray:
@@ -55,109 +186,6 @@ def segment_weights(num_frames: int, num_segments: int) -> np.ndarray:
     return np.maximum(stops_ST - np.maximum(frames_T, segments_S1), 0) / num_frames
 
 
-def extract_audio_features(
-    model: PreTrainedModel,
-    waveforms: Sequence[np.ndarray],
-    sampling_rate_hz: int,
-    *,
-    layer: int | str = "all",
-    num_segments: int = NUM_SEGMENTS,
-    batch_seconds: float = 60.0,
-    normalise: bool = True,
-) -> np.ndarray:
-    """Averages a speech encoder's hidden states over segments of time, padding left out.
-
-    A recording has the same features alone as among others, up to rounding. The model is left as it was found.
-
-    Args:
-        model: An encoder that takes raw waveforms (wav2vec 2.0, HuBERT, WavLM), or one with a head, whose `base_model`
-            is then used.
-        waveforms: N recordings at the sampling rate the model was trained on.
-        sampling_rate_hz: Samples a second.
-        layer: Index into the hidden states: 0 is what enters the first layer, -1 the model's output. "all" puts them
-            side by side.
-        num_segments: As in `segment_means`.
-        batch_seconds: Sound a forward pass, padding included; a longer recording goes by itself.
-        normalise: As in `speech_batches`.
-
-    Returns:
-        Features in float32, (N, num_segments * D), or (N, (layers + 1) * num_segments * D) for "all".
-
-    Raises:
-        ValueError: `layer` is out of range or another word, a recording is not flat or is empty, or a number is not
-            positive.
-
-    Example:
-        >>> from transformers import Wav2Vec2Config, Wav2Vec2Model
-        >>> config = Wav2Vec2Config(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, conv_dim=[8] * 7)
-        >>> recordings = [np.sin(np.arange(800)), np.cos(np.arange(1200))]
-        >>> extract_audio_features(Wav2Vec2Model(config), recordings, 16_000, layer=-1).shape
-        (2, 48)
-    """
-    encoder = model.base_model
-    _check_layer(encoder, layer)
-    order, pooled = [], []
-    with evaluating(encoder), torch.inference_mode():
-        for indices, batch in speech_batches(encoder, waveforms, sampling_rate_hz, batch_seconds, normalise):
-            order.append(indices)
-            pooled.append(_pooled_states(encoder, batch, layer, num_segments).cpu().numpy())
-    return np.concatenate(pooled)[np.argsort(np.concatenate(order))]
-
-
-def speech_batches(
-    encoder: PreTrainedModel,
-    waveforms: Sequence[np.ndarray],
-    sampling_rate_hz: int,
-    batch_seconds: float = 60.0,
-    normalise: bool = True,
-) -> Iterator[tuple[np.ndarray, dict[str, torch.Tensor]]]:
-    """Batches of recordings of similar length, in which none changes what the encoder makes of another.
-
-    Each recording is brought to mean 0 and variance 1, as `Wav2Vec2FeatureExtractor` does, and padded with zeros.
-    Group normalisation over time would count that padding: an encoder that has it gets one length at a time.
-
-    Args:
-        encoder: The speech encoder, without a head.
-        waveforms: N recordings.
-        sampling_rate_hz: Samples a second.
-        batch_seconds: Sound a batch, padding included; at least one recording.
-        normalise: Whether the encoder hears mean 0 and variance 1: its feature extractor's `do_normalize`.
-
-    Yields:
-        Indices of the recordings, (B,), with their `input_values` and `attention_mask`, (B, samples).
-
-    Raises:
-        ValueError: A recording is not flat or is empty, or a number is not positive.
-
-    Example:
-        >>> from transformers import Wav2Vec2Config, Wav2Vec2Model
-        >>> sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "conv_dim": [8] * 7}
-        >>> recordings = [np.sin(np.arange(samples)) for samples in (400, 500, 400)]
-        >>> for norm in ("layer", "group"):
-        ...     encoder = Wav2Vec2Model(Wav2Vec2Config(**sizes, feat_extract_norm=norm))
-        ...     print([indices.tolist() for indices, batch in speech_batches(encoder, recordings, 16_000)])
-        [[1, 0, 2]]
-        [[1], [0, 2]]
-    """
-    if sampling_rate_hz <= 0 or batch_seconds <= 0:
-        raise ValueError(
-            f"sampling_rate_hz is {sampling_rate_hz}, batch_seconds {batch_seconds}; both must be above 0."
-        )
-    check_waveforms(waveforms)
-    one_length = getattr(encoder.config, "feat_extract_norm", None) == "group"
-    lengths = np.maximum([len(waveform) for waveform in waveforms], _receptive_field(encoder))
-    order = np.argsort(-lengths, kind="stable")
-    start = 0
-    while start < len(order):
-        longest = lengths[order[start]]
-        stop = start + max(1, int(batch_seconds * sampling_rate_hz / longest))
-        indices = order[start:stop]
-        if one_length:
-            indices = indices[lengths[indices] == longest]
-        yield indices, _padded([waveforms[int(i)] for i in indices], lengths[indices], encoder, normalise)
-        start += len(indices)
-
-
 def check_waveforms(waveforms: Sequence[np.ndarray]) -> None:
     """Refuses what no recording is like.
 
@@ -174,51 +202,3 @@ def check_waveforms(waveforms: Sequence[np.ndarray]) -> None:
     for index, waveform in enumerate(waveforms):
         if np.ndim(waveform) != 1 or len(waveform) == 0:
             raise ValueError(f"Recording {index} has shape {np.shape(waveform)}; give (samples,), mono, not empty.")
-
-
-def _padded(
-    waveforms: Sequence[np.ndarray], lengths: np.ndarray, encoder: PreTrainedModel, normalise: bool
-) -> dict[str, torch.Tensor]:
-    values_BT = np.zeros((len(waveforms), max(lengths)), dtype=np.float32)
-    for row, waveform in zip(values_BT, waveforms, strict=True):
-        samples = np.asarray(waveform, dtype=np.float64)
-        if normalise:
-            samples = (samples - samples.mean()) / np.sqrt(samples.var() + 1e-7)
-        row[: len(samples)] = samples
-    mask_BT = torch.from_numpy(np.arange(max(lengths)) < lengths[:, None]).long()
-    device, dtype = device_of(encoder), encoder.dtype
-    return {"input_values": torch.from_numpy(values_BT).to(device, dtype), "attention_mask": mask_BT.to(device)}
-
-
-def _receptive_field(encoder: PreTrainedModel) -> int:
-    """Samples that one frame takes: fewer would make the convolutions fail."""
-    samples = 1
-    for kernel, stride in zip(reversed(encoder.config.conv_kernel), reversed(encoder.config.conv_stride), strict=True):
-        samples = (samples - 1) * stride + kernel
-    return int(samples)
-
-
-def _pooled_states(
-    encoder: PreTrainedModel, batch: dict[str, torch.Tensor], layer: int | str, num_segments: int
-) -> torch.Tensor:
-    outputs = encoder(**batch, output_hidden_states=layer != -1, return_dict=True)
-    if layer == -1:
-        states = [outputs.last_hidden_state]
-    else:
-        # Pre-norm encoders apply their final norm to last_hidden_state only: take the last layer from there always.
-        all_states = [*outputs.hidden_states[:-1], outputs.last_hidden_state]
-        states = all_states if layer == "all" else [all_states[int(layer)]]
-    num_frames = encoder._get_feat_extract_output_lengths(batch["attention_mask"].sum(1)).tolist()
-    weights_BST = np.zeros((len(num_frames), num_segments, states[0].shape[1]), dtype=np.float32)
-    for weights_ST, frames in zip(weights_BST, num_frames, strict=True):
-        weights_ST[:, :frames] = segment_weights(frames, num_segments)
-    weights = torch.from_numpy(weights_BST).to(states[0].device)
-    return torch.cat([(weights @ state.float()).flatten(1) for state in states], dim=1)
-
-
-def _check_layer(encoder: PreTrainedModel, layer: int | str) -> None:
-    if isinstance(layer, str) and layer != "all":
-        raise ValueError(f'layer is {layer!r}; give a whole number or "all".')
-    num_states = encoder.config.num_hidden_layers + 1
-    if isinstance(layer, int) and not -num_states <= layer < num_states:
-        raise ValueError(f"layer is {layer}; this model has hidden states 0 to {num_states - 1} (-1: the last).")

@@ -2,17 +2,14 @@
 
 from dataclasses import dataclass, field
 
-from hf_unlab.modalities.settings import DataSettings, FewLabelSettings, renamed
+from hf_unlab.modalities.settings import DataSettings, FewLabelSettings
 
 
 @dataclass
 class AudioDataSettings(DataSettings):
     """Raw audio."""
 
-    audio_column: str = field(default="audio", metadata={"help": "The column with the recording."})
-
-    def _columns(self) -> dict[str, str]:
-        return renamed(audio=self.audio_column)
+    audio_column: str = field(default="audio", metadata={"help": "The column with the recording.", "column": "audio"})
 
 
 @dataclass
@@ -35,13 +32,14 @@ class AudioModelSettings:
 class AudioFewLabelSettings(FewLabelSettings):
     """Classification of recordings with few labels a class."""
 
-    labelled_audio_column: str = field(default="audio", metadata={"help": "The column with the labelled recording."})
+    labelled_audio_column: str = field(
+        default="audio", metadata={"help": "The column with the labelled recording.", "column": "audio"}
+    )
     labelled_group_column: str | None = field(
         default=None,
-        metadata={"help": "A column such as the speaker: each in turn is left out of the labels and tested on, too."},
+        metadata={
+            "help": "A column such as the speaker: each in turn is left out of the labels and tested on, too.",
+            "column": "group",
+        },
     )
     few_label_max_seconds: float = field(default=10.0, metadata={"help": "What is heard of each labelled recording."})
-
-    def _columns(self) -> dict[str, str]:
-        group = {"group": self.labelled_group_column} if self.labelled_group_column else {}
-        return {"audio": self.labelled_audio_column, **group}

@@ -1,12 +1,12 @@
 """Raw pixels, the cheap baseline of images."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from PIL import Image
 
-from hf_unlab.evaluation.probes import linear_probe
-from hf_unlab.few_labels.draws import Candidate
+from hf_unlab.modalities.modality import Baseline, of_each
 
 
 def raw_pixels(images: Sequence[Image.Image], image_size: int = 16) -> np.ndarray:
@@ -33,34 +33,4 @@ def raw_pixels(images: Sequence[Image.Image], image_size: int = 16) -> np.ndarra
     return np.array(rows, dtype=np.float32).reshape(len(rows), 3 * image_size**2) / 255
 
 
-def raw_pixel_baseline(
-    name: str,
-    pool_images: Sequence[Image.Image],
-    pool_labels: np.ndarray,
-    test_images: Sequence[Image.Image],
-    *,
-    image_size: int = 16,
-) -> Candidate:
-    """Raw pixels + logistic regression: the cheap baseline that pretraining has to beat.
-
-    Args:
-        name: First column of the table.
-        pool_images: N images.
-        pool_labels: Class indices, (N,).
-        test_images: The test set.
-        image_size: As in `raw_pixels`.
-
-    Returns:
-        A candidate for `few_label_table`.
-
-    Raises:
-        ValueError: There are not as many labels as images, or there are no images.
-
-    Example:
-        >>> black, white = Image.new("RGB", (8, 8)), Image.new("RGB", (8, 8), "white")
-        >>> baseline = raw_pixel_baseline("raw pixels", [black, white], np.array([0, 1]), [white, black])
-        >>> baseline.predict(np.array([0, 1]), 0).tolist()
-        [1, 0]
-    """
-    pool_ND, test_ND = raw_pixels(pool_images, image_size), raw_pixels(test_images, image_size)
-    return linear_probe(name, pool_ND, pool_labels, test_ND, method="logistic regression")
+RAW_PIXELS = Baseline("raw pixels", partial(of_each, raw_pixels))

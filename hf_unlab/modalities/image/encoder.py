@@ -1,66 +1,73 @@
-"""Images to features."""
+"""Image encoders: checkpoints of transformers and what they pool."""
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
+from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassification
 
-Transform = Callable[[Image.Image], torch.Tensor]
+from hf_unlab.modalities.image.settings import ImageFewLabelSettings
+from hf_unlab.modalities.modality import Batch, Layer, TransformersEncoder
 
 
-def extract_image_features(
-    encoder: torch.nn.Module, transform: Transform, images: Sequence[Image.Image], batch_size: int = 64
-) -> np.ndarray:
-    """Runs an image encoder over images, a batch at a time; only one batch of pixels is in memory.
-
-    The encoder is put into eval mode and left as it was found, submodule by submodule.
-
-    Args:
-        encoder: A module with `encode_image`, from pixels (B, 3, H, W) to features (B, D).
-        transform: From an image to its pixels, (3, H, W), without chance: what the encoder sees in evaluation.
-        images: N images.
-        batch_size: Images a forward pass.
-
-    Returns:
-        Features in float32, (N, D).
-
-    Raises:
-        ValueError: There is no image, or `batch_size` is below 1.
+class ImageEncoder(TransformersEncoder):
+    """An encoder of images (ViT, DINOv2, ResNet, ...); its processor is an image processor.
 
     Example:
-        >>> class MeanColour(torch.nn.Module):
-        ...     def encode_image(self, pixel_values):
-        ...         return pixel_values.mean((2, 3))
-        >>> white = lambda image: torch.ones(3, *image.size)
-        >>> extract_image_features(MeanColour(), white, [Image.new("RGB", (8, 8))] * 2).tolist()
-        [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
+        >>> from PIL import Image
+        >>> from transformers import ViTConfig, ViTImageProcessor
+        >>> sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+        >>> config = ViTConfig(**sizes, image_size=32)
+        >>> encoder = ImageEncoder(config, ViTImageProcessor(size={"height": 32, "width": 32}))
+        >>> encoder.embed(encoder.collate([Image.new("RGB", (40, 20))] * 2)).shape
+        torch.Size([2, 8])
     """
-    if len(images) == 0 or batch_size < 1:
-        raise ValueError(f"There are {len(images)} images and batch_size is {batch_size}; both must be at least 1.")
-    device = device_of(encoder)
-    features = []
-    with evaluating(encoder), torch.inference_mode():
-        for start in range(0, len(images), batch_size):
-            stop = min(start + batch_size, len(images))
-            pixels_BCHW = torch.stack([transform(images[i]) for i in range(start, stop)])
-            features.append(encoder.encode_image(pixels_BCHW.to(device)).float().cpu())
-    return torch.cat(features).numpy()
+
+    auto_class = AutoModelForImageClassification
+
+    def collate(self, inputs: Sequence[Any]) -> Batch:
+        """`pixel_values`, (B, 3, H, W), without chance."""
+        return dict(self.processor(list(inputs), return_tensors="pt"))
+
+    def embed(self, batch: Batch, layer: Layer = None) -> torch.Tensor:
+        """What the model pools, or where it pools nothing the mean over its last layer's places."""
+        refuse_layer(layer)
+        outputs = self.model(**batch, return_dict=True)
+        pooled = getattr(outputs, "pooler_output", None)
+        if pooled is None:
+            states = outputs.last_hidden_state  # (B, T, D), or (B, D, H, W) of a convolutional network
+            pooled = states.mean(1) if states.ndim == 3 else states.mean((2, 3))
+        return pooled.float().flatten(1)
 
 
-@contextlib.contextmanager
-def evaluating(model: torch.nn.Module) -> Iterator[None]:
-    """Eval mode within; afterwards each submodule is in the mode it was in (frozen normalisation stays frozen)."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
+def refuse_layer(layer: Layer) -> None:
+    """Images are embedded as they are pooled.
+
+    Raises:
+        ValueError: Another layer was asked for.
+    """
+    if layer is not None:
+        raise ValueError(f"layer is {layer!r}; image encoders are read where they pool: leave it out.")
 
 
-def device_of(model: torch.nn.Module) -> torch.device:
-    """Where a model's first parameter lives; the CPU if it has none."""
-    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+def load_encoder(
+    checkpoint: str | Path,
+    *,
+    random_weights: bool = False,
+    seed: int = 0,
+    settings: ImageFewLabelSettings | None = None,
+) -> ImageEncoder:
+    """The encoder of a checkpoint: see `Modality`.
+
+    Args:
+        checkpoint: A folder or a Hub id with a model and its image processor.
+        random_weights: Take only its architecture.
+        seed: Draws the random weights.
+        settings: Nothing of them matters here.
+
+    Example:
+        >>> encoder = load_encoder("facebook/dinov2-small")  # doctest: +SKIP
+    """
+    config, processor = AutoConfig.from_pretrained(checkpoint), AutoImageProcessor.from_pretrained(checkpoint)
+    return ImageEncoder(config, processor, None if random_weights else checkpoint, seed=seed)

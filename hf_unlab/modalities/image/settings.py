@@ -2,16 +2,22 @@
 
 from dataclasses import dataclass, field
 
-from hf_unlab.modalities.settings import FewLabelSettings
+from hf_unlab.modalities.settings import DataSettings, FewLabelSettings
+
+
+@dataclass
+class ImageDataSettings(DataSettings):
+    """Raw images."""
+
+    image_column: str = field(default="image", metadata={"help": "The column with the image.", "column": "image"})
 
 
 @dataclass
 class ImageFewLabelSettings(FewLabelSettings):
     """Classification of images with few labels a class."""
 
-    labelled_image_column: str = field(default="image", metadata={"help": "The column with the labelled image."})
+    labelled_image_column: str = field(
+        default="image", metadata={"help": "The column with the labelled image.", "column": "image"}
+    )
     # suits small convolutional networks; a ViT-B wants about 3e-5
     finetune_learning_rate: float = field(default=2e-3, metadata={"help": "Peak rate of fine-tuning."})
-
-    def _columns(self) -> dict[str, str]:
-        return {"image": self.labelled_image_column}

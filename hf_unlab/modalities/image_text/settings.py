@@ -2,18 +2,17 @@
 
 from dataclasses import dataclass, field
 
-from hf_unlab.modalities.settings import DataSettings, renamed
+from hf_unlab.modalities.settings import DataSettings
 
 
 @dataclass
 class ImageTextDataSettings(DataSettings):
     """Pairs of images and captions."""
 
-    image_column: str = field(default="image", metadata={"help": "The column with the image."})
-    text_column: str = field(default="text", metadata={"help": "The column with the caption, or a list of them."})
-
-    def _columns(self) -> dict[str, str]:
-        return renamed(image=self.image_column, text=self.text_column)
+    image_column: str = field(default="image", metadata={"help": "The column with the image.", "column": "image"})
+    text_column: str = field(
+        default="text", metadata={"help": "The column with the caption, or a list of them.", "column": "text"}
+    )
 
 
 @dataclass

@@ -19,7 +19,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from hf_unlab.modalities.image_text.reading import captions_of
+from hf_unlab.modalities.text.reading import captions_of
 from hf_unlab.modalities.text.settings import TextModelSettings
 from hf_unlab.streams.content import valid_unicode
 from hf_unlab.streams.sources import Source, open_stream

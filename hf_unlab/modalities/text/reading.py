@@ -10,6 +10,7 @@ import numpy as np
 from datasets import IterableDataset
 from transformers import PreTrainedTokenizerBase
 
+from hf_unlab.streams.bad_examples import Example
 from hf_unlab.streams.content import valid_unicode
 
 Columns = dict[str, list[Any]]
@@ -35,6 +36,40 @@ def text_problem(example: dict[str, Any], *, column: str = "text", max_character
     if len(text) > max_characters:
         return f"longer than {max_characters:,} characters"
     return "empty" if not text or text.isspace() else None
+
+
+def caption_problem(example: Example, *, column: str = "text", max_characters: int = 100_000) -> str | None:
+    """Why an example's captions cannot be learnt from, or None if they can; the `check` of readers of pairs.
+
+    Args:
+        example: A raw example. Of several captions one good one is enough.
+        column: The column that holds a text, or a list of texts.
+        max_characters: A longer text is no caption.
+
+    Example:
+        >>> [caption_problem({"text": text}) for text in ["a river", ["", "a town"], [], [" "], None]]
+        [None, None, 'no caption', 'empty', 'missing']
+    """
+    captions = _all_captions(example[column])
+    if not captions:
+        return "no caption"
+    problems = [text_problem({column: text}, column=column, max_characters=max_characters) for text in captions]
+    return None if None in problems else problems[0]
+
+
+def captions_of(value: Any) -> list[str]:
+    """The good captions of a cell that holds a text or a list of texts, in their order.
+
+    Example:
+        >>> captions_of("a river"), captions_of(["", "a town", None, "a stone"])
+        (['a river'], ['a town', 'a stone'])
+    """
+    good = [text for text in _all_captions(value) if caption_problem({"text": text}) is None]
+    return [valid_unicode(text) for text in good]
+
+
+def _all_captions(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else [value]
 
 
 def tokenise_stream(

@@ -2,17 +2,14 @@
 
 from dataclasses import dataclass, field
 
-from hf_unlab.modalities.settings import DataSettings, FewLabelSettings, renamed
+from hf_unlab.modalities.settings import DataSettings, FewLabelSettings
 
 
 @dataclass
 class TextDataSettings(DataSettings):
     """Raw text."""
 
-    text_column: str = field(default="text", metadata={"help": "The column with the text."})
-
-    def _columns(self) -> dict[str, str]:
-        return renamed(text=self.text_column)
+    text_column: str = field(default="text", metadata={"help": "The column with the text.", "column": "text"})
 
 
 @dataclass
@@ -43,8 +40,7 @@ class TextModelSettings:
 class TextFewLabelSettings(FewLabelSettings):
     """Classification of texts with few labels a class."""
 
-    labelled_text_column: str = field(default="text", metadata={"help": "The column with the labelled text."})
+    labelled_text_column: str = field(
+        default="text", metadata={"help": "The column with the labelled text.", "column": "text"}
+    )
     few_label_max_length: int = field(default=128, metadata={"help": "Tokens read of each labelled text."})
-
-    def _columns(self) -> dict[str, str]:
-        return {"text": self.labelled_text_column}

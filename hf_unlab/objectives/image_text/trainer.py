@@ -19,7 +19,8 @@ import torch
 from torch import nn
 
 from hf_unlab.evaluation.labelled import LabelledData
-from hf_unlab.evaluation.retrieval import class_features, retrieval_metrics, zero_shot_accuracy
+from hf_unlab.evaluation.probes import embed
+from hf_unlab.evaluation.retrieval import retrieval_metrics, zero_shot_accuracy
 from hf_unlab.losses.contrastive import (
     GatheredFeatures,
     clamp_logit_scale_,
@@ -27,9 +28,9 @@ from hf_unlab.losses.contrastive import (
 )
 from hf_unlab.losses.distributed import gather_features
 from hf_unlab.losses.gradient_cache import CachedBatch, Features
-from hf_unlab.modalities.image.encoder import evaluating, extract_image_features
 from hf_unlab.modalities.image.reading import EvalTransform, TrainTransform, decode_example
 from hf_unlab.modalities.image_text.dual_encoder import DualEncoder, DualEncoderOutput, has_batch_norm
+from hf_unlab.modalities.image_text.encoder import ImageTextEncoder
 from hf_unlab.modalities.image_text.reading import caption_problem
 from hf_unlab.objectives.image_text.arguments import LOSSES, ImageTextContrastiveTrainingArguments
 from hf_unlab.objectives.image_text.collator import ImageTextCollator
@@ -215,17 +216,10 @@ class ImageTextContrastiveTrainer(PretrainingTrainer):
 
     def _zero_shot_accuracy(self, data: LabelledData) -> float:
         """Measured by every rank for itself."""
-        core = self._core
-        transform = core.preprocessing.eval_transform()
-        with evaluating(core), self.accelerator.autocast():
-            image_ND = extract_image_features(core, transform, data.inputs, self.args.per_device_eval_batch_size)
-            class_CD = class_features(
-                core.encode_text,
-                core.tokenize,
-                data.label_names,
-                self.args.zero_shot_templates,
-                device=self.args.device,
-            )
+        encoder = ImageTextEncoder(lambda: self._core, batch_size=self.args.per_device_eval_batch_size)
+        with self.accelerator.autocast():
+            image_ND = embed(encoder, data.inputs, "projection")
+            class_CD = encoder.class_features(data.label_names, self.args.zero_shot_templates)
         return zero_shot_accuracy(image_ND, class_CD.cpu(), data.labels)
 
     # ---- The model ----

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 from transformers.audio_utils import hertz_to_mel
 
+from hf_unlab.evaluation.labelled import LabelledData
 from hf_unlab.few_labels.draws import draw_few
-from hf_unlab.modalities.audio.baseline import log_mel, log_mel_baseline, log_mel_features
+from hf_unlab.few_labels.methods import cheap
+from hf_unlab.modalities.audio.baseline import log_mel, log_mel_baselines, log_mel_features
+from hf_unlab.modalities.modality import Baseline
 
 RATE_HZ = 4_000
 
@@ -63,15 +66,18 @@ def test_each_group_has_mean_zero_and_deviation_one() -> None:
     assert (log_mel_features([np.zeros(RATE_HZ)], RATE_HZ, ["silent"]) == 0).all()
 
 
+def classes_of(baseline: Baseline, pool: list, labels: np.ndarray, test: list) -> np.ndarray:
+    names = tuple(str(label) for label in range(labels.max() + 1))
+    unseen = LabelledData(test, np.zeros(len(test), dtype=int), names)
+    return cheap(baseline, LabelledData(pool, labels, names), unseen).predict(np.arange(len(pool)), 0)
+
+
 def test_groups_of_pool_and_test_are_standardised_together() -> None:
     labels = np.array([0, 1] * 3)
     sounds = [(1 + label) * sound for label, sound in zip(labels, noises([400] * 6), strict=True)]
+    _, by_group = log_mel_baselines(RATE_HZ, ["a"] * 5)
     for label in (0, 1):  # standardised by itself, a single recording would no longer be quiet or loud
-        baseline = log_mel_baseline(
-            "x", sounds[:4], labels[:4], [sounds[4 + label]], RATE_HZ, pool_groups=["a"] * 4, test_groups=["a"]
-        )
-        assert (baseline.name, baseline.method) == ("x", "logistic regression")
-        assert baseline.predict(np.arange(4), 0).tolist() == [label]
+        assert classes_of(by_group, sounds[:4], labels[:4], [sounds[4 + label]]).tolist() == [label]
 
 
 def test_tones_are_learnt_from_log_mel() -> None:
@@ -80,8 +86,9 @@ def test_tones_are_learnt_from_log_mel() -> None:
         tone(400 * (label + 1), int(length)) + rng.normal(0, 0.3, int(length))
         for label, length in zip(labels, rng.integers(60, 900, 60), strict=True)
     ]
-    baseline = log_mel_baseline("log-mel", sounds[::2], labels[::2], sounds[1::2], RATE_HZ)
-    predictions = baseline.predict(draw_few(labels[::2], 5, 0), 0)
+    (baseline,) = log_mel_baselines(RATE_HZ)
+    drawn = 2 * draw_few(labels[::2], 5, 0)
+    predictions = classes_of(baseline, [sounds[i] for i in drawn], labels[drawn], sounds[1::2])
     assert (predictions == labels[1::2]).mean() > 0.9
 
 
@@ -93,5 +100,5 @@ def test_errors() -> None:
         log_mel(sounds[0], RATE_HZ, num_mels=0)
     with pytest.raises(ValueError, match="2 groups for 1"):
         log_mel_features(sounds, RATE_HZ, ["a", "b"])
-    with pytest.raises(ValueError, match="both, or neither"):
-        log_mel_baseline("x", sounds, np.array([0]), sounds, RATE_HZ, pool_groups=["a"])
+    with pytest.raises(ValueError, match="1 groups for 2"):
+        log_mel_baselines(RATE_HZ, ["a"])[1].features(sounds, sounds)

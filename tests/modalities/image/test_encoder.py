@@ -1,70 +1,69 @@
-"""Image features, raw pixels and the digits: order, batches, modes, and what the pictures show."""
+"""Image encoders of transformers: what every modality owes, with a pooled output and without."""
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from transformers import (
+    AutoModelForImageClassification,
+    ResNetConfig,
+    ResNetModel,
+    ViTConfig,
+    ViTImageProcessor,
+    ViTModel,
+)
 
-from hf_unlab.modalities.image.baseline import raw_pixels
-from hf_unlab.modalities.image.encoder import evaluating, extract_image_features
+from hf_unlab.evaluation.probes import embed
+from hf_unlab.modalities.image.encoder import ImageEncoder
+from tests.modalities.template import ModalityTemplate
 
-
-class Encoder(torch.nn.Module):
-    """Batch normalisation and dropout: in training mode features would depend on the batch and on chance."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.conv, self.norm = torch.nn.Conv2d(3, 4, 3, stride=2), torch.nn.BatchNorm2d(4)
-        self.dropout = torch.nn.Dropout(0.5)
-
-    def encode_image(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        return self.dropout(self.norm(self.conv(pixel_values))).mean((2, 3))
-
-
-def transform(image: Image.Image) -> torch.Tensor:
-    pixels = np.asarray(image.convert("RGB").resize((8, 8)), dtype=np.float32)
-    return torch.from_numpy(pixels / 255).permute(2, 0, 1)
+PROCESSOR = ViTImageProcessor(size={"height": 16, "width": 16})
+VIT = ViTConfig(
+    hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, image_size=16, patch_size=4
+)
+RESNET = ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic")
 
 
-def noise_images(num: int) -> list[Image.Image]:
-    rng = np.random.default_rng(0)
-    return [Image.fromarray(rng.integers(0, 256, (9, 7 + i % 3, 3), dtype=np.uint8)) for i in range(num)]
+def noisy_colours(labels: np.ndarray, seed: int) -> list[Image.Image]:
+    """Red in class 0, green in class 1, of unlike shapes."""
+    rng = np.random.default_rng(seed)
+    colours = np.array([[200, 60, 60], [60, 200, 60]])
+    pixels = [colours[label] + rng.normal(0, 60, (rng.integers(8, 24), 16, 3)) for label in labels]
+    return [Image.fromarray(np.clip(values, 0, 255).astype(np.uint8)) for values in pixels]
 
 
-def test_features_are_those_of_each_image_alone() -> None:
-    encoder, images = Encoder(), noise_images(11)
-    with torch.no_grad(), evaluating(encoder):
-        expected = torch.cat([encoder.encode_image(transform(image)[None]) for image in images]).numpy()
-    for batch_size in (1, 4, 64):
-        features = extract_image_features(encoder, transform, images, batch_size)
-        assert features.dtype == np.float32
-        np.testing.assert_allclose(features, expected, atol=1e-6)
+class TestImage(ModalityTemplate):
+    name = "image"
+    auto_class = AutoModelForImageClassification
+
+    def save(self, folder) -> None:
+        ViTModel(VIT).save_pretrained(folder)
+        PROCESSOR.save_pretrained(folder)
+
+    def labelled(self, num, seed):
+        labels = np.arange(num) % 2
+        return noisy_colours(labels, seed), labels
 
 
-def test_modes_and_weights_stay_as_they_were() -> None:
-    encoder = Encoder()
-    encoder.norm.eval()  # frozen by its user
-    state = {name: value.clone() for name, value in encoder.state_dict().items()}
-    extract_image_features(encoder, transform, noise_images(3))
-    assert (encoder.training, encoder.norm.training, encoder.dropout.training) == (True, False, True)
-    assert all(torch.equal(value, state[name]) for name, value in encoder.state_dict().items())
-    encoder.conv = None
-    with pytest.raises(TypeError):
-        extract_image_features(encoder, transform, noise_images(3))
-    assert encoder.dropout.training
+class TestConvolutions(TestImage):
+    """Batch normalisation: in training mode features would depend on the batch."""
+
+    def save(self, folder) -> None:
+        ResNetModel(RESNET).save_pretrained(folder)
+        PROCESSOR.save_pretrained(folder)
 
 
-def test_raw_pixels() -> None:
-    checkers = Image.fromarray(np.kron([[0, 1], [1, 0]], np.full((4, 4), 255)).astype(np.uint8))
-    assert raw_pixels([checkers], 2)[0].reshape(4, 3)[:, 0].tolist() == [0, 1, 1, 0]
-    assert raw_pixels([checkers], 1)[0].tolist() == pytest.approx([0.5] * 3, abs=0.01)  # the mean, not a sample
-    assert raw_pixels(noise_images(5), 4).shape == (5, 48)
-    assert raw_pixels([], 4).shape == (0, 48)
-
-
-def test_errors() -> None:
-    with pytest.raises(ValueError, match="0 images"):
-        extract_image_features(Encoder(), transform, [])
-    with pytest.raises(ValueError, match="image_size is 0"):
-        raw_pixels(noise_images(1), 0)
+@pytest.mark.parametrize("config", [VIT, RESNET], ids=["vit", "resnet"])
+def test_features_are_what_is_pooled_or_a_mean_over_places(config) -> None:
+    encoder, images = ImageEncoder(config, PROCESSOR), noisy_colours(np.arange(3) % 2, 0)
+    batch = encoder.collate(images)
+    assert batch["pixel_values"].shape == (3, 3, 16, 16)
+    encoder.model.eval()
+    with torch.no_grad():
+        outputs = encoder.model(**batch)
+        np.testing.assert_allclose(embed(encoder, images), outputs.pooler_output.flatten(1), atol=1e-6)
+        outputs.pooler_output = None
+        encoder.model.forward = lambda *_, **__: outputs
+        states = outputs.last_hidden_state
+        expected = states.mean(1) if config is VIT else states.mean((2, 3))
+        np.testing.assert_allclose(encoder.embed(batch), expected, atol=1e-6)

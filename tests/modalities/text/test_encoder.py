@@ -1,19 +1,23 @@
-"""Mean-pooled features: padding, batch size, heads, layers and empty texts."""
+"""Mean-pooled features: padding, batch size, layers and empty texts; and what every modality owes."""
 
 import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
-    AutoModel,
     AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
     BertConfig,
     ModernBertConfig,
     PretrainedConfig,
     PreTrainedTokenizerFast,
 )
 
-from hf_unlab.modalities.text.encoder import batches_by_length, extract_text_features, pad
+from hf_unlab.evaluation.probes import embed, predict_classes
+from hf_unlab.modalities.text.encoder import TextEncoder, load_encoder
+from hf_unlab.modalities.text.settings import TextFewLabelSettings
+from hf_unlab.training.finetuning import alone_and_quiet
+from tests.modalities.template import ModalityTemplate
 
 WORDS = [f"w{i}" for i in range(40)]
 TEXTS = [" ".join(np.random.default_rng(i).choice(WORDS, size=i % 13)) for i in range(30)]  # lengths 0 to 12
@@ -50,72 +54,92 @@ def word_tokenizer(special: bool = True) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="[PAD]", unk_token="[UNK]")
 
 
-def make(config: PretrainedConfig, auto_class: type = AutoModel) -> torch.nn.Module:
-    torch.manual_seed(0)
-    return auto_class.from_config(config)
+def make(config: PretrainedConfig, special: bool = True, **settings) -> TextEncoder:
+    return TextEncoder(config, word_tokenizer(special), **settings)
+
+
+class TestText(ModalityTemplate):
+    name = "text"
+    auto_class = AutoModelForSequenceClassification
+
+    def save(self, folder) -> None:
+        AutoModelForMaskedLM.from_config(MODERNBERT).save_pretrained(folder)  # a head that is passed over
+        word_tokenizer().save_pretrained(folder)
+
+    def labelled(self, num, seed):
+        """Words w0 to w19 in class 0, w20 to w39 in class 1."""
+        rng, labels = np.random.default_rng(seed), np.arange(num) % 2
+        drawn = [rng.integers(0, 20, rng.integers(3, 9)) + 20 * label for label in labels]
+        return [" ".join(f"w{i}" for i in words) for words in drawn], labels
+
+
+class TestBert(TestText):
+    def save(self, folder) -> None:
+        AutoModelForMaskedLM.from_config(BERT).half().save_pretrained(folder)  # half precision is read in float32
+        word_tokenizer().save_pretrained(folder)
 
 
 @pytest.mark.parametrize("config", [BERT, MODERNBERT], ids=["bert", "modernbert"])
 @pytest.mark.parametrize("layer", [-1, 0, "all"])
 def test_equals_the_unpadded_text_by_itself(config: PretrainedConfig, layer: int | str) -> None:
-    model, tokenizer = make(config).eval(), word_tokenizer()
-    features = extract_text_features(model, tokenizer, TEXTS, layer=layer)
+    encoder = make(config)
+    features = embed(encoder, TEXTS, layer)
+    encoder.model.eval()
     for text, row in zip(TEXTS, features, strict=True):
         with torch.no_grad():
-            outputs = model(**tokenizer(text, return_tensors="pt"), output_hidden_states=True)
+            outputs = encoder.model(**encoder.processor(text, return_tensors="pt"), output_hidden_states=True)
         states = [state[0].mean(0) for state in (*outputs.hidden_states[:-1], outputs.last_hidden_state)]
         expected = torch.cat(states) if layer == "all" else states[layer]
         np.testing.assert_allclose(row, expected.numpy(), atol=2e-6)
 
 
 def test_batch_size_does_not_matter() -> None:
-    model, tokenizer = make(MODERNBERT), word_tokenizer()
-    one = extract_text_features(model, tokenizer, TEXTS, batch_size=1)
-    assert one.shape == (30, 16)
-    assert one.dtype == np.float32
+    one = embed(make(MODERNBERT, batch_size=1), TEXTS)
+    assert one.shape == (30, 48)
     for batch_size in (7, 64):
-        features = extract_text_features(model, tokenizer, TEXTS, batch_size=batch_size)
-        np.testing.assert_allclose(features, one, atol=2e-6)
+        np.testing.assert_allclose(embed(make(MODERNBERT, batch_size=batch_size), TEXTS), one, atol=2e-6)
 
 
-def test_a_head_is_passed_over_and_the_mode_restored() -> None:
-    model, tokenizer = make(BERT, AutoModelForMaskedLM), word_tokenizer()
-    for training in (True, False):
-        model.train(training)
-        with_head = extract_text_features(model, tokenizer, TEXTS)
-        assert model.training is model.base_model.training is model.base_model.encoder.layer[0].training is training
-        np.testing.assert_array_equal(with_head, extract_text_features(model.base_model, tokenizer, TEXTS))
-
-
-def test_texts_without_tokens_are_zero() -> None:
-    model, tokenizer = make(BERT), word_tokenizer(special=False)
-    features = extract_text_features(model, tokenizer, ["", "w1 w2", ""])
+def test_texts_without_tokens_are_zero_and_class_0() -> None:
+    encoder = make(BERT, special=False)
+    features = embed(encoder, ["", "w1 w2", ""], -1)
     assert (features[[0, 2]] == 0).all()
     assert (features[1] != 0).any()
-    assert extract_text_features(model, tokenizer, [""]).tolist() == [[0.0] * 16]
-    assert extract_text_features(model, tokenizer, []).shape == (0, 16)
+    assert predict_classes(encoder.classifier(2, 0), encoder, ["", "w1"])[0] == 0
+    with pytest.raises(ValueError, match="nothing to read in 1 inputs"):
+        embed(encoder, [""])
 
 
-def test_long_texts_are_cut_at_the_models_limit() -> None:
-    model, tokenizer = make(BERT), word_tokenizer(special=False)
-    long = " ".join(WORDS)
-    cut = extract_text_features(model, tokenizer, [" ".join(WORDS[:20])])
-    np.testing.assert_allclose(extract_text_features(model, tokenizer, [long], max_length=128), cut, atol=1e-6)
+def test_long_texts_are_cut_at_every_limit(tmp_path) -> None:
+    long, encoder = " ".join(WORDS), make(BERT, special=False)
+    cut = embed(encoder, [" ".join(WORDS[:20])])
+    np.testing.assert_allclose(embed(encoder, [long]), cut, atol=1e-6)
+    with alone_and_quiet():
+        encoder.model.save_pretrained(tmp_path)
+        encoder.processor.save_pretrained(tmp_path)
+        settings = TextFewLabelSettings(few_label_max_length=3)
+        assert load_encoder(tmp_path, settings=settings).sizes([long]).tolist() == [3]
+        assert load_encoder(tmp_path).sizes([long, "w1 w2"]).tolist() == [20, 2]
+
+
+def test_a_model_without_a_padding_token_gets_the_tokenizers_in_a_copy() -> None:
+    config = BertConfig(**{**BERT.to_dict(), "pad_token_id": None})
+    assert make(config).config.pad_token_id == 0
+    assert config.pad_token_id is None
 
 
 def test_errors() -> None:
-    model, tokenizer = make(BERT), word_tokenizer()
     with pytest.raises(ValueError, match="hidden states 0 to 2"):
-        extract_text_features(model, tokenizer, TEXTS, layer=3)
-    with pytest.raises(ValueError, match="'last'"):
-        extract_text_features(model, tokenizer, TEXTS, layer="last")
+        embed(make(BERT), TEXTS, layer=3)
     with pytest.raises(ValueError, match="batch_size is 0"):
-        extract_text_features(model, tokenizer, TEXTS, batch_size=0)
+        make(BERT, batch_size=0)
+    with pytest.raises(ValueError, match="reads no names"):
+        make(BERT).class_features(["good"], ["{}"])
 
 
-def test_batches_by_length_and_padding() -> None:
-    batches = [batch.tolist() for batch in batches_by_length([[1], [], [1, 2, 3], [1, 2]], 2)]
-    assert batches == [[2, 3], [0]]
-    batch = pad([[5, 6, 7], [8]], pad_token_id=9)
-    assert batch["input_ids"].tolist() == [[5, 6, 7], [8, 9, 9]]
-    assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
+def test_batches_and_padding() -> None:
+    encoder = make(BERT, special=False, batch_size=2)
+    batches = list(encoder.batches(["w0", "", "w1 w2 w3", "w1 w2"]))
+    assert [indices.tolist() for indices, _ in batches] == [[2, 3], [0]]
+    assert batches[0][1]["input_ids"].tolist() == [[5, 6, 7], [5, 6, 0]]
+    assert batches[0][1]["attention_mask"].tolist() == [[1, 1, 1], [1, 1, 0]]

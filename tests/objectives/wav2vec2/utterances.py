@@ -8,7 +8,7 @@ import torch
 from datasets import Dataset
 from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
 
-from hf_unlab.few_labels.ctc import CTCTrainingArguments
+from hf_unlab.objectives.wav2vec2.ctc import CTCTrainingArguments
 
 RATE_HZ, TONES_HZ = 4000, {"a": 400, "b": 800, "c": 1400, " ": 0}
 TINY = {

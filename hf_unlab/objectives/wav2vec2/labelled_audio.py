@@ -1,65 +1,18 @@
-"""What audio fine-tuning starts from: a checkpoint of a speech encoder, and labelled clips decoded at its rate."""
+"""The labelled clips of audio fine-tuning, decoded at the rate of a speech encoder."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
-from transformers import AutoConfig, AutoFeatureExtractor, FeatureExtractionMixin, PretrainedConfig
 
-from hf_unlab.few_labels.settings import AudioFinetuneSettings
+from hf_unlab.evaluation.labelled import LabelledData
+from hf_unlab.modalities.audio.encoder import load_feature_extractor
 from hf_unlab.modalities.audio.reading import decode_audio
+from hf_unlab.objectives.wav2vec2.finetuning_settings import AudioFinetuneSettings
 from hf_unlab.streams.bad_examples import BadExample, Example, good_examples
 from hf_unlab.streams.sources import iterate, open_stream
-
-
-def load_feature_extractor(checkpoint: str | Path) -> FeatureExtractionMixin:
-    """A checkpoint's own.
-
-    Raises:
-        ValueError: There is no such checkpoint, or it has none.
-    """
-    try:
-        return AutoFeatureExtractor.from_pretrained(checkpoint)
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(
-            f"{checkpoint} has no feature extractor: give a speech encoder's Hub id or path, which holds "
-            f"preprocessor_config.json. ({reason})"
-        ) from error
-
-
-def load_encoder_config(checkpoint: str | Path) -> PretrainedConfig:
-    """The architecture of a checkpoint that hears raw audio.
-
-    Raises:
-        ValueError: The encoder has no convolutions over raw audio, or an adapter behind it.
-    """
-    config = AutoConfig.from_pretrained(checkpoint)
-    content = config.to_dict()
-    if "conv_stride" not in content or content.get("add_adapter"):
-        raise ValueError(
-            f"{checkpoint} is a {config.model_type!r}, not an encoder of raw audio without an adapter; "
-            "give one, such as wav2vec 2.0, HuBERT or WavLM."
-        )
-    return config
-
-
-def refuse_overwriting(checkpoint: str | Path, output_dir: str | Path) -> None:
-    """A pretrained checkpoint is not to be lost to what is fine-tuned from it.
-
-    Raises:
-        ValueError: The two are the same folder.
-
-    Example:
-        >>> refuse_overwriting("pretrained", "./pretrained")
-        Traceback (most recent call last):
-        ValueError: --output_dir is the pretrained checkpoint, pretrained; give another folder.
-    """
-    if Path(output_dir).resolve() == Path(checkpoint).resolve():
-        raise ValueError(f"--output_dir is the pretrained checkpoint, {checkpoint}; give another folder.")
 
 
 def read_clips(settings: AudioFinetuneSettings, seed: int) -> tuple[list[Example], list[Example]]:
@@ -90,6 +43,24 @@ def read_clips(settings: AudioFinetuneSettings, seed: int) -> tuple[list[Example
     if column == "label" and (unseen := sorted({row["label"] for row in test} - {row["label"] for row in train})):
         raise ValueError(f"The test data has labels that the training data lacks: {', '.join(unseen[:5])}.")
     return train, test
+
+
+def as_labelled(train: Sequence[Example], test: Sequence[Example]) -> tuple[LabelledData, LabelledData]:
+    """Clips and the names of their classes as labelled data, under the names of the training data.
+
+    Example:
+        >>> train, test = as_labelled([{"audio": 0, "label": "yes"}, {"audio": 0, "label": "no"}], [])
+        >>> train.labels.tolist(), test.label_names
+        ([1, 0], ('no', 'yes'))
+    """
+    names = tuple(sorted({row["label"] for row in train}))
+    first, second = (
+        LabelledData(
+            [row["audio"] for row in rows], np.array([names.index(row["label"]) for row in rows], dtype=int), names
+        )
+        for rows in (train, test)
+    )
+    return first, second
 
 
 def draw_minutes(utterances: Iterable[Example], minutes: float | None, rate_hz: int) -> Iterator[Example]:

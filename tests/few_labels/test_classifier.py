@@ -1,17 +1,17 @@
 """A classifier to keep: it learns, is saved with its labels, loads by plain transformers, refuses idle settings."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from transformers import AutoFeatureExtractor, AutoModelForAudioClassification, BertConfig, TrainingArguments
 
-from hf_unlab.few_labels.audio_classifier import ClassifierResults, finetune_classifier
-from hf_unlab.few_labels.isolation import alone_and_quiet
-from hf_unlab.few_labels.settings import AudioFinetuneSettings
-from tests.few_labels.helpers import RATE_HZ, arguments, spoken, tiny_checkpoint
+from hf_unlab.few_labels.classifier import ClassifierResults, keep_classifier
+from hf_unlab.modalities import get_modality
+from hf_unlab.objectives.wav2vec2.labelled_audio import as_labelled
+from hf_unlab.training.finetuning import alone_and_quiet
+from tests.objectives.wav2vec2.utterances import RATE_HZ, arguments, spoken, tiny_checkpoint
 
 
 def letters(num_each, seed):
@@ -19,17 +19,16 @@ def letters(num_each, seed):
     return [{"audio": spoken(letter * 3, rng), "label": letter} for _ in range(num_each) for letter in "cab"]
 
 
-def settings_for(checkpoint, **settings):
-    return AudioFinetuneSettings(str(checkpoint), task="classification", **settings)
+def keep(checkpoint, train, test, args, on_progress=None, modality="audio", **settings):
+    pool, unseen = as_labelled(train, test)
+    return keep_classifier(checkpoint, get_modality(modality), pool, unseen, args, on_progress, **settings)
 
 
 def test_learns_and_loads_with_plain_transformers(tmp_path):
     checkpoint, out, steps = tiny_checkpoint(tmp_path / "checkpoint"), tmp_path / "out", []
     with alone_and_quiet():
         args = arguments(out, max_steps=30, learning_rate=5e-3)
-        results = finetune_classifier(
-            checkpoint, letters(8, 0), letters(5, 1), settings_for(checkpoint), args, lambda *step: steps.append(step)
-        )
+        results = keep(checkpoint, letters(8, 0), letters(5, 1), args, lambda *step: steps.append(step))
     assert results.accuracy["pretrained"] > 0.9, results.render()
     assert list(results.accuracy) == ["log-mel + logistic regression", "from scratch", "pretrained"]
     assert (results.num_train, results.num_test, results.num_steps) == (24, 15, 30)
@@ -47,15 +46,15 @@ def test_learns_and_loads_with_plain_transformers(tmp_path):
 
 def test_labels_are_drawn_by_the_seed(tmp_path):
     checkpoint, train, weights = tiny_checkpoint(tmp_path / "checkpoint"), letters(4, 0), []
-    settings = settings_for(checkpoint, num_labels_per_class=1, compare_from_scratch=False)
+    settings = {"num_labels_per_class": 1, "compare_from_scratch": False}
     for seed in (0, 0, 1):
         args = arguments(tmp_path / "out", max_steps=2, seed=seed)
-        results = finetune_classifier(checkpoint, train, letters(1, 1), settings, args)
+        results = keep(checkpoint, train, letters(1, 1), args, **settings)
         assert results.num_train == 3 and "from scratch" not in results.accuracy
         weights.append(AutoModelForAudioClassification.from_pretrained(tmp_path / "out").classifier.weight)
     assert weights[0].equal(weights[1]) and not weights[0].equal(weights[2])
     with pytest.raises(ValueError, match="5"):
-        finetune_classifier(checkpoint, train, train, replace(settings, num_labels_per_class=5), args)
+        keep(checkpoint, train, train, args, num_labels_per_class=5)
 
 
 @pytest.mark.parametrize("do_normalize", [True, False])
@@ -68,40 +67,26 @@ def test_clips_are_heard_as_the_feature_extractor_says(tmp_path, do_normalize):
         rows = [{"audio": clip + np.float32(offset), "label": label} for clip, label in zip(clips, "ab", strict=True)]
         with alone_and_quiet():
             args = arguments(tmp_path / "out", max_steps=2)
-            finetune_classifier(checkpoint, rows, rows, settings_for(checkpoint, compare_from_scratch=False), args)
+            keep(checkpoint, rows, rows, args, compare_from_scratch=False)
         heard.append(AutoModelForAudioClassification.from_pretrained(tmp_path / "out").classifier.weight)
     assert torch.allclose(*heard, atol=1e-5) == do_normalize
 
 
 def test_refusals(tmp_path):
     checkpoint, rows = tiny_checkpoint(tmp_path / "checkpoint"), letters(1, 0)
-    settings = settings_for(checkpoint)
     with alone_and_quiet():
         with pytest.raises(ValueError, match="give another folder"):
-            finetune_classifier(checkpoint, rows, rows, settings, arguments(checkpoint))
+            keep(checkpoint, rows, rows, arguments(checkpoint))
         args = arguments(tmp_path / "out", weight_decay=0.1, gradient_accumulation_steps=2)
         with pytest.raises(ValueError, match="--weight_decay, --gradient_accumulation_steps would have no effect"):
-            finetune_classifier(checkpoint, rows, rows, settings, args)
+            keep(checkpoint, rows, rows, args)
         with pytest.raises(ValueError, match="max_steps is -1"):
-            finetune_classifier(
-                checkpoint, rows, rows, settings, TrainingArguments(str(tmp_path / "out"), use_cpu=True)
-            )
+            keep(checkpoint, rows, rows, TrainingArguments(str(tmp_path / "out"), use_cpu=True))
+        with pytest.raises(ValueError, match="No library has a classifier for image_text"):
+            keep(checkpoint, rows, rows, arguments(tmp_path / "out"), modality="image_text")
         BertConfig().save_pretrained(checkpoint)
         with pytest.raises(ValueError, match="'bert', not an encoder of raw audio"):
-            finetune_classifier(checkpoint, rows, rows, settings, arguments(tmp_path / "out"))
-
-
-@pytest.mark.parametrize(
-    "task, settings",
-    [
-        ("classification", {"lowercase": True, "mask_time_prob": 0.0}),
-        ("classification", {"max_train_minutes": 1.0}),
-        ("ctc", {"num_labels_per_class": 5}),
-    ],
-)
-def test_settings_of_the_other_task_are_refused(task, settings):
-    with pytest.raises(ValueError, match=f"{' and '.join(settings)} would have no effect on --task {task}"):
-        AudioFinetuneSettings("m", task=task, **settings)
+            keep(checkpoint, rows, rows, arguments(tmp_path / "out"))
 
 
 def test_results_fit_a_terminal():

@@ -5,9 +5,9 @@ import pytest
 import torch
 from transformers import AutoModelForCTC, AutoProcessor, Wav2Vec2Config
 
-from hf_unlab.few_labels.ctc_data import CTCCollator, character_vocabulary, encode, has_path, make_processor
 from hf_unlab.modalities.audio.models import frames_of
-from tests.few_labels.helpers import TINY, extractor, spoken
+from hf_unlab.objectives.wav2vec2.ctc_data import CTCCollator, character_vocabulary, encode, has_path, make_processor
+from tests.objectives.wav2vec2.utterances import TINY, extractor, spoken
 
 
 def test_vocabulary_is_of_normalised_characters():

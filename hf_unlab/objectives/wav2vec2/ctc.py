@@ -9,7 +9,6 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,18 +16,16 @@ from transformers import (
     AutoModelForCTC,
     PretrainedConfig,
     PreTrainedModel,
-    Trainer,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
     TrainingArguments,
     Wav2Vec2Processor,
     set_seed,
 )
-from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from hf_unlab.evaluation.metrics import error_rates
-from hf_unlab.few_labels.ctc_data import (
+from hf_unlab.modalities.audio.encoder import AudioEncoder, load_encoder
+from hf_unlab.modalities.audio.models import frames_of
+from hf_unlab.modalities.modality import evaluating
+from hf_unlab.objectives.wav2vec2.ctc_data import (
     CTCCollator,
     character_vocabulary,
     encode,
@@ -36,12 +33,9 @@ from hf_unlab.few_labels.ctc_data import (
     normalise_transcript,
     with_path,
 )
-from hf_unlab.few_labels.labelled_audio import load_encoder_config, load_feature_extractor, refuse_overwriting
-from hf_unlab.few_labels.settings import AudioFinetuneSettings
-from hf_unlab.modalities.audio.encoder import speech_batches
-from hf_unlab.modalities.audio.models import frames_of
-from hf_unlab.modalities.image.encoder import evaluating
+from hf_unlab.objectives.wav2vec2.finetuning_settings import AudioFinetuneSettings
 from hf_unlab.streams.bad_examples import Example
+from hf_unlab.training.finetuning import FinetuningTrainer, refuse_overwriting
 
 RESULTS_NAME = "ctc_results.json"
 NUM_EXAMPLES = 3
@@ -74,23 +68,24 @@ class CTCTrainingArguments(TrainingArguments):
 def transcribe(model: PreTrainedModel, processor: Wav2Vec2Processor, waveforms: Sequence[np.ndarray]) -> list[str]:
     """The likeliest character of each frame, repeats merged, then blanks left out; empty for a clip of no frame.
 
-    A clip's transcript does not depend on the others': see `speech_batches`.
+    A clip's transcript does not depend on the others': see `AudioEncoder`.
 
     Args:
         model: A CTC model; it is left as it was found.
         processor: Its processor.
         waveforms: (samples,) each, at the processor's rate.
     """
-    extractor, texts = processor.feature_extractor, [""] * len(waveforms)
+    texts = [""] * len(waveforms)
     lengths = np.array([len(waveform) for waveform in waveforms], dtype=np.int64)
     num_frames = frames_of(lengths, model.config.conv_kernel, model.config.conv_stride)
     heard = np.flatnonzero(num_frames)
     if not len(heard):
         return texts
-    clips, rate_hz = [waveforms[i] for i in heard], extractor.sampling_rate
+    encoder, clips = AudioEncoder(model.config, processor.feature_extractor), [waveforms[i] for i in heard]
     with evaluating(model), torch.inference_mode():
-        for indices, batch in speech_batches(model.base_model, clips, rate_hz, normalise=extractor.do_normalize):
-            ids_BT = model(**batch).logits.argmax(dim=-1).cpu()
+        for indices, batch in encoder.batches(clips):
+            inputs = {name: tensor.to(model.device) for name, tensor in batch.items()}
+            ids_BT = model(**inputs).logits.argmax(dim=-1).cpu()
             for i, ids_T in zip(heard[indices], ids_BT, strict=True):
                 texts[i] = processor.decode(ids_T[: num_frames[i]])
     return texts
@@ -185,8 +180,9 @@ def finetune_ctc(
         for rows in (train, test)
     )
     vocabulary = character_vocabulary(row["text"] for row in train)
-    processor = make_processor(vocabulary, load_feature_extractor(checkpoint))
-    config = _ctc_config(checkpoint, processor, settings)
+    encoder = load_encoder(checkpoint)
+    processor = make_processor(vocabulary, encoder.processor)
+    config = _ctc_config(encoder.config, processor, settings)
     rows = with_path(encode(train, processor), config)
     references = [row["text"] for row in test]
     rates, examples = {}, []
@@ -225,9 +221,8 @@ def _make_model(
 
 
 def _ctc_config(
-    checkpoint: str | Path, processor: Wav2Vec2Processor, settings: AudioFinetuneSettings
+    config: PretrainedConfig, processor: Wav2Vec2Processor, settings: AudioFinetuneSettings
 ) -> PretrainedConfig:
-    config = load_encoder_config(checkpoint)
     config.update(
         {
             "vocab_size": len(processor.tokenizer),
@@ -258,8 +253,6 @@ def _fit(
     args = copy.copy(args)
     if args.learning_rate is None:
         args.learning_rate = 1e-3 if model.num_parameters() < 20_000_000 else 1e-4
-    if args.n_gpu > 1:
-        args._n_gpu = 1  # otherwise Trainer wraps the model in DataParallel
     collator = CTCCollator(
         processor,
         model.config,
@@ -267,22 +260,12 @@ def _fit(
         mask_time_length=settings.mask_time_length,
         seed=args.seed,
     )
-    trainer = Trainer(model, args, data_collator=collator, train_dataset=rows, processing_class=processor)
-    # The model takes keyword arguments but divides its loss by no count: without this, Trainer would not divide by
-    # the batches of an accumulated step.
-    trainer.model_accepts_loss_kwargs = False
-    trainer.remove_callback(PrinterCallback)
-    trainer.remove_callback(ProgressCallback)
-    if on_progress:
-        trainer.add_callback(_Progress(name, on_progress))
+    trainer = FinetuningTrainer(
+        model,
+        args,
+        data_collator=collator,
+        train_dataset=rows,
+        processing_class=processor,
+        on_step=(lambda step: on_progress(name, step, trainer.state.max_steps)) if on_progress else None,
+    )
     return trainer.train().global_step
-
-
-class _Progress(TrainerCallback):
-    def __init__(self, name: str, on_progress: OnProgress) -> None:
-        self._name, self._on_progress = name, on_progress
-
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        self._on_progress(self._name, state.global_step, state.max_steps)

@@ -15,11 +15,11 @@ from transformers import (
     Wav2Vec2Model,
 )
 
-from hf_unlab.few_labels.ctc import finetune_ctc, transcribe
-from hf_unlab.few_labels.ctc_data import character_vocabulary, make_processor
-from hf_unlab.few_labels.isolation import alone_and_quiet
-from hf_unlab.few_labels.settings import AudioFinetuneSettings
-from tests.few_labels.helpers import TINY, arguments, extractor, tiny_checkpoint, utterances
+from hf_unlab.objectives.wav2vec2.ctc import finetune_ctc, transcribe
+from hf_unlab.objectives.wav2vec2.ctc_data import character_vocabulary, make_processor
+from hf_unlab.objectives.wav2vec2.finetuning_settings import AudioFinetuneSettings
+from hf_unlab.training.finetuning import alone_and_quiet
+from tests.objectives.wav2vec2.utterances import TINY, arguments, extractor, tiny_checkpoint, utterances
 
 WITHOUT_HF_UNLAB = """
 import sys

@@ -1,0 +1,77 @@
+"""The proof that a checkpoint helps: one table of few-label accuracies, the same for every modality."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from hf_unlab.evaluation.labelled import load_labelled
+from hf_unlab.few_labels.draws import few_label_table
+from hf_unlab.few_labels.left_out import check_groups, left_out_table
+from hf_unlab.few_labels.methods import cheap, finetuned, probed, zero_shot_rows
+from hf_unlab.few_labels.table import FewLabelTable
+from hf_unlab.modalities.modality import Modality
+from hf_unlab.modalities.settings import FewLabelSettings
+from hf_unlab.streams.sources import Source
+from hf_unlab.training.finetuning import alone_and_quiet
+
+
+def prove(
+    checkpoint: str | Path,
+    modality: Modality,
+    settings: FewLabelSettings,
+    training: list[Source],
+    on_progress: Callable[[str, int, int], None] | None = None,
+    *,
+    templates: Sequence[str] = ("{}",),
+) -> list[FewLabelTable]:
+    """Measure what a pretrained encoder is worth with few labels.
+
+    The rows: the modality's cheap baselines; a linear probe on the encoder with random weights and as pretrained; all
+    weights fine-tuned from scratch and as pretrained; and from an encoder that reads names, zero-shot. All see the
+    same labels and the same part of each example. Test examples that occur among the first million of a source are
+    left out and counted. Nothing is printed and nothing is written. Under several processes call it on one of them,
+    and let the others leave, or wait with a timeout that is longer.
+
+    Args:
+        checkpoint: What training saved.
+        modality: From `hf_unlab.modalities.get_modality`.
+        settings: The labelled data, and how much of it.
+        training: The raw sources of pretraining.
+        on_progress: Called as (row, fits done, fits in all).
+        templates: Prompts of the zero-shot row, {} for the class's name.
+
+    Returns:
+        The table, and where there are groups (speakers) another one in which each group is left out of the labels in
+        turn. Empty if there are no labels to test with.
+
+    Raises:
+        ValueError: The labelled data cannot be read, or has too few labels of a class.
+
+    Example:
+        >>> (table,) = prove("out", get_modality("text"), settings, [Source("web.jsonl")])  # doctest: +SKIP
+        >>> print(table.render())  # doctest: +SKIP
+    """
+    counts, seeds = settings.num_labels_per_class, settings.few_label_seeds
+    fit: dict[str, Any] = {"num_steps": settings.finetune_steps, "learning_rate": settings.finetune_learning_rate}
+    with alone_and_quiet():
+        pretrained = modality.load_encoder(checkpoint, settings=settings)
+        untrained = modality.load_encoder(checkpoint, settings=settings, random_weights=True, seed=seeds[0])
+        labelled = load_labelled(settings, training, modality, pretrained)
+        if labelled is None:
+            return []
+        pool, test = labelled.pool, labelled.test
+        if pool.groups:
+            check_groups(pool, test, counts)  # now, and not when the first table is done
+        candidates = [
+            *(cheap(each, pool, test) for each in modality.make_baselines(pretrained, (*pool.groups, *test.groups))),
+            probed("random weights", untrained, pool, test),
+            probed("pretrained", pretrained, pool, test),
+            finetuned("from scratch", untrained, pool, test, **fit),
+            finetuned("pretrained", pretrained, pool, test, **fit),
+            *zero_shot_rows("pretrained", pretrained, test, templates),
+        ]
+        more: dict[str, Any] = {"task": labelled.task, "num_overlapping": labelled.num_overlapping}
+        tables = [few_label_table(candidates, pool.labels, test.labels, counts, seeds, on_progress, **more)]
+        if pool.groups:
+            tables.append(left_out_table(candidates, pool, test, counts, seeds, on_progress, **more))
+        return tables

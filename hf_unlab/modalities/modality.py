@@ -1,0 +1,294 @@
+"""What the rest of the house knows of a modality: the faces of its data, its checkpoints and its cheap baselines.
+
+In the names: B batch, T tokens or frames, D features, N examples, C classes.
+"""
+
+import contextlib
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, TypeAlias
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import AutoModel
+
+from hf_unlab.modalities.settings import DataSettings, FewLabelSettings
+from hf_unlab.streams.bad_examples import Check, Decode
+
+Batch: TypeAlias = dict[str, torch.Tensor]
+Layer: TypeAlias = int | str | None
+
+
+class Encoder(ABC):
+    """An ordinary checkpoint behind one face: from inputs to batches, to features, and to a classifier.
+
+    An input is what the modality's `decode` makes of a cell: a text, an image, a waveform. What an encoder makes of
+    one depends on nothing else in its batch.
+    """
+
+    @property
+    @abstractmethod
+    def model(self) -> nn.Module:
+        """What embeds; loaded, or drawn from the seed, when it is first asked for, onto `default_device`."""
+
+    @abstractmethod
+    def collate(self, inputs: Sequence[Any]) -> Batch:
+        """The tensors that the model reads, on the CPU, one row an input."""
+
+    @abstractmethod
+    def embed(self, batch: Batch, layer: Layer = None) -> torch.Tensor:
+        """Features in float32, (B, D), of a batch that lies where the model does; see `evaluation.probes.embed`.
+
+        Args:
+            batch: As `collate` makes it.
+            layer: Which hidden states, where the model has some; None: those that a linear probe reads best.
+        """
+
+    @abstractmethod
+    def classifier(self, num_classes: int, seed: int) -> nn.Module:
+        """A fresh classifier on these weights, its head (and random weights) drawn from the seed.
+
+        It is the library's own class where there is one, so that it is saved as such; `forward(**batch).logits` is
+        (B, num_classes). torch's generator stays as it is, and the classifier is put on `default_device`.
+        """
+
+    reads_names = False  # whether there are `class_features`
+
+    def class_features(self, names: Sequence[str], templates: Sequence[str]) -> torch.Tensor:
+        """Features (C, D) of classes by their names, to be matched with `embed(batch, "projection")`.
+
+        Args:
+            names: C names.
+            templates: Prompts with {} where the name goes.
+
+        Raises:
+            ValueError: The encoder cannot tell a class by its name.
+        """
+        raise ValueError(f"{type(self).__name__} reads no names of classes; ask an encoder of images and texts.")
+
+    def sizes(self, inputs: Sequence[Any]) -> np.ndarray:
+        """How long each input is once it is padded by itself, (N,); 0: there is nothing in it to read."""
+        return np.ones(len(inputs), dtype=np.int64)
+
+    def batch_length(self, size: int) -> int:
+        """How many inputs of one size go into a batch."""
+        return 64
+
+    has_equal_sizes = False  # whether a batch may hold inputs of one size only
+
+    def batches(self, inputs: Sequence[Any]) -> Iterator[tuple[np.ndarray, Batch]]:
+        """Batches of inputs of like size, the longest first; inputs of size 0 are in none.
+
+        Args:
+            inputs: N of them.
+
+        Yields:
+            Indices of the inputs, (B,), and their batch.
+        """
+        sizes = self.sizes(inputs)
+        order = np.argsort(-sizes, kind="stable")
+        order, start = order[sizes[order] > 0], 0
+        while start < len(order):
+            longest = int(sizes[order[start]])
+            indices = order[start : start + self.batch_length(longest)]
+            if self.has_equal_sizes:
+                indices = indices[sizes[indices] == longest]
+            yield indices, self.collate([inputs[int(i)] for i in indices])
+            start += len(indices)
+
+    @property
+    def lora_modules(self) -> list[str]:
+        """Names of the encoder's linear maps, peft's `target_modules`; of its convolutions where there are none."""
+        own, parts = set(self.tower.modules()), self.model.named_modules()
+        found = [(name, part) for name, part in parts if part in own and isinstance(part, nn.Linear | nn.Conv2d)]
+        linear = [name for name, part in found if isinstance(part, nn.Linear)]
+        return linear or [name for name, _ in found]
+
+    @property
+    def tower(self) -> nn.Module:
+        """The part of the model that reads inputs of this modality."""
+        return self.model
+
+
+@dataclass(eq=False, repr=False)
+class TransformersEncoder(Encoder):
+    """A checkpoint of transformers.
+
+    Args:
+        config: The architecture; it is copied, not changed.
+        processor: What is saved beside the weights: a tokenizer, a feature extractor, an image processor.
+        checkpoint: A folder or a Hub id with weights, which are read in float32. None: they are random.
+        seed: Draws random weights of `model`.
+    """
+
+    auto_class: ClassVar[Any]  # of classifiers
+    config: Any
+    processor: Any
+    checkpoint: str | Path | None = None
+    seed: int = field(default=0, kw_only=True)
+
+    @cached_property
+    def model(self) -> nn.Module:
+        """As `AutoModel` loads it."""
+        return self._make(AutoModel, self.config, self.seed)
+
+    def classifier(self, num_classes: int, seed: int) -> nn.Module:
+        """As `auto_class` loads it; without its head that of the checkpoint."""
+        config = copy.deepcopy(self.config)
+        config.num_labels = num_classes
+        return self._make(self.auto_class, self._for_classifier(config), seed)
+
+    def _make(self, auto_class: Any, config: Any, seed: int) -> nn.Module:
+        with seeded(seed):
+            if self.checkpoint is None:
+                model = auto_class.from_config(config, dtype=torch.float32)
+            else:
+                model = auto_class.from_pretrained(self.checkpoint, config=config, dtype=torch.float32)
+            return model.to(default_device())
+
+    def _for_classifier(self, config: Any) -> Any:
+        """What the configuration of a classifier needs beside the number of classes."""
+        return config
+
+    def _states(self, batch: Batch, layer: Layer) -> list[torch.Tensor]:
+        """Hidden states (B, T, D): 0 is what enters the first layer, -1 the model's output; None or "all": each."""
+        num_states = self.config.num_hidden_layers + 1
+        if isinstance(layer, str) and layer != "all":
+            raise ValueError(f'layer is {layer!r}; give a whole number or "all".')
+        if isinstance(layer, int) and not -num_states <= layer < num_states:
+            raise ValueError(f"layer is {layer}; this model has hidden states 0 to {num_states - 1} (-1: the last).")
+        outputs = self.model(**batch, output_hidden_states=layer != -1, return_dict=True)
+        if layer == -1:
+            return [outputs.last_hidden_state.float()]
+        # Some models apply their final norm to last_hidden_state only: take the last layer from there always.
+        states = [state.float() for state in (*outputs.hidden_states[:-1], outputs.last_hidden_state)]
+        return [states[layer]] if isinstance(layer, int) else states
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Cheap features that pretraining has to beat, and how a logistic regression reads them.
+
+    Args:
+        name: First column of the table.
+        features: From the inputs of the pool and of the test set to features of each, (N, D), dense or sparse. Labels
+            are none of its business.
+        standardised: Whether they are brought to mean 0 and variance 1 on the pool.
+        inverse_regularisation: scikit-learn's C.
+
+    Example:
+        >>> lengths = Baseline("length", lambda *parts: [np.array([[len(x)] for x in part]) for part in parts])
+        >>> lengths.features(["a", "bb"], ["ccc"])[1].tolist()
+        [[3]]
+    """
+
+    name: str
+    features: Callable[[Sequence[Any], Sequence[Any]], Sequence[Any]]
+    standardised: bool = True
+    inverse_regularisation: float = 0.1
+
+
+def of_each(features: Callable[[Sequence[Any]], Any], pool: Sequence[Any], test: Sequence[Any]) -> tuple[Any, Any]:
+    """Features that are those of an input by itself, as `Baseline.features` by `functools.partial`."""
+    return features(pool), features(test)
+
+
+def fitted(make_transformer: Callable[[], Any], pool: Sequence[Any], test: Sequence[Any]) -> tuple[Any, Any]:
+    """Features of a scikit-learn transformer that is fitted on the pool, as `Baseline.features` by `partial`.
+
+    Raises:
+        ValueError: It cannot be fitted.
+    """
+    transformer = make_transformer()
+    try:
+        return transformer.fit_transform(pool), transformer.transform(test)
+    except ValueError as error:
+        raise ValueError(
+            f"{type(transformer).__name__} can make nothing of the {len(pool)} inputs of the pool: {error}. Check "
+            "that the right column was read."
+        ) from error
+
+
+def always(value: Any) -> Callable[..., Any]:
+    """A function that gives one value, whatever it is asked.
+
+    Example:
+        >>> always(None)("a setting", "an encoder")
+    """
+    return lambda *_: value
+
+
+@dataclass(frozen=True)
+class Modality:
+    """All that is particular to texts, images, recordings, ...: the value `MODALITY` of its package.
+
+    Args:
+        name: As in the table of `hf_unlab.modalities`.
+        noun: What its examples are called, in the plural.
+        column: The raw column that is embedded and classified.
+        raw_columns: The columns that objectives read.
+        check: Why a raw example is bad, or None.
+        load_encoder: From a checkpoint (a folder or a Hub id), and by keyword `random_weights` (the same architecture,
+            drawn from `seed`) and `settings` (few-label settings), to its encoder. Only what stands beside the
+            weights is read at once.
+        make_decode: From few-label settings and, where it matters, an encoder to what turns the cell of a raw
+            example into an input; None where a cell is one.
+        make_baselines: From an encoder and the groups of pool and test, one after the other or empty, to baselines.
+        data_settings: What a recipe is told of raw data.
+        few_label_settings: What it is told of labelled data.
+    """
+
+    name: str
+    noun: str
+    column: str
+    raw_columns: tuple[str, ...]
+    check: Check | None
+    load_encoder: Callable[..., Encoder]
+    make_decode: Callable[[Any, Any], Decode | None]
+    make_baselines: Callable[[Any, Sequence[str]], tuple[Baseline, ...]]
+    data_settings: type[DataSettings]
+    few_label_settings: type[FewLabelSettings]
+
+
+@contextlib.contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Eval mode within; afterwards each submodule is in the mode it was in (frozen normalisation stays frozen)."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """torch's generator of the CPU begins at the seed within, and is as it was afterwards.
+
+    Example:
+        >>> with seeded(0):
+        ...     first = torch.rand(1)
+        >>> with seeded(0):
+        ...     bool(torch.rand(1) == first)
+        True
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where a model's first parameter lives; the CPU if it has none."""
+    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+
+
+def default_device() -> torch.device:
+    """Where encoders are put: on the accelerator if there is one, else on the CPU."""
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return accelerator or torch.device("cpu")

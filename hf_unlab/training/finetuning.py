@@ -1,0 +1,240 @@
+"""Fine-tuning on labels: one Trainer for classifiers on a few labels and for transcribers on minutes of them."""
+
+import contextlib
+import copy
+import os
+import random
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import chain, islice, repeat
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate.state import AcceleratorState, GradientState, PartialState
+from torch.nn.functional import cross_entropy
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+from transformers.utils import logging as transformers_logging
+
+from hf_unlab.modalities.modality import Encoder, device_of
+
+OnStep = Callable[[int], None]
+# What launchers set and accelerate reads to decide that a process is one of many. The choice of a device is kept.
+TORCHRUN_VARIABLES = {"RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"}
+MPI_VARIABLES = {"PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE"}
+DEVICE_VARIABLES = {"ACCELERATE_USE_CPU", "ACCELERATE_TORCH_DEVICE"}
+
+
+class FinetuningTrainer(Trainer):
+    """A Trainer that prints nothing, and whose step may be gone through in parts.
+
+    A collator that returns a list of batches gets their gradients added up, each part's graph gone before the next is
+    made: the memory is that of a part. Such a batch holds `labels` (B,) and `weight`, its share of the step, and the
+    loss is cross-entropy on the model's logits. Any other batch is for a model that computes its loss by itself, as a
+    mean. Parameters of one dimension (biases, norms) are not decayed.
+
+    Args:
+        model: What is trained: all parameters that require gradients.
+        args: Settings; of several GPUs in one process one is used.
+        *positional: As in Trainer.
+        on_step: Called behind each step with the steps done.
+        **named: As in Trainer.
+    """
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        args: TrainingArguments,
+        *positional: Any,
+        on_step: OnStep | None = None,
+        **named: Any,
+    ) -> None:
+        if args.n_gpu > 1:
+            args = copy.copy(args)
+            args._n_gpu = 1  # otherwise Trainer wraps the model in DataParallel
+        super().__init__(model, args, *positional, **named)
+        # Models take keyword arguments but divide their loss by no count: without this, Trainer would not divide by
+        # the batches of an accumulated step.
+        self.model_accepts_loss_kwargs = False
+        self.remove_callback(PrinterCallback)  # what disable_tqdm puts in the progress bar's place; it prints
+        self.remove_callback(ProgressCallback)
+        if on_step is not None:
+            self.add_callback(_Steps(on_step))
+
+    def training_step(self, model: torch.nn.Module, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
+        """As in Trainer, part by part."""
+        if not isinstance(inputs, list):
+            return super().training_step(model, inputs, num_items_in_batch)
+        losses = [super(FinetuningTrainer, self).training_step(model, part) for part in inputs]
+        return torch.stack(losses).sum() if losses else torch.zeros((), device=self.args.device)
+
+    def compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any], *positional: Any, **named: Any) -> Any:
+        """As in Trainer, or of a part its share of the cross-entropy."""
+        if "weight" not in inputs:
+            return super().compute_loss(model, inputs, *positional, **named)
+        batch = {name: value for name, value in inputs.items() if name not in ("weight", "labels")}
+        return cross_entropy(model(**batch).logits, inputs["labels"]) * inputs["weight"]
+
+    def get_decay_parameter_names(self, model: torch.nn.Module) -> list[str]:
+        """Matrices and kernels."""
+        return [name for name, parameter in model.named_parameters() if parameter.ndim >= 2]
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        """Nobody asks for them of parts."""
+        return 0 if isinstance(inputs, list) else super().floating_point_ops(inputs)
+
+
+class _Steps(TrainerCallback):
+    def __init__(self, on_step: OnStep) -> None:
+        self._on_step = on_step
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._on_step(state.global_step)
+
+
+def finetune_classifier(
+    classifier: torch.nn.Module,
+    encoder: Encoder,
+    inputs: Sequence[Any],
+    labels_M: np.ndarray,
+    *,
+    num_steps: int,
+    batch_size: int = 16,
+    learning_rate: float = 5e-4,
+    weight_decay: float = 0.01,
+    seed: int = 0,
+    on_step: OnStep | None = None,
+) -> None:
+    """Trains a classifier in place, where it lies, as the only process, without a word.
+
+    AdamW; the rate rises over a tenth of the steps and falls linearly; gradients are clipped at norm 1. Passes over
+    the examples follow one another without a break: a short last batch would upset batch normalisation.
+
+    Args:
+        classifier: As `encoder.classifier` makes it; parameters that require no gradient stay as they are.
+        encoder: Makes its batches: a step is gone through in as many parts as the encoder makes of it.
+        inputs: M inputs.
+        labels_M: Class indices, (M,).
+        num_steps: Optimiser steps.
+        batch_size: Examples a step, or all if there are fewer.
+        learning_rate: Its peak.
+        weight_decay: On matrices and kernels.
+        seed: Decides the order of the examples, and dropout.
+        on_step: Called behind each step with the steps done.
+
+    Example:
+        >>> classifier = encoder.classifier(num_classes=2, seed=0)  # doctest: +SKIP
+        >>> finetune_classifier(classifier, encoder, texts, labels, num_steps=30)  # doctest: +SKIP
+    """
+    batch_size = min(batch_size, len(inputs))
+    rng = np.random.default_rng(seed)
+    passes = chain.from_iterable(rng.permutation(len(inputs)).tolist() for _ in repeat(None))
+    rows = [(inputs[i], int(labels_M[i])) for i in islice(passes, num_steps * batch_size)]
+    with alone_and_quiet(), tempfile.TemporaryDirectory() as folder:
+        args = TrainingArguments(
+            output_dir=folder,
+            max_steps=num_steps,
+            per_device_train_batch_size=batch_size,
+            train_sampling_strategy="sequential",
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            warmup_steps=max(1, num_steps // 10),
+            lr_scheduler_type="linear",
+            max_grad_norm=1.0,
+            seed=seed,
+            use_cpu=device_of(classifier).type == "cpu",
+            bf16=False,
+            fp16=False,
+            remove_unused_columns=False,
+            dataloader_pin_memory=False,
+            report_to="none",
+            save_strategy="no",
+            logging_strategy="no",
+            disable_tqdm=True,
+        )
+        parts = partial(_parts, encoder)
+        FinetuningTrainer(classifier, args, data_collator=parts, train_dataset=rows, on_step=on_step).train()
+
+
+def _parts(encoder: Encoder, rows: list[tuple[Any, int]]) -> list[dict[str, Any]]:
+    """The batches of a step, with their labels and their share of it."""
+    labels_B = torch.tensor([label for _, label in rows])
+    batches = encoder.batches([each for each, _ in rows])
+    return [{**batch, "labels": labels_B[at], "weight": len(at) / len(rows)} for at, batch in batches]
+
+
+def refuse_overwriting(checkpoint: str | Path, output_dir: str | Path) -> None:
+    """A pretrained checkpoint is not to be lost to what is fine-tuned from it.
+
+    Raises:
+        ValueError: The two are the same folder.
+
+    Example:
+        >>> refuse_overwriting("pretrained", "./pretrained")
+        Traceback (most recent call last):
+        ValueError: --output_dir is the pretrained checkpoint, pretrained; give another folder.
+    """
+    if Path(output_dir).resolve() == Path(checkpoint).resolve():
+        raise ValueError(f"--output_dir is the pretrained checkpoint, {checkpoint}; give another folder.")
+
+
+@contextlib.contextmanager
+def alone_and_quiet() -> Iterator[None]:
+    """A Trainer made in here runs as the only process, says nothing, and leaves the caller's state as it was.
+
+    Making TrainingArguments resets accelerate's shared state, which belongs to every Accelerator of the process, and
+    under a launcher it would join the launcher's process group and wait for the other ranks in each step. So the
+    launch variables are hidden and the shared state, the random generators and the log level are put back at the end.
+
+    Under several processes call it on one of them, and let the others wait at a barrier afterwards, with a timeout
+    longer than the work in here.
+
+    Example:
+        >>> torch.manual_seed(0).initial_seed()
+        0
+        >>> with alone_and_quiet():
+        ...     _ = torch.manual_seed(5)
+        >>> torch.initial_seed()
+        0
+    """
+    shared_states = [kind._shared_state for kind in (PartialState, AcceleratorState, GradientState)]
+    saved_states = [dict(state) for state in shared_states]
+    saved_environment = {name: os.environ.pop(name) for name in list(os.environ) if _is_launch_variable(name)}
+    verbosity, had_bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    for state in shared_states:
+        state.clear()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        with _random_state_kept():
+            yield
+    finally:
+        for state, saved in zip(shared_states, saved_states, strict=True):
+            state.clear()
+            state.update(saved)
+        os.environ.update(saved_environment)
+        transformers_logging.set_verbosity(verbosity)
+        if had_bars:
+            transformers_logging.enable_progress_bar()
+
+
+def _is_launch_variable(name: str) -> bool:
+    if name in DEVICE_VARIABLES:
+        return False
+    return name in TORCHRUN_VARIABLES | MPI_VARIABLES or name.startswith(("ACCELERATE_", "FSDP_"))
+
+
+@contextlib.contextmanager
+def _random_state_kept() -> Iterator[None]:
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)

@@ -1,0 +1,93 @@
+"""Rows of the table: each learns from its draw alone, repeats itself, and is told apart by its method."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from hf_unlab.evaluation.labelled import LabelledData
+from hf_unlab.evaluation.probes import embed
+from hf_unlab.evaluation.retrieval import zero_shot_accuracy
+from hf_unlab.few_labels.draws import draw_few
+from hf_unlab.few_labels.methods import cheap, finetuned, probed, zero_shot, zero_shot_rows
+from hf_unlab.modalities.image.baseline import RAW_PIXELS
+from hf_unlab.modalities.image_text.encoder import ImageTextEncoder
+from hf_unlab.testing import tiny_dual_encoder
+from tests.modalities.text.test_encoder import BERT
+from tests.modalities.text.test_encoder import make as text_encoder
+
+COLOURS, NAMES = np.array([[200, 60, 60], [60, 200, 60], [60, 60, 200]]), ("red", "green", "blue")
+ENCODER = ImageTextEncoder(tiny_dual_encoder)
+
+
+def data(num: int, seed: int) -> LabelledData:
+    labels = np.arange(num) % 3
+    noise = np.random.default_rng(seed).normal(0, 40, (num, 16, 16, 3))
+    pixels = np.clip(COLOURS[labels][:, None, None] + noise, 0, 255).astype(np.uint8)
+    return LabelledData([Image.fromarray(image) for image in pixels], labels, NAMES)
+
+
+POOL, TEST = data(36, 0), data(30, 1)
+INDICES = draw_few(POOL.labels, 10, 0)
+
+
+def test_cheap_and_probed_learn_and_have_no_chance_in_them() -> None:
+    for candidate, name, method in (
+        (cheap(RAW_PIXELS, POOL, TEST), "raw pixels", "logistic regression"),
+        (probed("x", ENCODER, POOL, TEST), "x", "linear probe"),
+    ):
+        assert (candidate.name, candidate.method) == (name, method)
+        assert (candidate.predict(INDICES, 0) == TEST.labels).mean() > 0.9
+        np.testing.assert_array_equal(candidate.predict(INDICES, 0), candidate.predict(INDICES, 5))
+
+
+def test_finetuned_learns_repeats_and_differs_by_seed() -> None:
+    fit = finetuned("x", ENCODER, POOL, TEST, num_steps=40, learning_rate=5e-3)
+    assert (fit.name, fit.method) == ("x", "fine-tuned")
+    predictions = fit.predict(INDICES, 0)
+    assert (predictions == TEST.labels).mean() > 0.9
+    np.testing.assert_array_equal(fit.predict(INDICES, 0), predictions)
+    short = finetuned("x", ENCODER, POOL, TEST, num_steps=1)
+    assert (short.predict(INDICES, 0) != short.predict(INDICES, 1)).any()
+
+
+def test_labels_outside_the_draw_are_not_used() -> None:
+    hidden = np.zeros_like(POOL.labels)
+    hidden[INDICES] = POOL.labels[INDICES]
+    other = LabelledData(POOL.inputs, hidden, NAMES)
+    for make in (lambda pool: probed("x", ENCODER, pool, TEST), lambda pool: cheap(RAW_PIXELS, pool, TEST)):
+        np.testing.assert_array_equal(make(POOL).predict(INDICES, 0), make(other).predict(INDICES, 0))
+    first, second = (finetuned("x", ENCODER, pool, TEST, num_steps=2).predict(INDICES, 0) for pool in (POOL, other))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_the_generators_of_the_process_stay_as_they_were() -> None:
+    torch.manual_seed(3), np.random.seed(3)
+    expected = torch.rand(1).item(), np.random.rand()
+    torch.manual_seed(3), np.random.seed(3)
+    finetuned("x", ENCODER, POOL, TEST, num_steps=1).predict(draw_few(POOL.labels, 1, 0), 5)
+    assert (torch.rand(1).item(), np.random.rand()) == expected
+
+
+def test_zero_shot_row_is_zero_shot_accuracy() -> None:
+    rng = np.random.default_rng(0)
+    image, classes = (torch.nn.functional.normalize(torch.tensor(rng.normal(size=(n, 5))), dim=1) for n in (40, 3))
+    labels = rng.integers(0, 3, 40)
+    predictions = zero_shot("x", image.numpy(), classes).predict(np.array([]), 0)
+    assert (predictions == labels).mean() == pytest.approx(zero_shot_accuracy(image, classes, labels))
+
+
+def test_zero_shot_is_for_encoders_that_read_names() -> None:
+    torch.manual_seed(0)
+    encoder = ImageTextEncoder(tiny_dual_encoder)
+    (row,) = zero_shot_rows("pretrained", encoder, TEST, ["{}", "a {} square"])
+    class_CD = encoder.class_features(NAMES, ["{}", "a {} square"])
+    right = (embed(encoder, TEST.inputs, "projection") @ class_CD.numpy().T).argmax(1)
+    assert row.method == "zero-shot" and (row.predict(INDICES, 0) == right).all()
+    assert zero_shot_rows("pretrained", text_encoder(BERT), TEST, ["{}"]) == []
+
+
+@pytest.mark.parametrize("setting", ["num_steps", "batch_size", "learning_rate"])
+def test_errors(setting: str) -> None:
+    with pytest.raises(ValueError, match=f"x: {setting} is 0"):
+        finetuned("x", ENCODER, POOL, TEST, **{setting: 0})

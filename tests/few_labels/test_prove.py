@@ -1,0 +1,124 @@
+"""One way from a checkpoint to its table, for each modality."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset
+from transformers import AutoModelForMaskedLM, Wav2Vec2FeatureExtractor, Wav2Vec2ForPreTraining
+
+from hf_unlab.few_labels.prove import prove
+from hf_unlab.modalities import get_modality
+from hf_unlab.modalities.audio.settings import AudioFewLabelSettings
+from hf_unlab.modalities.image.settings import ImageFewLabelSettings
+from hf_unlab.modalities.text.settings import TextFewLabelSettings
+from hf_unlab.streams.sources import Source
+from hf_unlab.testing import tiny_clips, tiny_dual_encoder, tiny_pairs, tiny_wav2vec2
+from hf_unlab.training.finetuning import alone_and_quiet
+from tests.modalities.text.test_encoder import BERT, word_tokenizer
+
+SMALL = {"num_labels_per_class": [1, 2], "few_label_seeds": [0, 1], "finetune_steps": 1}
+METHODS = ["logistic regression", "linear probe", "linear probe", "fine-tuned", "fine-tuned"]
+NAMES = ["random weights", "pretrained", "from scratch", "pretrained"]
+
+
+def files(folder, rows, num_train, **settings):
+    """Rows as training and test files, and the settings that name them."""
+    for name, part in (("train", rows[:num_train]), ("test", rows[num_train:])):
+        Dataset.from_list(part).to_parquet(folder / f"{name}.parquet")
+    paths = {f"labelled_{name}_files": [str(folder / f"{name}.parquet")] for name in ("train", "test")}
+    return {"labelled_dataset": "parquet", **paths, **SMALL, **settings}
+
+
+def raw(folder, rows) -> list[Source]:
+    Dataset.from_list(rows).to_parquet(folder / "raw.parquet")
+    return [Source("parquet", data_files=str(folder / "raw.parquet"))]
+
+
+@pytest.fixture
+def text(tmp_path):
+    """A checkpoint, labelled texts of which one was pretrained on, and the raw data."""
+    torch.manual_seed(0)
+    with alone_and_quiet():
+        AutoModelForMaskedLM.from_config(BERT).save_pretrained(tmp_path / "checkpoint")
+        word_tokenizer().save_pretrained(tmp_path / "checkpoint")
+    rows = [{"body": f"w{i % 2} w{2 + i} w{3 + i // 2}", "kind": ["no", "yes"][i % 2]} for i in range(30)]
+    names = {"labelled_text_column": "body", "label_column": "kind"}
+    settings = TextFewLabelSettings(**files(tmp_path, rows, 20, **names))
+    return tmp_path / "checkpoint", settings, raw(tmp_path, [{"text": rows[-1]["body"]}, {"text": "w1"}])
+
+
+def test_text(text) -> None:
+    told = []
+    (table,) = prove(text[0], get_modality("text"), *text[1:], lambda *step: told.append(step))
+    assert [row.name for row in table.rows] == ["TF-IDF", *NAMES]
+    assert [row.method for row in table.rows] == METHODS
+    assert (table.num_test, table.num_overlapping, table.num_classes) == (9, 1, 2)
+    assert [step[1:] for step in told] == [(done, 20) for done in range(20)]
+    assert table.rows[0].mean(2) > 0.5  # a word tells
+
+
+def test_it_is_quiet_writes_nothing_and_repeats_itself(text, tmp_path, monkeypatch, capfd) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    torch.manual_seed(3), np.random.seed(3)
+    expected = torch.rand(1).item(), np.random.rand()
+    torch.manual_seed(3), np.random.seed(3)
+    capfd.readouterr()
+    tables = prove(text[0], get_modality("text"), *text[1:])
+    assert capfd.readouterr() == ("", "")
+    assert sorted(tmp_path.rglob("*")) == before
+    assert (torch.rand(1).item(), np.random.rand()) == expected
+    assert prove(text[0], get_modality("text"), *text[1:]) == tables
+
+
+def test_it_runs_alone_where_a_launcher_promised_company(text, monkeypatch) -> None:
+    for name, value in {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    assert prove(text[0], get_modality("text"), *text[1:])
+    assert not torch.distributed.is_initialized()
+
+
+def test_without_labels_there_is_no_table(text) -> None:
+    assert prove(text[0], get_modality("text"), TextFewLabelSettings(), text[2]) == []
+
+
+def save_audio(folder) -> None:
+    torch.manual_seed(0)
+    model, extractor = tiny_wav2vec2()
+    assert isinstance(model, Wav2Vec2ForPreTraining) and isinstance(extractor, Wav2Vec2FeatureExtractor)
+    model.save_pretrained(folder)
+    extractor.save_pretrained(folder)
+
+
+def test_audio_with_groups_has_a_second_table(tmp_path) -> None:
+    save_audio(tmp_path / "checkpoint")
+    rows = [{**row, "label": f"w{i % 2}", "speaker": "ab"[i // 2 % 2]} for i, row in enumerate(tiny_clips(28))]
+    settings = AudioFewLabelSettings(**files(tmp_path, rows, 20, labelled_group_column="speaker", few_label_seeds=[0]))
+    training = raw(tmp_path, list(tiny_clips(3, seed=1)))
+    told = []
+    arguments = tmp_path / "checkpoint", get_modality("audio"), settings, training
+    table, left_out = prove(*arguments, lambda *step: told.append(step))
+    for one in (table, left_out):
+        assert [row.name for row in one.rows] == ["log-mel", "log-mel, normalised by group", *NAMES]
+        assert [row.method for row in one.rows] == [METHODS[0], *METHODS]
+        assert one.num_test == 8
+    assert table.groups == () and left_out.groups == ("a", "b")
+    assert len(told) == 12 + 2 * 12
+    settings.num_labels_per_class = [1, 9]
+    with pytest.raises(ValueError, match="The group 'a' cannot be left out"):
+        prove(*arguments)
+
+
+def test_images_of_pairs_have_a_row_without_labels(tmp_path) -> None:
+    tiny_dual_encoder().save_pretrained(tmp_path / "checkpoint")
+    rows = [{"image": pair["image"], "label": pair["text"].split()[1]} for pair in tiny_pairs(60, seed=3)]
+    settings = ImageFewLabelSettings(**files(tmp_path, rows, 40))
+    training = raw(tmp_path, list(tiny_pairs(3, seed=1)))
+    templates = ("a {} square",)
+    (table,) = prove(tmp_path / "checkpoint", get_modality("image_text"), settings, training, templates=templates)
+    assert [row.name for row in table.rows] == ["raw pixels", *NAMES, "pretrained"]
+    assert [row.method for row in table.rows] == [*METHODS, "zero-shot"]
+    assert len({score for scores in table.rows[-1].accuracies.values() for score in scores}) == 1
+    assert "zero-shot" in table.to_markdown() and json.loads(table.to_json())["num_classes"] == 4

@@ -1,0 +1,71 @@
+"""The three ways in which a table is written down."""
+
+import json
+
+import numpy as np
+import pytest
+
+from hf_unlab.few_labels.table import FewLabelRow, FewLabelTable
+
+
+def example_table(name: str = "pretrained", counts: tuple[int, ...] = (5, 10, 50)) -> FewLabelTable:
+    rng = np.random.default_rng(0)
+    rows = tuple(
+        FewLabelRow(row_name, method, {n: tuple(rng.uniform(size=3).tolist()) for n in counts})
+        for row_name, method in ((name, "linear probe"), (name, "fine-tuned"), ("TF-IDF", "logistic regression"))
+    )
+    return FewLabelTable(rows, (0, 1, 2), num_classes=4, chance=0.25, num_test=1234, num_overlapping=7, task="toy")
+
+
+def test_json_round_trip(tmp_path) -> None:
+    table = example_table()
+    assert FewLabelTable.from_json(table.to_json()) == table
+    table.save(tmp_path / "new" / "few_label.json")
+    assert FewLabelTable.from_json((tmp_path / "new" / "few_label.json").read_text(encoding="utf-8")) == table
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["few_label.json"]
+    content = json.loads(table.to_json())
+    assert content["rows"][0]["mean"]["5"] == pytest.approx(table.rows[0].mean(5))
+    assert (content["num_overlapping"], content["chance"], content["seeds"]) == (7, 0.25, [0, 1, 2])
+
+
+def test_from_json_refuses_other_content() -> None:
+    with pytest.raises(ValueError, match="format_version is None"):
+        FewLabelTable.from_json("{}")
+    broken = json.loads(example_table().to_json())
+    del broken["seeds"]
+    with pytest.raises(ValueError, match="lacks the key 'seeds'"):
+        FewLabelTable.from_json(json.dumps(broken))
+
+
+def test_failed_save_leaves_the_old_file(tmp_path) -> None:
+    path = tmp_path / "few_label.json"
+    example_table().save(path)
+    before = path.read_bytes()
+    bad = FewLabelTable((FewLabelRow("nan", "x", {5: (float("nan"),)}),), (0,), 2, 0.5, 10)
+    with pytest.raises(ValueError):
+        bad.save(path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("width", [50, 80, 100])
+@pytest.mark.parametrize("counts", [(5,), (5, 10, 50), (1, 2, 5, 10, 20, 50, 100)])
+def test_render_fits_and_shows_every_number(width: int, counts: tuple[int, ...]) -> None:
+    table = example_table("a model with quite a long name that says where it comes from", counts)
+    text = table.render(width)
+    assert max(map(len, text.splitlines())) <= width
+    for row in table.rows:
+        for n in counts:
+            assert f"{100 * row.mean(n):.1f} ± {100 * row.std(n):.1f}" in text
+    assert text.count("*") == len(counts) + 1  # one best a column, and the note
+    assert "left out" in text
+
+
+def test_best_is_marked_and_ties_are_shared() -> None:
+    values = {"a": 0.80001, "b": 0.80002, "c": 0.7}
+    rows = tuple(FewLabelRow(name, "x", {5: (value, value)}) for name, value in values.items())
+    table = FewLabelTable(rows, (0, 1), 2, 0.5, 100)
+    assert [table.is_best(row, 5) for row in rows] == [True, True, False]
+    assert table.to_markdown().count("**80.0 ± 0.0**") == 2
+    with pytest.raises(ValueError, match="at least 50"):
+        table.render(20)

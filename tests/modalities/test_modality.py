@@ -1,0 +1,47 @@
+"""The protocol's own parts: modes, seeds, layers, baselines that are fitted."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.preprocessing import StandardScaler
+
+from hf_unlab.modalities import MODALITIES, get_modality
+from hf_unlab.modalities.modality import Modality, evaluating, fitted, of_each, seeded
+
+
+def test_every_name_leads_to_a_modality() -> None:
+    for name in MODALITIES:
+        modality = get_modality(name)
+        assert isinstance(modality, Modality) and modality.name == name and modality.noun
+    with pytest.raises(ValueError, match="no modality 'video'; there are: text, image, audio, image_text"):
+        get_modality("video")
+
+
+def test_modes_come_back_part_by_part_even_after_an_error() -> None:
+    model = torch.nn.Sequential(torch.nn.BatchNorm1d(2), torch.nn.Dropout())
+    model[0].eval()
+    with evaluating(model):
+        assert not model.training and not model[1].training
+    with pytest.raises(ZeroDivisionError), evaluating(model):
+        1 / 0  # noqa: B018
+    assert (model.training, model[0].training, model[1].training) == (True, False, True)
+
+
+def test_a_seed_is_for_what_stands_within() -> None:
+    torch.manual_seed(1)
+    expected = torch.rand(2)
+    torch.manual_seed(1)
+    first = torch.rand(1)
+    with seeded(7):
+        drawn = torch.rand(1)
+    assert torch.equal(torch.cat([first, torch.rand(1)]), expected)
+    with seeded(7):
+        assert torch.equal(torch.rand(1), drawn)
+
+
+def test_baselines_see_no_test_set_when_they_are_fitted() -> None:
+    pool, test = fitted(StandardScaler, [[0.0], [2.0]], [[3.0]])
+    assert pool.tolist() == [[-1], [1]] and test.tolist() == [[2]]
+    assert of_each(len, "ab", "c") == (2, 1)
+    with pytest.raises(ValueError, match="StandardScaler can make nothing of the 0 inputs of the pool"):
+        fitted(StandardScaler, np.zeros((0, 1)), [[1.0]])
