@@ -20,6 +20,7 @@ from transformers import HfArgumentParser
 from hf_unlab.app.yaml_values import build, check_keys, convert, field_types, init_fields, read_yaml, suggest
 
 _UNSET = object()
+_OF_ARGPARSE = ("help", "choices", "aliases")  # keys of a field's metadata
 
 
 def parse_arguments(*dataclass_types: type, argv: Sequence[str] | None = None) -> tuple[Any, ...]:
@@ -128,12 +129,12 @@ class _Parser(HfArgumentParser):
                     continue
                 field = copy.copy(field)  # HfArgumentParser writes to the field, which the class would keep
                 field.type = types[field.name]
-                # A bare % in a help text would make --help fail; argparse does not know what is ours, such as `fixed`.
+                # What is ours, such as `fixed`, argparse does not know; a bare % in a help text would make --help fail.
                 field.metadata = MappingProxyType(
                     {
                         key: _escape(text) if key == "help" else text
                         for key, text in field.metadata.items()
-                        if key != "fixed"
+                        if key in _OF_ARGPARSE
                     }
                 )
                 self._parse_dataclass_field(group, field)

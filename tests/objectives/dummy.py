@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from datasets import IterableDataset
-from hf_unlab.few_labels.prove import prove
 from torch import nn
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedTokenizerBase, set_seed
@@ -20,6 +19,8 @@ from transformers import PreTrainedTokenizerBase, set_seed
 from hf_unlab.app.arguments import parse_arguments
 from hf_unlab.app.console import announce, exit_cleanly, proof_progress, quiet_libraries, say
 from hf_unlab.evaluation.retrieval import feature_spread
+from hf_unlab.few_labels.prove import prove
+from hf_unlab.modalities import get_modality
 from hf_unlab.modalities.text.models import load_masked_lm, tokenizer_for
 from hf_unlab.modalities.text.reading import pack_sequences, text_problem, tokenise_stream
 from hf_unlab.modalities.text.settings import TextDataSettings, TextFewLabelSettings, TextModelSettings
@@ -214,7 +215,8 @@ def main(argv: list[str] | None = None) -> None:
             trainer.accelerator.end_training()
             if is_main:
                 with proof_progress() as on_progress:
-                    tables = prove(args.output_dir, OBJECTIVE.modality, few_label, sources, on_progress)
+                    modality = get_modality(OBJECTIVE.modality)
+                    tables = prove(args.output_dir, modality, few_label, sources, on_progress)
                 say(tables, args.output_dir)
 
 
