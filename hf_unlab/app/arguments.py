@@ -129,7 +129,7 @@ class _Parser(HfArgumentParser):
                     continue
                 field = copy.copy(field)  # HfArgumentParser writes to the field, which the class would keep
                 field.type = types[field.name]
-                # What is ours, such as `fixed`, argparse does not know; a bare % in a help text would make --help fail.
+                # What is ours, such as `fixed`, argparse does not know; a bare % in a help text makes --help fail.
                 field.metadata = MappingProxyType(
                     {
                         key: _escape(text) if key == "help" else text

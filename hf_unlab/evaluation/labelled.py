@@ -121,7 +121,7 @@ def load_labelled(
     names = tuple(sorted({row["label"] for row in pool_rows}))
     if unseen := sorted({row["label"] for row in test_rows} - set(names)):
         raise ValueError(f"The test data has labels that the training data lacks: {', '.join(unseen[:5])}.")
-    is_seen = _is_trained_on([content_hash(row["content"]) for row in test_rows], training, column)
+    is_seen = _is_trained_on([row["hash"] for row in test_rows], training, column)
     kept = [row for row, seen in zip(test_rows, is_seen, strict=True) if not seen]
     pool = _labelled(_at_most(settings.few_label_max_pool, pool_rows), column, names, decode)
     test = _labelled(_at_most(settings.few_label_max_test, kept), column, names, decode)
@@ -153,7 +153,7 @@ def load_test(
 
 
 def _read(source: Source, column: str) -> list[Example]:
-    """Rows with their `content`, to be hashed, and their label's name; without those that have no content."""
+    """Rows with the `hash` of their content and their label's name; without those that have no content."""
     columns = [column, "label", *(["group"] if "group" in source.columns else [])]
     stream = open_stream(source, columns)
     feature = (stream.features or {}).get("label")
@@ -162,7 +162,7 @@ def _read(source: Source, column: str) -> list[Example]:
         if content := content_of(row[column]):
             label = feature.int2str(row["label"]) if isinstance(feature, ClassLabel) else row["label"]
             group = {"group": str(row["group"])} if "group" in row else {}
-            rows.append({column: row[column], "content": content, "label": str(label), **group})
+            rows.append({column: row[column], "hash": content_hash(content), "label": str(label), **group})
     return rows
 
 

@@ -40,24 +40,10 @@ def embed(encoder: Encoder, inputs: Sequence[Any], layer: Layer = None) -> np.nd
         >>> embed(encoder, ["one text", "another"]).shape  # doctest: +SKIP
         (2, 384)
     """
-    return _over_batches(encoder, None, lambda batch: encoder.embed(batch, layer), inputs)
+    return over_batches(encoder, None, lambda batch: encoder.embed(batch, layer), inputs)
 
 
-def predict_classes(classifier: torch.nn.Module, encoder: Encoder, inputs: Sequence[Any]) -> np.ndarray:
-    """The likeliest class of each input, (N,); class 0 where there is nothing to read.
-
-    Args:
-        classifier: As `encoder.classifier` makes it; it is left as it was found.
-        encoder: Makes its batches.
-        inputs: As in `embed`.
-
-    Raises:
-        ValueError: As in `embed`.
-    """
-    return _over_batches(encoder, classifier, lambda batch: classifier(**batch).logits, inputs).argmax(1)
-
-
-def _over_batches(
+def over_batches(
     encoder: Encoder, model: torch.nn.Module | None, rows_of: Callable[[Batch], torch.Tensor], inputs: Sequence[Any]
 ) -> np.ndarray:
     """What a model, by default the encoder's, makes of each input, (N, ...), in the order of the inputs."""

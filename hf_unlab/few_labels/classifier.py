@@ -14,11 +14,10 @@ from transformers import TrainingArguments
 
 from hf_unlab.evaluation.labelled import LabelledData
 from hf_unlab.evaluation.metrics import Accuracy
-from hf_unlab.evaluation.probes import predict_classes
 from hf_unlab.few_labels.draws import draw_few
 from hf_unlab.few_labels.methods import cheap, refuse_not_positive
 from hf_unlab.modalities.modality import Encoder, Modality, TransformersEncoder
-from hf_unlab.training.finetuning import alone_and_quiet, finetune_classifier, refuse_overwriting
+from hf_unlab.training.finetuning import alone_and_quiet, finetune_classifier, predict_classes, refuse_overwriting
 
 RESULTS_NAME = "classification_results.json"
 SCRATCH, PRETRAINED = "from scratch", "pretrained"

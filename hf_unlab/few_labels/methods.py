@@ -7,10 +7,10 @@ import numpy as np
 import torch
 
 from hf_unlab.evaluation.labelled import LabelledData
-from hf_unlab.evaluation.probes import embed, linear_probe, predict_classes
+from hf_unlab.evaluation.probes import embed, linear_probe
 from hf_unlab.few_labels.draws import Candidate
 from hf_unlab.modalities.modality import Baseline, Encoder
-from hf_unlab.training.finetuning import finetune_classifier
+from hf_unlab.training.finetuning import finetune_classifier, predict_classes
 
 MIN_STEPS, MAX_STEPS, NUM_EPOCHS = 30, 100, 15
 

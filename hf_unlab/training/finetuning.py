@@ -19,7 +19,8 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.utils import logging as transformers_logging
 
-from hf_unlab.modalities.modality import Encoder, device_of
+from hf_unlab.evaluation.probes import over_batches
+from hf_unlab.modalities.modality import Encoder
 
 OnStep = Callable[[int], None]
 # What launchers set and accelerate reads to decide that a process is one of many. The choice of a device is kept.
@@ -147,7 +148,7 @@ def finetune_classifier(
             lr_scheduler_type="linear",
             max_grad_norm=1.0,
             seed=seed,
-            use_cpu=device_of(classifier).type == "cpu",
+            use_cpu=next(classifier.parameters()).device.type == "cpu",
             bf16=False,
             fp16=False,
             remove_unused_columns=False,
@@ -159,6 +160,20 @@ def finetune_classifier(
         )
         parts = partial(_parts, encoder)
         FinetuningTrainer(classifier, args, data_collator=parts, train_dataset=rows, on_step=on_step).train()
+
+
+def predict_classes(classifier: torch.nn.Module, encoder: Encoder, inputs: Sequence[Any]) -> np.ndarray:
+    """The likeliest class of each input, (N,); class 0 where there is nothing to read.
+
+    Args:
+        classifier: As `encoder.classifier` makes it; it is left as it was found.
+        encoder: Makes its batches.
+        inputs: As `embed` takes them.
+
+    Raises:
+        ValueError: As `embed`'s.
+    """
+    return over_batches(encoder, classifier, lambda batch: classifier(**batch).logits, inputs).argmax(1)
 
 
 def _parts(encoder: Encoder, rows: list[tuple[Any, int]]) -> list[dict[str, Any]]:

@@ -9,9 +9,10 @@ from scipy.sparse import csr_matrix
 from transformers.modeling_outputs import ImageClassifierOutput
 
 from hf_unlab.evaluation import probes
-from hf_unlab.evaluation.probes import embed, linear_probe, predict_classes
+from hf_unlab.evaluation.probes import embed, linear_probe
 from hf_unlab.few_labels.draws import draw_few
 from hf_unlab.modalities.modality import Encoder
+from hf_unlab.training.finetuning import predict_classes
 
 RNG = np.random.default_rng(0)
 POOL, TEST = np.repeat(np.arange(3), 50), np.tile(np.arange(3), 100)

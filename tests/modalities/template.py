@@ -7,10 +7,10 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
-from hf_unlab.evaluation.probes import embed, linear_probe, predict_classes
+from hf_unlab.evaluation.probes import embed, linear_probe
 from hf_unlab.modalities import get_modality
 from hf_unlab.modalities.settings import named_columns
-from hf_unlab.training.finetuning import alone_and_quiet, finetune_classifier
+from hf_unlab.training.finetuning import alone_and_quiet, finetune_classifier, predict_classes
 
 
 class ModalityTemplate:

@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from datasets import IterableDataset
 from torch import nn
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedTokenizerBase, set_seed
@@ -22,7 +21,7 @@ from hf_unlab.evaluation.retrieval import feature_spread
 from hf_unlab.few_labels.prove import prove
 from hf_unlab.modalities import get_modality
 from hf_unlab.modalities.text.models import load_masked_lm, tokenizer_for
-from hf_unlab.modalities.text.reading import pack_sequences, text_problem, tokenise_stream
+from hf_unlab.modalities.text.reading import pack_texts, text_problem
 from hf_unlab.modalities.text.settings import TextDataSettings, TextFewLabelSettings, TextModelSettings
 from hf_unlab.objectives import Row
 from hf_unlab.objectives.masked_lm.collator import IGNORED, mask_tokens
@@ -89,10 +88,6 @@ class LabelledCollator:
         return {"input_ids": ids, "labels": torch.tensor(labels), "num_labels": torch.tensor(len(labels))}
 
 
-def prepare(stream: IterableDataset, *, tokenizer: Any, length: int, block_size: int, seed: int) -> IterableDataset:
-    return pack_sequences(tokenise_stream(stream, tokenizer, batch_size=block_size), length, seed=seed)
-
-
 # ---- What it learns ----
 
 
@@ -111,7 +106,7 @@ class DummyTrainer(PretrainingTrainer):
     def make_prepare(self) -> Prepare:
         args = self.args
         settings = {"length": args.sequence_length, "block_size": args.shuffle_block_size, "seed": args.stream_seed}
-        return functools.partial(prepare, tokenizer=self.processing_class, **settings)
+        return functools.partial(pack_texts, tokenizer=self.processing_class, **settings)
 
     def make_collator(self, *, evaluation: bool) -> Collator:
         return MaskingCollator(self.processing_class, self.args.seed)

@@ -102,6 +102,14 @@ def _token_ids(documents: Columns, *, tokenizer: PreTrainedTokenizerBase, column
     return {"input_ids": encoded["input_ids"]}
 
 
+def pack_texts(
+    stream: IterableDataset, *, tokenizer: PreTrainedTokenizerBase, length: int, block_size: int, seed: int
+) -> IterableDataset:
+    """`tokenise_stream`, then `pack_sequences`: the `prepare` of readers of packed text."""
+    documents = tokenise_stream(stream, tokenizer, batch_size=block_size)
+    return pack_sequences(documents, length, batch_size=block_size, seed=seed)
+
+
 def pack_sequences(
     stream: IterableDataset, length: int, *, batch_size: int = 1000, seed: int | None = None
 ) -> IterableDataset:

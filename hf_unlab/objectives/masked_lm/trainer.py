@@ -15,12 +15,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from datasets import IterableDataset
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from hf_unlab.losses.masked_lm import masked_lm_losses, unigram_entropy
-from hf_unlab.modalities.text.reading import pack_sequences, text_problem, tokenise_stream
+from hf_unlab.modalities.text.reading import pack_texts, text_problem
 from hf_unlab.objectives.masked_lm.collator import IGNORED, MaskedLMCollator
 from hf_unlab.streams.bad_examples import Check
 from hf_unlab.streams.loader import Batch, Collator, Prepare
@@ -101,7 +100,7 @@ class MaskedLMTrainer(PretrainingTrainer):
         """Tokenise and pack."""
         args = self.args
         return functools.partial(
-            _prepare,
+            pack_texts,
             tokenizer=self.processing_class,
             length=args.sequence_length,
             block_size=args.shuffle_block_size,
@@ -153,13 +152,6 @@ class MaskedLMTrainer(PretrainingTrainer):
         sequences = [example["input_ids"] for example in iterate(self.make_prepare()(self.held_out()))]
         tokens = np.concatenate(sequences)
         return unigram_entropy(tokens[~np.isin(tokens, self.processing_class.all_special_ids)])
-
-
-def _prepare(
-    stream: IterableDataset, *, tokenizer: PreTrainedTokenizerBase, length: int, block_size: int, seed: int
-) -> IterableDataset:
-    documents = tokenise_stream(stream, tokenizer, batch_size=block_size)
-    return pack_sequences(documents, length, batch_size=block_size, seed=seed)
 
 
 def max_sequence_length(model: nn.Module) -> int:

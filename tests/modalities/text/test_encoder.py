@@ -13,10 +13,10 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from hf_unlab.evaluation.probes import embed, predict_classes
+from hf_unlab.evaluation.probes import embed
 from hf_unlab.modalities.text.encoder import TextEncoder, load_encoder
 from hf_unlab.modalities.text.settings import TextFewLabelSettings
-from hf_unlab.training.finetuning import alone_and_quiet
+from hf_unlab.training.finetuning import alone_and_quiet, predict_classes
 from tests.modalities.template import ModalityTemplate
 
 WORDS = [f"w{i}" for i in range(40)]
