@@ -17,11 +17,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import soundfile
 from datasets import Audio, Features, Value
 
 from hf_unlab.corpora.cache import made_once
 from hf_unlab.corpora.formant_synthesis import CONSONANTS, SAMPLING_RATE_HZ, VOWELS_HZ, draw_speaker, speak
+from hf_unlab.streams.extras import of_extras
+
+with of_extras():
+    import soundfile
 
 # Two syllables each, one letter a phoneme; many differ in one phoneme only.
 _WORDS = "bada bata pata kimu kinu gimu soli xoli sori denu tenu lima rima wago jako nesu nexu pelok pelot fowan"

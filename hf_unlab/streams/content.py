@@ -15,6 +15,7 @@ import fsspec
 from datasets import Dataset, IterableDataset
 
 from hf_unlab.streams.bad_examples import BadExample
+from hf_unlab.streams.extras import of_extras
 from hf_unlab.streams.network import TRANSIENT_STATUSES, http_status
 
 _HASH_BITS = 64
@@ -64,7 +65,8 @@ class UndecodedAudio(datasets.Audio):
         if isinstance(value, bytes | bytearray):
             return {"bytes": bytes(value), "path": None}
         if "array" in value:
-            import soundfile  # of the extra `audio`, and for arrays alone
+            with of_extras():
+                import soundfile
 
             buffer = io.BytesIO()
             soundfile.write(buffer, value["array"], value["sampling_rate"], format="WAV", subtype="FLOAT")

@@ -5,9 +5,11 @@ import io
 from collections.abc import Iterator
 from typing import Literal
 
-import soundfile
-
 from hf_unlab.streams.bad_examples import BadExample
+from hf_unlab.streams.extras import of_extras
+
+with of_extras():
+    import soundfile
 
 # What libsndfile, numpy and the arithmetic on numbers of a damaged clip raise.
 BROKEN = (RuntimeError, OSError, ValueError, TypeError, LookupError, ArithmeticError, AssertionError)

@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
-import soxr
 
 from hf_unlab.modalities.audio.headers import BROKEN, check_header, header_seconds, open_audio
 from hf_unlab.streams.bad_examples import BadExample, Example
 from hf_unlab.streams.content import read_cell
+from hf_unlab.streams.extras import of_extras
+
+with of_extras():
+    import soundfile
+    import soxr
 
 MAX_CLIPPED_FRACTION = 0.1
 _SILENT_PEAK = 1e-4  # -80 dBFS

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from hf_unlab.modalities.image_text.dual_encoder import DualEncoder, Preprocessing, Tokenise
+from hf_unlab.streams.extras import of_extras
 
 CONFIG_NAME = "open_clip_config.json"
 WEIGHTS_NAME = "open_clip_model.safetensors"
@@ -132,7 +133,8 @@ def load(
     Raises:
         ValueError: It cannot be found, cannot be trained by contrast alone, or has no patches to drop.
     """
-    import open_clip
+    with of_extras():
+        import open_clip
 
     if Path(name).is_dir():
         name = f"local-dir:{name}"

@@ -19,6 +19,7 @@ from transformers import (
 
 from hf_unlab.modalities.image_text.transformers_dual_encoder import TransformersDualEncoder
 from hf_unlab.streams.content import valid_unicode
+from hf_unlab.streams.extras import of_extras
 
 _CONTEXT_LENGTH = 32
 _SPECIAL_TOKENS = {
@@ -111,6 +112,8 @@ def tiny_clip(
         )
     if image_size < 16:
         raise ValueError(f"image_size={image_size}: the model 'tiny' halves its images four times; take 32 or more.")
+    with of_extras():
+        import timm  # noqa: F401 - behind transformers' TimmWrapper
     widths = [32, 64, 192]
     vision = TimmWrapperConfig(
         architecture="resnetv2_18",
