@@ -14,7 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from hf_unlab.modalities.modality import Batch, Encoder, Layer, device_of, evaluating
+from hf_unlab.modalities.modality import Baseline, Batch, Encoder, Layer, device_of, evaluating
 
 MAX_ITERATIONS = 1_000
 
@@ -58,6 +58,36 @@ def over_batches(
     if rows_N is None:
         raise ValueError(f"There is nothing to read in {len(inputs)} inputs; give some that hold something.")
     return rows_N
+
+
+def baseline_features(baseline: Baseline, pool: Sequence[Any], test: Sequence[Any]) -> tuple[Any, Any]:
+    """A baseline's features of the pool and of the test set, (N, D) and (num_test, D), dense or sparse.
+
+    Args:
+        baseline: One of a modality's.
+        pool: N inputs.
+        test: Inputs to score.
+
+    Raises:
+        ValueError: It can make nothing of the inputs.
+
+    Example:
+        >>> from hf_unlab.modalities.text.baseline import TF_IDF
+        >>> pool_ND, test_ND = baseline_features(TF_IDF, ["good film", "bad film"], ["so bad"])
+        >>> test_ND.toarray().round(2).tolist()
+        [[1.0, 0.0, 0.0]]
+    """
+    transformer, num_pool = baseline.make_transformer(), len(pool)
+    try:
+        if baseline.fitted_on == "pool":
+            return transformer.fit_transform(pool), transformer.transform(test)
+        features_ND = transformer.fit_transform([*pool, *test])
+    except ValueError as error:
+        raise ValueError(
+            f"{baseline.name} can make nothing of {num_pool} inputs of the pool and {len(test)} of the test set: "
+            f"{error}. Check that the right column was read."
+        ) from error
+    return features_ND[:num_pool], features_ND[num_pool:]
 
 
 def linear_probe(

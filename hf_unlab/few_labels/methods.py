@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from hf_unlab.evaluation.labelled import LabelledData
-from hf_unlab.evaluation.probes import embed, linear_probe
+from hf_unlab.evaluation.probes import baseline_features, embed, linear_probe
 from hf_unlab.few_labels.draws import Candidate
 from hf_unlab.modalities.modality import Baseline, Encoder
 from hf_unlab.training.finetuning import finetune_classifier, predict_classes
@@ -33,7 +33,7 @@ def cheap(baseline: Baseline, pool: LabelledData, test: LabelledData) -> Candida
         >>> candidate.predict(np.array([0, 1]), 0).tolist()
         [0, 1]
     """
-    pool_ND, test_ND = baseline.features(pool.inputs, test.inputs)
+    pool_ND, test_ND = baseline_features(baseline, pool.inputs, test.inputs)
     probe = linear_probe(
         baseline.name,
         pool_ND,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -176,42 +176,18 @@ class Baseline:
 
     Args:
         name: First column of the table.
-        features: From the inputs of the pool and of the test set to features of each, (N, D), dense or sparse. Labels
-            are none of its business.
-        standardised: Whether they are brought to mean 0 and variance 1 on the pool.
+        make_transformer: Makes a transformer of scikit-learn, from N inputs to (N, D), dense or sparse; it is given no
+            label.
+        fitted_on: Which inputs it is fitted on; "pool and test" transforms the two as one.
+        standardised: Whether features are brought to mean 0 and variance 1 on the pool.
         inverse_regularisation: scikit-learn's C.
-
-    Example:
-        >>> lengths = Baseline("length", lambda *parts: [np.array([[len(x)] for x in part]) for part in parts])
-        >>> lengths.features(["a", "bb"], ["ccc"])[1].tolist()
-        [[3]]
     """
 
     name: str
-    features: Callable[[Sequence[Any], Sequence[Any]], Sequence[Any]]
+    make_transformer: Callable[[], Any]
+    fitted_on: Literal["pool", "pool and test"] = "pool"
     standardised: bool = True
     inverse_regularisation: float = 0.1
-
-
-def of_each(features: Callable[[Sequence[Any]], Any], pool: Sequence[Any], test: Sequence[Any]) -> tuple[Any, Any]:
-    """Features that are those of an input by itself, as `Baseline.features` by `functools.partial`."""
-    return features(pool), features(test)
-
-
-def fitted(make_transformer: Callable[[], Any], pool: Sequence[Any], test: Sequence[Any]) -> tuple[Any, Any]:
-    """Features of a scikit-learn transformer that is fitted on the pool, as `Baseline.features` by `partial`.
-
-    Raises:
-        ValueError: It cannot be fitted.
-    """
-    transformer = make_transformer()
-    try:
-        return transformer.fit_transform(pool), transformer.transform(test)
-    except ValueError as error:
-        raise ValueError(
-            f"{type(transformer).__name__} can make nothing of the {len(pool)} inputs of the pool: {error}. Check "
-            "that the right column was read."
-        ) from error
 
 
 def always(value: Any) -> Callable[..., Any]:

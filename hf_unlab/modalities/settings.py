@@ -1,6 +1,7 @@
 """What every recipe's script is told beside the trainer's own arguments: data, few-label proof."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 from hf_unlab.corpora import BUILTIN_LABELLED
 from hf_unlab.streams.sources import Source
@@ -10,6 +11,7 @@ from hf_unlab.streams.sources import Source
 class DataSettings:
     """Raw data: one source by options with `datasets.load_dataset`'s meanings, or several by a `data:` list."""
 
+    column_settings: ClassVar[dict[str, str]] = {}  # from a column to the setting that says what the data calls it
     dataset: str | None = field(
         default=None,
         metadata={"help": "A Hub id, a builder (json, text, csv, parquet), a local file or folder, or builtin:NAME."},
@@ -83,20 +85,22 @@ class DataSettings:
 
 
 def named_columns(settings: "DataSettings | FewLabelSettings") -> dict[str, str]:
-    """The names of columns that settings hold, by what they are read as: the `column` of a field's metadata.
+    """The columns that settings name, by what they are read as.
 
     Example:
-        >>> named_columns(FewLabelSettings(label_column="kind"))
-        {'label': 'kind'}
+        >>> from hf_unlab.modalities.text.settings import TextDataSettings
+        >>> named_columns(TextDataSettings(text_column="body"))
+        {'text': 'body'}
     """
-    told = [(entry.metadata.get("column"), vars(settings)[entry.name]) for entry in fields(settings)]
-    return {new: old for new, old in told if new is not None and old is not None}
+    told = {column: vars(settings)[setting] for column, setting in settings.column_settings.items()}
+    return {column: name for column, name in told.items() if name is not None}
 
 
 @dataclass
 class FewLabelSettings:
     """The proof after pretraining: classification with few labels a class."""
 
+    column_settings: ClassVar[dict[str, str]] = {}  # as in `DataSettings`, but for the label
     labelled_dataset: str | None = field(
         default=None,
         metadata={"help": "Labelled data, as --dataset. By default a built-in corpus's own labels, if it has some."},
@@ -111,7 +115,7 @@ class FewLabelSettings:
     labelled_test_files: list[str] | None = field(default=None, metadata={"help": "Files that are tested on."})
     labelled_train_split: str = field(default="train", metadata={"help": "Split that labels are drawn from."})
     labelled_test_split: str = field(default="test", metadata={"help": "Split that is tested on."})
-    label_column: str = field(default="label", metadata={"help": "Its column with the label.", "column": "label"})
+    label_column: str = field(default="label", metadata={"help": "Its column with the label."})
     num_labels_per_class: list[int] = field(
         default_factory=lambda: [5, 10, 50], metadata={"help": "Columns of the table."}
     )
@@ -143,7 +147,7 @@ class FewLabelSettings:
                 # a data set made of loose files has the one split "train"
                 splits = ["train", "train"]
         files = (self.labelled_train_files, self.labelled_test_files)
-        columns = named_columns(self)
+        columns = {**named_columns(self), "label": self.label_column}
         if path.startswith("builtin:"):  # inputs and labels have their names there
             columns = {new: old for new, old in columns.items() if new == "group"}
         first, second = (

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 from scipy.sparse import csr_matrix
+from sklearn.preprocessing import StandardScaler
 from transformers.modeling_outputs import ImageClassifierOutput
 
 from hf_unlab.evaluation import probes
-from hf_unlab.evaluation.probes import embed, linear_probe
+from hf_unlab.evaluation.probes import baseline_features, embed, linear_probe
 from hf_unlab.few_labels.draws import draw_few
-from hf_unlab.modalities.modality import Encoder
+from hf_unlab.modalities.modality import Baseline, Encoder
 from hf_unlab.training.finetuning import predict_classes
 
 RNG = np.random.default_rng(0)
@@ -132,6 +133,15 @@ def test_rows_stand_in_the_order_of_the_inputs_whatever_the_batches() -> None:
     classifier = encoder.classifier(2, 0)
     assert predict_classes(classifier, encoder, words).tolist() == [0, 0, 1, 0, 1, 0, 1]
     assert classifier.training
+
+
+def test_a_baseline_is_fitted_on_the_pool_or_on_all() -> None:
+    pool, test = baseline_features(Baseline("x", StandardScaler), [[0.0], [2.0]], [[3.0]])
+    assert pool.tolist() == [[-1], [1]] and test.tolist() == [[2]]
+    pool, test = baseline_features(Baseline("x", StandardScaler, "pool and test"), [[0.0], [2.0]], [[4.0]])
+    assert pool[1] == 0 and pool[0] == -test[0]
+    with pytest.raises(ValueError, match="x can make nothing of 0 inputs of the pool and 1 of the test set"):
+        baseline_features(Baseline("x", StandardScaler), np.zeros((0, 1)), [[1.0]])
 
 
 def test_nothing_to_read_is_a_mistake() -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
-from hf_unlab.evaluation.probes import embed, linear_probe
+from hf_unlab.evaluation.probes import baseline_features, embed, linear_probe
 from hf_unlab.modalities import get_modality
 from hf_unlab.modalities.settings import named_columns
 from hf_unlab.training.finetuning import alone_and_quiet, finetune_classifier, predict_classes
@@ -38,15 +38,13 @@ class ModalityTemplate:
 
         def load(**options):
             with alone_and_quiet():
-                encoder = modality.load_encoder(tmp_path / "checkpoint", **options)
-                encoder.model.to("cpu")
-            return encoder
+                return modality.load_encoder(tmp_path / "checkpoint", **options)
 
         return load
 
     def classifier(self, encoder, num_classes=2, seed=0):
         with alone_and_quiet():
-            return encoder.classifier(num_classes, seed).to("cpu")
+            return encoder.classifier(num_classes, seed)
 
     def test_features_do_not_depend_on_the_batch(self, load) -> None:
         encoder, (inputs, _) = load(), self.labelled(9, 0)
@@ -162,7 +160,7 @@ class ModalityTemplate:
         baselines = get_modality(self.name).make_baselines(encoder, ())
         assert baselines
         for baseline in baselines:
-            pool_ND, test_ND = baseline.features(pool, test)
+            pool_ND, test_ND = baseline_features(baseline, pool, test)
             assert pool_ND.shape[0] == 24 and test_ND.shape == (10, pool_ND.shape[1])
             settings = {name: getattr(baseline, name) for name in ("standardised", "inverse_regularisation")}
             probe = linear_probe(baseline.name, pool_ND, labels, test_ND, **settings)

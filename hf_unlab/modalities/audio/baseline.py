@@ -3,14 +3,16 @@
 Recordings are decoded waveforms: mono, (samples,), any loudness. In the names: T frames, M mel bands, N recordings.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
+from sklearn.preprocessing import FunctionTransformer
 from transformers.audio_utils import mel_filter_bank, optimal_fft_length, spectrogram, window_function
 
 from hf_unlab.modalities.audio.encoder import NUM_SEGMENTS, check_waveforms, segment_means
-from hf_unlab.modalities.modality import Baseline, of_each
+from hf_unlab.modalities.modality import Baseline
 
 WINDOW_SECONDS, HOP_SECONDS = 0.025, 0.010
 MEL_FLOOR = 1e-6  # of power; keeps digital silence from being an outlier, at -14
@@ -100,18 +102,12 @@ def log_mel_baselines(sampling_rate_hz: int, groups: Sequence[str] = ()) -> tupl
         >>> [baseline.name for baseline in log_mel_baselines(8_000, ["Ann", "Bob"])]
         ['log-mel', 'log-mel, normalised by group']
     """
-    of_clips = partial(log_mel_features, sampling_rate_hz=sampling_rate_hz)
-    plain = Baseline("log-mel", partial(of_each, of_clips))
+    rate: dict[str, Any] = {"sampling_rate_hz": sampling_rate_hz}
+    plain = Baseline("log-mel", partial(FunctionTransformer, log_mel_features, kw_args=rate))
     if not groups:
         return (plain,)
-    return plain, Baseline("log-mel, normalised by group", partial(_together, partial(of_clips, groups=groups)))
-
-
-def _together(
-    features: Callable[[Sequence[np.ndarray]], np.ndarray], pool: Sequence[np.ndarray], test: Sequence[np.ndarray]
-) -> tuple[np.ndarray, np.ndarray]:
-    features_ND = features([*pool, *test])
-    return features_ND[: len(pool)], features_ND[len(pool) :]
+    by_group = partial(FunctionTransformer, log_mel_features, kw_args={**rate, "groups": groups})
+    return plain, Baseline("log-mel, normalised by group", by_group, fitted_on="pool and test")
 
 
 def _standardised_by_group(frames: Sequence[np.ndarray], groups: Sequence[str]) -> list[np.ndarray]:

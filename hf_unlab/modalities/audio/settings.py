@@ -1,6 +1,7 @@
 """What the scripts of the audio recipes are told beside the trainer's own arguments."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from hf_unlab.modalities.settings import DataSettings, FewLabelSettings
 
@@ -9,7 +10,8 @@ from hf_unlab.modalities.settings import DataSettings, FewLabelSettings
 class AudioDataSettings(DataSettings):
     """Raw audio."""
 
-    audio_column: str = field(default="audio", metadata={"help": "The column with the recording.", "column": "audio"})
+    column_settings: ClassVar[dict[str, str]] = {"audio": "audio_column"}
+    audio_column: str = field(default="audio", metadata={"help": "The column with the recording."})
 
 
 @dataclass
@@ -32,14 +34,10 @@ class AudioModelSettings:
 class AudioFewLabelSettings(FewLabelSettings):
     """Classification of recordings with few labels a class."""
 
-    labelled_audio_column: str = field(
-        default="audio", metadata={"help": "The column with the labelled recording.", "column": "audio"}
-    )
+    column_settings: ClassVar[dict[str, str]] = {"audio": "labelled_audio_column", "group": "labelled_group_column"}
+    labelled_audio_column: str = field(default="audio", metadata={"help": "The column with the labelled recording."})
     labelled_group_column: str | None = field(
         default=None,
-        metadata={
-            "help": "A column such as the speaker: each in turn is left out of the labels and tested on, too.",
-            "column": "group",
-        },
+        metadata={"help": "A column such as the speaker: each in turn is left out of the labels and tested on, too."},
     )
     few_label_max_seconds: float = field(default=10.0, metadata={"help": "What is heard of each labelled recording."})

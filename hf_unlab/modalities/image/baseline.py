@@ -5,8 +5,9 @@ from functools import partial
 
 import numpy as np
 from PIL import Image
+from sklearn.preprocessing import FunctionTransformer
 
-from hf_unlab.modalities.modality import Baseline, of_each
+from hf_unlab.modalities.modality import Baseline
 
 
 def raw_pixels(images: Sequence[Image.Image], image_size: int = 16) -> np.ndarray:
@@ -33,4 +34,4 @@ def raw_pixels(images: Sequence[Image.Image], image_size: int = 16) -> np.ndarra
     return np.array(rows, dtype=np.float32).reshape(len(rows), 3 * image_size**2) / 255
 
 
-RAW_PIXELS = Baseline("raw pixels", partial(of_each, raw_pixels))
+RAW_PIXELS = Baseline("raw pixels", partial(FunctionTransformer, raw_pixels))

@@ -20,8 +20,8 @@ class ImageEncoder(TransformersEncoder):
         >>> sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
         >>> config = ViTConfig(**sizes, image_size=32)
         >>> encoder = ImageEncoder(config, ViTImageProcessor(size={"height": 32, "width": 32}))
-        >>> encoder.embed(encoder.collate([Image.new("RGB", (40, 20))] * 2)).shape
-        torch.Size([2, 8])
+        >>> encoder.collate([Image.new("RGB", (40, 20))] * 2)["pixel_values"].shape
+        torch.Size([2, 3, 32, 32])
     """
 
     auto_class = AutoModelForImageClassification

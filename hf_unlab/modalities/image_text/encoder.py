@@ -35,9 +35,8 @@ class ImageTextEncoder(Encoder):
         >>> from PIL import Image
         >>> from hf_unlab.testing import tiny_dual_encoder
         >>> encoder = ImageTextEncoder(tiny_dual_encoder)
-        >>> batch = encoder.collate([Image.new("RGB", (20, 20), "red")])
-        >>> [tuple(encoder.embed(batch, layer).shape) for layer in (None, "projection")]
-        [(1, 16), (1, 8)]
+        >>> encoder.collate([Image.new("RGB", (20, 20), "red")])["pixel_values"].shape
+        torch.Size([1, 3, 16, 16])
     """
 
     def __init__(self, make_model: Callable[[], DualEncoder], *, seed: int = 0, batch_size: int = 64) -> None:

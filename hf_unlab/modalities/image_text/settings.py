@@ -1,6 +1,7 @@
 """What the scripts of image-text recipes are told."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from hf_unlab.modalities.settings import DataSettings
 
@@ -9,10 +10,9 @@ from hf_unlab.modalities.settings import DataSettings
 class ImageTextDataSettings(DataSettings):
     """Pairs of images and captions."""
 
-    image_column: str = field(default="image", metadata={"help": "The column with the image.", "column": "image"})
-    text_column: str = field(
-        default="text", metadata={"help": "The column with the caption, or a list of them.", "column": "text"}
-    )
+    column_settings: ClassVar[dict[str, str]] = {"image": "image_column", "text": "text_column"}
+    image_column: str = field(default="image", metadata={"help": "The column with the image."})
+    text_column: str = field(default="text", metadata={"help": "The column with the caption, or a list of them."})
 
 
 @dataclass

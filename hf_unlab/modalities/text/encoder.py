@@ -35,9 +35,8 @@ class TextEncoder(TransformersEncoder):
         >>> words = Tokenizer(models.WordLevel({"?": 0, "yes": 1}, unk_token="?"))
         >>> tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, unk_token="?", pad_token="?")
         >>> config = BertConfig(vocab_size=2, hidden_size=8, num_hidden_layers=1, num_attention_heads=1)
-        >>> encoder = TextEncoder(config, tokenizer)
-        >>> encoder.embed(encoder.collate(["yes", "no"]), layer=-1).shape
-        torch.Size([2, 8])
+        >>> [indices.tolist() for indices, batch in TextEncoder(config, tokenizer).batches(["no", "yes"])]
+        [[0, 1]]
     """
 
     auto_class = AutoModelForSequenceClassification

@@ -1,6 +1,7 @@
 """What the scripts of text recipes are told."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from hf_unlab.modalities.settings import DataSettings, FewLabelSettings
 
@@ -9,7 +10,8 @@ from hf_unlab.modalities.settings import DataSettings, FewLabelSettings
 class TextDataSettings(DataSettings):
     """Raw text."""
 
-    text_column: str = field(default="text", metadata={"help": "The column with the text.", "column": "text"})
+    column_settings: ClassVar[dict[str, str]] = {"text": "text_column"}
+    text_column: str = field(default="text", metadata={"help": "The column with the text."})
 
 
 @dataclass
@@ -40,7 +42,6 @@ class TextModelSettings:
 class TextFewLabelSettings(FewLabelSettings):
     """Classification of texts with few labels a class."""
 
-    labelled_text_column: str = field(
-        default="text", metadata={"help": "The column with the labelled text.", "column": "text"}
-    )
+    column_settings: ClassVar[dict[str, str]] = {"text": "labelled_text_column"}
+    labelled_text_column: str = field(default="text", metadata={"help": "The column with the labelled text."})
     few_label_max_length: int = field(default=128, metadata={"help": "Tokens read of each labelled text."})

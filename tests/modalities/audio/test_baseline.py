@@ -5,6 +5,7 @@ import pytest
 from transformers.audio_utils import hertz_to_mel
 
 from hf_unlab.evaluation.labelled import LabelledData
+from hf_unlab.evaluation.probes import baseline_features
 from hf_unlab.few_labels.draws import draw_few
 from hf_unlab.few_labels.methods import cheap
 from hf_unlab.modalities.audio.baseline import log_mel, log_mel_baselines, log_mel_features
@@ -101,4 +102,4 @@ def test_errors() -> None:
     with pytest.raises(ValueError, match="2 groups for 1"):
         log_mel_features(sounds, RATE_HZ, ["a", "b"])
     with pytest.raises(ValueError, match="1 groups for 2"):
-        log_mel_baselines(RATE_HZ, ["a"])[1].features(sounds, sounds)
+        baseline_features(log_mel_baselines(RATE_HZ, ["a"])[1], sounds, sounds)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hf_unlab.evaluation.probes import baseline_features
 from hf_unlab.modalities.image.baseline import RAW_PIXELS, raw_pixels
 
 
@@ -18,7 +19,7 @@ def test_raw_pixels() -> None:
     assert raw_pixels([checkers], 1)[0].tolist() == pytest.approx([0.5] * 3, abs=0.01)  # the mean, not a sample
     assert raw_pixels(noise_images(5), 4).shape == (5, 48)
     assert raw_pixels([], 4).shape == (0, 48)
-    pool, test = RAW_PIXELS.features(noise_images(5), noise_images(2))
+    pool, test = baseline_features(RAW_PIXELS, noise_images(5), noise_images(2))
     assert pool.shape == (5, 768) and np.array_equal(test, pool[:2])
 
 

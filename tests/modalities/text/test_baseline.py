@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from hf_unlab.evaluation.labelled import LabelledData
+from hf_unlab.evaluation.probes import baseline_features
 from hf_unlab.few_labels.draws import draw_few
 from hf_unlab.few_labels.methods import cheap
 from hf_unlab.modalities.text.baseline import TF_IDF
@@ -21,5 +22,7 @@ def test_words_are_read_and_the_rest_ignored() -> None:
 
 
 def test_no_words_are_a_mistake() -> None:
-    with pytest.raises(ValueError, match=r"2 inputs of the pool: empty vocabulary.* right column"):
-        TF_IDF.features(["", "!"], ["a"])
+    with pytest.raises(
+        ValueError, match=r"TF-IDF can make nothing of 2 inputs of the pool.*: empty vocabulary.* right column"
+    ):
+        baseline_features(TF_IDF, ["", "!"], ["a"])
