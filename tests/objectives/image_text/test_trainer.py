@@ -1,4 +1,6 @@
-"""The image-text trainer: a step is one batch of the loss, whatever it is cut into; resumes; evaluation."""
+"""The image-text trainer: what every objective owes; a step is one batch of the loss; evaluation."""
+
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -16,7 +18,8 @@ from hf_unlab.streams.loader import Place
 from hf_unlab.testing import tiny_dual_encoder, tiny_pairs
 from hf_unlab.training import checkpoints
 from tests.modalities.image_text.dual_encoders import RESNET, make, open_clip_model
-from tests.training.helpers import At, assert_same_weights, losses, stop
+from tests.objectives.template import ObjectiveTemplate
+from tests.training.helpers import At, losses
 
 PAIRS = list(tiny_pairs(240))
 
@@ -62,6 +65,25 @@ class Gradients(At):
         control.should_training_stop = True
 
 
+class TestImageText(ObjectiveTemplate):
+    fixed: ClassVar = {"crop_scale": [0.5, 1.0], "flip_probability": 0.5}
+    column = "image"
+
+    def make(self, folder, callbacks=None, rows=None, **settings):
+        settings = {"max_steps": 12, "logging_steps": 4, **settings}
+        return make_trainer(folder, stream(rows or PAIRS), callbacks=callbacks, **settings)
+
+    def rows(self):
+        return list(PAIRS)
+
+
+def test_dropout_and_crops_do_not_repeat(tmp_path):
+    """Else the tests of the template would say less."""
+    trainer = make_trainer(tmp_path, model=tiny_dual_encoder(attention_dropout=0.2), max_steps=3, logging_steps=1)
+    trainer.train()
+    assert len({loss for _, loss, _ in losses(trainer)}) == 3
+
+
 @pytest.mark.parametrize("loss", ["info_nce", "sigmoid"])
 def test_a_step_of_several_micro_batches_is_one_batch_of_the_loss(tmp_path, loss):
     def new():
@@ -91,25 +113,6 @@ def test_a_step_of_several_micro_batches_is_one_batch_of_the_loss(tmp_path, loss
         if parameter.grad is not None:
             assert (gradients.found[name] - parameter.grad).abs().max() <= 1e-5 * largest, name
     assert trainer._tr_loss.item() == pytest.approx(value.item(), rel=1e-5)
-
-
-@pytest.mark.parametrize("accumulation", [1, 2])
-def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, accumulation):
-    whole = make_trainer(tmp_path / "whole", gradient_accumulation_steps=accumulation)
-    whole.train()
-    cut = make_trainer(tmp_path / "cut", gradient_accumulation_steps=accumulation, callbacks=[At(3, stop)])
-    cut.train()
-    resumed = make_trainer(tmp_path / "cut", gradient_accumulation_steps=accumulation)
-    resumed.train(resume_from_checkpoint="auto")
-    assert losses(resumed) == losses(whole) and len(losses(whole)) == 3
-    assert_same_weights(resumed, whole)
-
-
-def test_dropout_and_crops_do_not_repeat(tmp_path):
-    """Else the test above would say less."""
-    trainer = make_trainer(tmp_path, model=tiny_dual_encoder(attention_dropout=0.2), max_steps=3, logging_steps=1)
-    trainer.train()
-    assert len({loss for _, loss, _ in losses(trainer)}) == 3
 
 
 def test_training_learns_and_the_logs_say_so(tmp_path):
