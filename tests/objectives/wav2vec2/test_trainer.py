@@ -124,12 +124,6 @@ def test_what_cannot_work_is_refused(tmp_path):
         make_trainer(tmp_path, model_overrides={"mask_time_prob": 0.0})
     with pytest.raises(ValueError, match="more than max_seconds"):
         make_trainer(tmp_path, mask_length=50)
-    with pytest.raises(ValueError, match="min_seconds < max_seconds <= max_batch_seconds"):
-        make_trainer(tmp_path, max_seconds=5.0)
-    with pytest.raises(ValueError, match="on_collapse must be one of"):
-        make_trainer(tmp_path, on_collapse="panic")
-    with pytest.raises(ValueError, match="looked for in the logs"):
-        make_trainer(tmp_path, logging_strategy="no")
     with pytest.raises(ValueError, match="must be a Wav2Vec2ForPreTraining"):
         Wav2Vec2PretrainingTrainer(torch.nn.Linear(1, 1), Wav2Vec2TrainingArguments(str(tmp_path)), None)
 
