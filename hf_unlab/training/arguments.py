@@ -2,7 +2,7 @@
 
 import os
 import platform
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 import torch
@@ -121,9 +121,11 @@ class PretrainingArguments(TrainingArguments):
     def fixed(self) -> dict[str, Any]:
         """The settings that a resumed run must have in common with the one that saved: others would read other data.
 
-        They are the fields with `metadata={"fixed": True}`.
+        They are the fields with `metadata={"fixed": True}`, also where a subclass only gives them another default.
         """
-        return {one.name: getattr(self, one.name) for one in fields(self) if one.metadata.get("fixed")}
+        kinds = [kind for kind in type(self).__mro__ if is_dataclass(kind)]
+        fixed = {one.name for kind in kinds for one in fields(kind) if one.metadata.get("fixed")}
+        return {one.name: getattr(self, one.name) for one in fields(self) if one.name in fixed}
 
     @property
     def stream_seed(self) -> int:

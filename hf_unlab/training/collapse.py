@@ -157,8 +157,9 @@ class CollapseGuard:
         if any(gather_objects(self._trainer.signals.received)):
             return  # the next step stops the run
         said = f"The model has collapsed: {found.problem}, for {found.num_bad_steps} steps."
-        good = last_good_checkpoint(self._folder, found.last_good_step)
-        target = good if Returns.load(self._folder).number < _MOST_RETURNS else None
+        seen = last_good_checkpoint(self._folder, found.last_good_step), Returns.load(self._folder).number
+        good, num_returns = gather_objects(seen)[0]  # a rank that looks late might see what the first did since
+        target = good if num_returns < _MOST_RETURNS else None
         if args.on_collapse == "stop" or (args.on_collapse == "go_back" and target is None):
             raise CollapseError(
                 f"{said} {f'{good} is the last good checkpoint' if good else 'There is no good checkpoint'}. In a "

@@ -34,6 +34,7 @@ from hf_unlab.training.checkpointing import CheckpointingTrainer
 from hf_unlab.training.collapse import CollapseGuard, HealthyBand
 from hf_unlab.training.data_log import BadExampleLog, losses_by_source, progress_logs
 from hf_unlab.training.metrics import MetricSums, gather_objects
+from hf_unlab.training.modes import evaluating
 from hf_unlab.training.objective import ObjectiveOutput
 
 _WEIGHTED = "_weighted/"
@@ -345,21 +346,17 @@ class PretrainingTrainer(CheckpointingTrainer):
         if self.args.world_size > 1 and not self._is_collective:
             for buffer in model.buffers():  # BatchNorm's: each rank has its own since the last forward
                 torch.distributed.broadcast(buffer, 0)
-        was_training = model.training
-        model.eval()
-        self.auxiliary.eval()
         sums, kept = MetricSums(self.args.device), []
-        for batch in dataloader:
-            with torch.no_grad(), self.compute_loss_context_manager():
-                output = self.compute_objective(model, self._prepare_inputs(batch))
-            sums.add(output.logged())
-            weighted = {name: (term.weight * term.sum, term.count) for name, term in output.terms.items()}
-            sums.add({f"{_WEIGHTED}{name}": pair for name, pair in weighted.items()})
-            sums.add({"_examples": (len(next(iter(batch.values()))), 0)})
-            kept += [] if output.kept is None else [output.kept]
-            self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
-        model.train(was_training)
-        self.auxiliary.train(was_training)
+        with evaluating(model, self.auxiliary):
+            for batch in dataloader:
+                with torch.no_grad(), self.compute_loss_context_manager():
+                    output = self.compute_objective(model, self._prepare_inputs(batch))
+                sums.add(output.logged())
+                weighted = {name: (term.weight * term.sum, term.count) for name, term in output.terms.items()}
+                sums.add({f"{_WEIGHTED}{name}": pair for name, pair in weighted.items()})
+                sums.add({"_examples": (len(next(iter(batch.values()))), 0)})
+                kept += [] if output.kept is None else [output.kept]
+                self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
         means = sums.means(self.accelerator)
         num_examples = means.pop("_examples", 0.0)
         terms = [means.pop(name) for name in list(means) if name.startswith(_WEIGHTED)]

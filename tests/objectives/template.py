@@ -1,12 +1,15 @@
 """What every objective owes: a test class inherits it, and says how to make a tiny trainer."""
 
-import dataclasses
+import pickle
 from typing import ClassVar
 
+import numpy as np
 import pytest
 import torch
 
 from hf_unlab.streams.loader import Place
+from hf_unlab.training.data_log import source_key
+from hf_unlab.training.stopping import count_items
 from tests.training.helpers import At, stop
 
 # Another value of the settings that all objectives have in common.
@@ -17,14 +20,14 @@ class ObjectiveTemplate:
     # (last saved step before the cut, workers before and after it, accumulation)
     cuts = ((3, (0, 0), 1), (6, (0, 2), 2), (9, (2, 0), 1))
     fixed: ClassVar[dict] = {}  # another value of each of its own settings with `metadata={"fixed": True}`
-    column = "text"  # whose content a bad example lacks
+    column = "text"  # one whose content a bad example lacks
 
     def make(self, folder, callbacks=None, rows=None, **settings):
         """A trainer: 12 steps, logged every 4, saved every 3, with all that is random in it switched on."""
         raise NotImplementedError
 
     def rows(self):
-        """The raw examples that it trains on by default."""
+        """A new list of the raw examples that it trains on by default."""
         raise NotImplementedError
 
     def pytest_generate_tests(self, metafunc):
@@ -51,24 +54,24 @@ class ObjectiveTemplate:
     def test_every_fixed_setting_is_refused_when_a_run_resumes(self, tmp_path):
         first = self.make(tmp_path, [At(3, stop)])
         first.train()
-        fixed = {one.name for one in dataclasses.fields(first.args) if one.metadata.get("fixed")}
         others = {**COMMON, **self.fixed}
-        assert fixed == {*others, "validation_column"}
+        assert first.args.fixed().keys() == {*others, "validation_column"}
         for name, value in others.items():
             with pytest.raises(ValueError, match=f"was made with.* {name}="):
                 self.make(tmp_path, **{name: value}).train(resume_from_checkpoint="auto")
 
     def test_evaluation_draws_nothing_and_leaves_all_as_it_was(self, tmp_path):
         trainer = self.make(tmp_path)
-        trainer.model.train()
-        before = torch.get_rng_state(), [module.training for module in trainer.model.modules()]
+        parts = [*trainer.model.modules(), *trainer.auxiliary.modules()]
+        for number, part in enumerate(parts):
+            part.training = bool(number % 3)  # as of a frozen tower, or a teacher
+        before = torch.get_rng_state(), np.random.get_state()[1].tolist(), [part.training for part in parts]
         first = trainer.evaluate()
+        assert torch.equal(torch.get_rng_state(), before[0]) and np.random.get_state()[1].tolist() == before[1]
+        assert [part.training for part in parts] == before[2]
         torch.manual_seed(5)
-        second = trainer.evaluate()
-        torch.set_rng_state(before[0])
-        assert [module.training for module in trainer.model.modules()] == before[1]
-        timing = ("runtime", "per_second")
-        assert all(second[name] == value for name, value in first.items() if not name.endswith(timing))
+        trainer.state.global_step = 1000
+        assert timeless(trainer.evaluate()) == timeless(first)
 
     def test_what_the_console_is_told_to_show_is_logged(self, tmp_path):
         trainer = self.make(tmp_path)
@@ -81,35 +84,49 @@ class ObjectiveTemplate:
 
     def test_micro_batches_depend_on_the_seed_and_their_number_alone(self, tmp_path):
         trainer = self.make(tmp_path)
-        reader = trainer.get_train_dataloader().plan.build(0)
-        examples, _ = reader.next_batch()
-        collate = trainer._loader.collate
-        one, same, other = (flat(collate(examples, Place(k))) for k in (3, 3, 4))
-        assert one.keys() == same.keys()
-        assert all(torch.equal(torch.as_tensor(one[name]), torch.as_tensor(same[name])) for name in one)
-        assert any(
-            one[name].shape != other[name].shape or not torch.equal(one[name], other[name])
-            for name in one
-            if torch.is_tensor(one[name])
-        )
-        assert all(any(name.endswith(f"num_{unit}") for name in one) for unit in trainer.units)
+        loader = trainer.get_train_dataloader()
+        examples, _ = loader.plan.build(0).next_batch()
+        one = flat(loader.collate(examples, Place(3)))
+        before = torch.get_rng_state(), np.random.get_state()[1].tolist()
+        assert same(flat(loader.collate(examples, Place(3))), one)
+        assert torch.equal(torch.get_rng_state(), before[0]) and np.random.get_state()[1].tolist() == before[1]
+        assert not same(flat(loader.collate(examples, Place(4))), one)
+        others = self.make(tmp_path, seed=1).get_train_dataloader().collate
+        assert not same(flat(others(examples, Place(3))), one)
 
-    def test_a_term_s_sum_and_count_are_those_of_its_unit(self, tmp_path):
+    def test_what_reads_can_be_sent_to_spawned_workers(self, tmp_path):
+        loader = self.make(tmp_path).get_train_dataloader()
+        plan, collate = pickle.loads(pickle.dumps((loader.plan, loader.collate)))
+        examples, theirs = (one.build(0).next_batch()[0] for one in (loader.plan, plan))
+        assert same(flat(collate(theirs, Place(3))), flat(loader.collate(examples, Place(3))))
+
+    def test_the_counts_of_terms_are_those_that_batches_say(self, tmp_path):
+        """Else the mean that is logged would not be what the step is divided by."""
         trainer = self.make(tmp_path)
         trainer.model.eval()
-        trainer._step_batches = batches = [next(iter(trainer.get_train_dataloader()))]
-        output = trainer.compute_objective(trainer.model, trainer._prepare_inputs(batches[0]))
-        for term in output.terms.values():
-            assert term.unit in trainer.units and term.sum.ndim == 0 and torch.isfinite(term.sum)
-            assert int(term.count) > 0
+        batch = next(iter(trainer.get_eval_dataloader()))
+        output = trainer.compute_objective(trainer.model, trainer._prepare_inputs(batch))
+        assert output.terms
+        for name, term in output.terms.items():
+            assert term.unit in trainer.units, name
+            assert int(term.count) == count_items([batch], term.unit) > 0, name
+            assert term.sum.ndim == 0 and torch.isfinite(term.sum), name
+        divisors = {unit: torch.tensor(7) for unit in trainer.units}
+        by_hand = sum(term.weight * term.sum / 7 for term in output.terms.values())
+        torch.testing.assert_close(output.loss(divisors), by_hand)
 
-    def test_bad_examples_are_skipped_and_counted(self, tmp_path):
+    def test_bad_examples_are_skipped_counted_and_never_held_out(self, tmp_path):
         rows = self.rows()
-        bad = [{**row, self.column: None} for row in rows[:3]]
-        trainer = self.make(tmp_path, rows=[*rows, *bad], max_bad_fraction=1.0)
+        for number in range(0, len(rows), 5):
+            rows[number] = {**rows[number], self.column: None}
+        trainer = self.make(tmp_path, rows=rows, max_bad_fraction=1.0)
         trainer.train()
-        (source, *_) = trainer._progress()
-        assert 0 < source.tally.num_bad <= 3 * (source.num_epochs + trainer._loader.plan.num_readers)
+        (source, *others) = trainer._progress()
+        assert source.tally.num_bad > 0
+        assert logged(trainer)[-1][source_key(source.name, "skipped", 1 + len(others))] == source.tally.num_bad
+        assert all(row[self.column] is not None for row in trainer.held_out())
+        with pytest.raises(ValueError, match="Too many bad examples"):
+            self.make(tmp_path / "strict", rows=rows, max_bad_fraction=0.0).train()
 
 
 def flat(batch):
@@ -121,10 +138,15 @@ def flat(batch):
     return {name: value for part in parts.values() for name, value in part.items()}
 
 
+def same(one, other):
+    """Whether two batches are equal."""
+    return one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())
+
+
 def logged(trainer):
     """The lines of training, without the clock's."""
-    return [
-        {name: value for name, value in line.items() if not name.endswith("per_second")}
-        for line in trainer.state.log_history
-        if "loss" in line
-    ]
+    return [timeless(line) for line in trainer.state.log_history if "loss" in line]
+
+
+def timeless(line):
+    return {name: value for name, value in line.items() if not name.endswith(("runtime", "per_second"))}

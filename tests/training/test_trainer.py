@@ -1,128 +1,10 @@
-"""PretrainingTrainer through its smallest family: exact resume, exact normalisation, exact evaluation."""
-
-import json
+"""PretrainingTrainer through masked language modelling: what is held out, what is refused, precision."""
 
 import pytest
 import torch
 
-from hf_unlab.objectives.masked_lm.collator import IGNORED
-from hf_unlab.testing import tiny_bert, tiny_stream, tiny_texts
-from hf_unlab.training import arguments as arguments_module
-from hf_unlab.training.arguments import PretrainingArguments, check_world_size, hardware_has_bf16
-from tests.training.helpers import TEXTS, At, assert_same_weights, losses, make_trainer, stop
-
-
-@pytest.mark.parametrize("last_save, workers, accumulation", [(3, (0, 0), 1), (6, (0, 2), 2), (9, (2, 0), 2)])
-def test_a_resumed_run_is_the_uninterrupted_one_to_the_last_bit(tmp_path, last_save, workers, accumulation):
-    settings = {"gradient_accumulation_steps": accumulation}
-    whole = make_trainer(tmp_path / "whole", **settings)
-    whole.train()
-
-    folder = tmp_path / "cut"
-    first = make_trainer(folder, callbacks=[At(last_save + 1, stop)], dataloader_num_workers=workers[0], **settings)
-    first.train()  # it went one step further than its last checkpoint, inside a logging window
-    second = make_trainer(folder, dataloader_num_workers=workers[1], **settings)
-    second.train(resume_from_checkpoint="auto")
-
-    assert losses(second) == losses(whole)
-    assert [log["epoch"] for log in second.state.log_history] == [log["epoch"] for log in whole.state.log_history]
-    assert_same_weights(second, whole)
-
-
-def test_a_checkpoint_cut_short_is_passed_over_and_the_run_is_still_the_uninterrupted_one(tmp_path):
-    whole = make_trainer(tmp_path / "whole")
-    whole.train()
-    make_trainer(tmp_path / "cut", callbacks=[At(10, stop)]).train()
-    newest = tmp_path / "cut" / "checkpoint-9" / "optimizer.pt"
-    newest.write_bytes(newest.read_bytes()[:100])
-    resumed = make_trainer(tmp_path / "cut")
-    resumed.train(resume_from_checkpoint="auto")
-    assert losses(resumed) == losses(whole)
-
-
-def test_the_number_of_readers_is_kept_when_a_run_resumes(tmp_path):
-    make_trainer(tmp_path, num_readers=4, callbacks=[At(3, stop)]).train()
-    resumed = make_trainer(tmp_path, num_readers=None)
-    resumed.train(resume_from_checkpoint="auto")
-    assert resumed._loader.plan.num_readers == 4
-
-
-@pytest.mark.parametrize("setting", [{"seed": 1}, {"sequence_length": 8}, {"validation_fraction": 0.05}])
-def test_settings_that_move_the_stream_are_refused_when_a_run_resumes(tmp_path, setting):
-    make_trainer(tmp_path, callbacks=[At(3, stop)]).train()
-    with pytest.raises(ValueError, match=f"was made with {next(iter(setting))}="):
-        make_trainer(tmp_path, **setting).train(resume_from_checkpoint="auto")
-
-
-def test_a_finished_run_is_not_trained_further(tmp_path):
-    trainer = make_trainer(tmp_path)
-    trainer.train()
-    weights = {name: parameter.clone() for name, parameter in trainer.model.named_parameters()}
-    again = make_trainer(tmp_path)
-    assert again.train(resume_from_checkpoint="auto").global_step == 12
-    for name, parameter in again.model.named_parameters():
-        assert torch.equal(parameter, weights[name])
-
-
-def test_a_second_run_in_the_same_folder_is_refused(tmp_path):
-    make_trainer(tmp_path).train()
-    with pytest.raises(ValueError, match="holds another run"):
-        make_trainer(tmp_path).train()
-    assert make_trainer(tmp_path, overwrite_output_dir=True).train().global_step == 12
-
-
-def test_only_whole_checkpoints_stay_and_no_more_than_the_limit(tmp_path):
-    make_trainer(tmp_path, save_steps=2, save_total_limit=2).train()
-    checkpoints = sorted(path.name for path in tmp_path.glob("checkpoint-*"))
-    assert checkpoints == ["checkpoint-10", "checkpoint-12"]
-    assert all((tmp_path / name / "manifest.json").exists() for name in checkpoints)
-
-
-@pytest.mark.parametrize("batch_size, accumulation", [(8, 1), (2, 4), (1, 8)])
-def test_accumulation_gives_the_gradient_of_the_whole_batch(tmp_path, batch_size, accumulation):
-    """Loss is divided by the masked tokens of the step, not of the micro-batch."""
-    trainer = make_trainer(tmp_path, model=tiny_bert(), stream=tiny_stream(TEXTS), num_readers=1)
-    trainer.model.eval()  # no dropout
-    loader = iter(trainer.get_train_dataloader())
-    examples = [next(loader) for _ in range(2)]  # eight sequences, masked once and for all
-    stacked = {key: torch.cat([batch[key] for batch in examples]) for key in ("input_ids", "labels", "document_ids")}
-
-    def micro_batches(size):
-        for start in range(0, 8, size):
-            batch = {key: value[start : start + size] for key, value in stacked.items()}
-            yield {**batch, "num_items": (batch["labels"] != IGNORED).sum()}
-
-    def gradient(size):
-        batches = list(micro_batches(size))
-        num_items = {"items": sum(batch["num_items"] for batch in batches)}
-        trainer.model.zero_grad()
-        for batch in batches:
-            trainer.compute_loss(trainer.model, batch, num_items_in_batch=num_items).backward()
-        return torch.cat(
-            [parameter.grad.flatten() for parameter in trainer.model.parameters() if parameter.grad is not None]
-        )
-
-    assert 8 // batch_size == accumulation
-    torch.testing.assert_close(gradient(batch_size), gradient(8), atol=1e-6, rtol=1e-5)
-
-
-def test_evaluation_is_exact_over_tokens(tmp_path):
-    """The mean over all masked tokens, not the mean of batches; the last batch is smaller than the others."""
-    trainer = make_trainer(tmp_path, model=tiny_bert())
-    metrics = trainer.evaluate()
-    loss_sum = num_correct = num_tokens = 0
-    trainer.model.eval()
-    for batch in trainer.get_eval_dataloader():
-        output = trainer.compute_objective(trainer.model, batch)
-        loss_sum += output.terms["masked_lm"].sum.double().item()
-        num_correct += output.metrics["accuracy"][0].item()
-        num_tokens += (batch["labels"] != IGNORED).sum().item()
-    assert metrics["eval_loss"] == pytest.approx(loss_sum / num_tokens, rel=1e-9)
-    assert metrics["eval_accuracy"] == pytest.approx(num_correct / num_tokens, rel=1e-9)
-    assert metrics == {
-        **trainer.evaluate(),
-        **{key: metrics[key] for key in metrics if "runtime" in key or "per_second" in key},
-    }
+from hf_unlab.testing import tiny_stream, tiny_texts
+from tests.training.helpers import TEXTS, make_trainer
 
 
 def test_held_out_examples_are_written_once_and_never_trained_on(tmp_path):
@@ -150,11 +32,6 @@ def test_nothing_held_out_says_what_to_raise(tmp_path):
         trainer.evaluate()
 
 
-def test_a_stream_without_text_says_which_columns_there_are(tmp_path):
-    with pytest.raises(ValueError, match=r"no column 'text': its columns are \['body'\]"):
-        make_trainer(tmp_path, stream=tiny_stream(TEXTS).rename_column("text", "body"))
-
-
 def test_too_few_tokens_for_one_batch_is_a_clear_error(tmp_path):
     trainer = make_trainer(tmp_path, stream=tiny_stream(TEXTS[:6]))
     with pytest.raises(ValueError, match=r"Too little data: reader \d of 4"):
@@ -166,38 +43,6 @@ def test_readers_that_workers_do_not_divide_are_refused_with_what_would_do(tmp_p
         make_trainer(tmp_path, dataloader_num_workers=3).train()
 
 
-def test_a_launch_that_trainer_does_not_see_is_an_error(tmp_path, monkeypatch):
-    args = PretrainingArguments(str(tmp_path))
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(ValueError, match="2 processes were asked for, but Trainer sees 1"):
-        check_world_size(args)
-
-
-@pytest.mark.parametrize("has_bf16", [True, False])
-def test_auto_precision_follows_the_hardware(tmp_path, monkeypatch, has_bf16):
-    monkeypatch.setattr(arguments_module, "hardware_has_bf16", lambda use_cpu: has_bf16)
-    assert PretrainingArguments(str(tmp_path)).bf16 is has_bf16
-    assert PretrainingArguments(str(tmp_path), precision="fp32").bf16 is False
-    assert PretrainingArguments(str(tmp_path), precision="bf16").bf16 is True
-    assert isinstance(hardware_has_bf16(use_cpu=True), bool)
-
-
-@pytest.mark.parametrize(
-    "settings, message",
-    [
-        ({"precision": "int8"}, "auto, bf16, fp16, fp32"),
-        ({"precision": "fp32", "bf16": True}, "contradicts"),
-        ({"max_steps": -1}, "max_steps"),
-        ({"ignore_data_skip": False}, "resume by themselves"),
-        ({"remove_unused_columns": True}, "remove_unused_columns"),
-        ({"label_smoothing_factor": 0.1}, "label_smoothing_factor"),
-    ],
-)
-def test_settings_that_cannot_work_are_refused(tmp_path, settings, message):
-    with pytest.raises(ValueError, match=message):
-        PretrainingArguments(str(tmp_path), **settings)
-
-
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])
 def test_autocast_reaches_training_and_evaluation(tmp_path, precision):
     seen = []
@@ -206,32 +51,3 @@ def test_autocast_reaches_training_and_evaluation(tmp_path, precision):
     trainer.train()
     assert set(seen) == {torch.bfloat16 if precision == "bf16" else torch.float32}
     assert len(seen) > 1
-
-
-def test_decay_is_a_share_of_the_run_and_fits_into_it(tmp_path):
-    assert PretrainingArguments(str(tmp_path), max_steps=100).lr_scheduler_kwargs["num_decay_steps"] == 20
-    assert (
-        PretrainingArguments(str(tmp_path), max_steps=100, decay_steps=30).lr_scheduler_kwargs["num_decay_steps"] == 30
-    )
-    assert (
-        PretrainingArguments(str(tmp_path), max_steps=3, decay_steps=300).lr_scheduler_kwargs["num_decay_steps"] == 2
-    )
-
-
-def test_the_logged_loss_is_the_mean_over_the_tokens_of_each_step(tmp_path):
-    trainer = make_trainer(tmp_path, logging_steps=1, max_steps=3, learning_rate=0.0, model=tiny_bert())
-    trainer.train()
-    loader = iter(make_trainer(tmp_path / "other", model=trainer.model).get_train_dataloader())
-    trainer.model.eval()
-    for _, loss, _ in losses(trainer):
-        output = trainer.compute_objective(trainer.model, next(loader))
-        assert loss == pytest.approx(
-            (output.terms["masked_lm"].sum / output.terms["masked_lm"].count).item(), rel=1e-5
-        )
-
-
-def test_a_checkpoint_says_where_the_stream_stood(tmp_path):
-    make_trainer(tmp_path, gradient_accumulation_steps=2).train()
-    state = json.loads((tmp_path / "checkpoint-12" / "stream_state.json").read_text())
-    assert state["num_batches"] == 24
-    assert set(state["readers"]) == {"0", "1", "2", "3"}

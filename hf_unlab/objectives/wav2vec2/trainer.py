@@ -7,7 +7,6 @@ Legend: B rows, T frames, G codebooks of V codes, N hidden frames.
 """
 
 import functools
-import logging
 from typing import Any, ClassVar
 
 from torch import nn
@@ -24,9 +23,6 @@ from hf_unlab.streams.loader import Batch, Collator
 from hf_unlab.training.collapse import HealthyBand
 from hf_unlab.training.objective import ObjectiveOutput, Term
 from hf_unlab.training.trainer import PretrainingTrainer
-
-logger = logging.getLogger(__name__)
-_MOST_RETURNS = 3  # a model that collapses at an eighth of the learning rate wants other settings
 
 
 class Wav2Vec2PretrainingTrainer(PretrainingTrainer):

@@ -1,0 +1,86 @@
+"""Masked language modelling: what every objective owes, and exact normalisation over the masked tokens."""
+
+from typing import ClassVar
+
+import pytest
+import torch
+
+from hf_unlab.objectives.masked_lm.collator import IGNORED
+from hf_unlab.testing import tiny_bert, tiny_stream
+from tests.objectives.template import ObjectiveTemplate
+from tests.training.helpers import TEXTS, losses, make_trainer
+
+
+class TestMaskedLM(ObjectiveTemplate):
+    fixed: ClassVar = {"sequence_length": 8, "mask_probability": 0.2}
+
+    def make(self, folder, callbacks=None, rows=None, **settings):
+        stream = tiny_stream([row["text"] for row in rows or self.rows()], num_shards=3)
+        return make_trainer(folder, stream, callbacks=callbacks, **settings)
+
+    def rows(self):
+        return [{"text": text} for text in TEXTS]
+
+
+@pytest.mark.parametrize("batch_size, accumulation", [(8, 1), (2, 4), (1, 8)])
+def test_accumulation_gives_the_gradient_of_the_whole_batch(tmp_path, batch_size, accumulation):
+    """Loss is divided by the masked tokens of the step, not of the micro-batch."""
+    trainer = make_trainer(tmp_path, model=tiny_bert(), stream=tiny_stream(TEXTS), num_readers=1)
+    trainer.model.eval()  # no dropout
+    loader = iter(trainer.get_train_dataloader())
+    examples = [next(loader) for _ in range(2)]  # eight sequences, masked once and for all
+    stacked = {key: torch.cat([batch[key] for batch in examples]) for key in ("input_ids", "labels", "document_ids")}
+
+    def micro_batches(size):
+        for start in range(0, 8, size):
+            batch = {key: value[start : start + size] for key, value in stacked.items()}
+            yield {**batch, "num_items": (batch["labels"] != IGNORED).sum()}
+
+    def gradient(size):
+        batches = list(micro_batches(size))
+        num_items = {"items": sum(batch["num_items"] for batch in batches)}
+        trainer.model.zero_grad()
+        for batch in batches:
+            trainer.compute_loss(trainer.model, batch, num_items_in_batch=num_items).backward()
+        return torch.cat(
+            [parameter.grad.flatten() for parameter in trainer.model.parameters() if parameter.grad is not None]
+        )
+
+    assert 8 // batch_size == accumulation
+    torch.testing.assert_close(gradient(batch_size), gradient(8), atol=1e-6, rtol=1e-5)
+
+
+def test_evaluation_is_exact_over_tokens(tmp_path):
+    """The mean over all masked tokens, not the mean of batches; the last batch is smaller than the others."""
+    trainer = make_trainer(tmp_path, model=tiny_bert())
+    metrics = trainer.evaluate()
+    loss_sum = num_correct = num_tokens = 0
+    trainer.model.eval()
+    for batch in trainer.get_eval_dataloader():
+        output = trainer.compute_objective(trainer.model, batch)
+        loss_sum += output.terms["masked_lm"].sum.double().item()
+        num_correct += output.metrics["accuracy"][0].item()
+        num_tokens += (batch["labels"] != IGNORED).sum().item()
+    assert metrics["eval_loss"] == pytest.approx(loss_sum / num_tokens, rel=1e-9)
+    assert metrics["eval_accuracy"] == pytest.approx(num_correct / num_tokens, rel=1e-9)
+    assert metrics == {
+        **trainer.evaluate(),
+        **{key: metrics[key] for key in metrics if "runtime" in key or "per_second" in key},
+    }
+
+
+def test_a_stream_without_text_says_which_columns_there_are(tmp_path):
+    with pytest.raises(ValueError, match=r"no column 'text': its columns are \['body'\]"):
+        make_trainer(tmp_path, stream=tiny_stream(TEXTS).rename_column("text", "body"))
+
+
+def test_the_logged_loss_is_the_mean_over_the_tokens_of_each_step(tmp_path):
+    trainer = make_trainer(tmp_path, logging_steps=1, max_steps=3, learning_rate=0.0, model=tiny_bert())
+    trainer.train()
+    loader = iter(make_trainer(tmp_path / "other", model=trainer.model).get_train_dataloader())
+    trainer.model.eval()
+    for _, loss, _ in losses(trainer):
+        output = trainer.compute_objective(trainer.model, next(loader))
+        assert loss == pytest.approx(
+            (output.terms["masked_lm"].sum / output.terms["masked_lm"].count).item(), rel=1e-5
+        )

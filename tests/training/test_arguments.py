@@ -1,0 +1,75 @@
+"""Settings that cannot work are refused, and those that depend on the machine follow it."""
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from hf_unlab.training import arguments as arguments_module
+from hf_unlab.training.arguments import PretrainingArguments, check_world_size, hardware_has_bf16
+
+
+def test_a_launch_that_trainer_does_not_see_is_an_error(tmp_path, monkeypatch):
+    args = PretrainingArguments(str(tmp_path))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match="2 processes were asked for, but Trainer sees 1"):
+        check_world_size(args)
+
+
+@pytest.mark.parametrize("has_bf16", [True, False])
+def test_auto_precision_follows_the_hardware(tmp_path, monkeypatch, has_bf16):
+    monkeypatch.setattr(arguments_module, "hardware_has_bf16", lambda use_cpu: has_bf16)
+    assert PretrainingArguments(str(tmp_path)).bf16 is has_bf16
+    assert PretrainingArguments(str(tmp_path), precision="fp32").bf16 is False
+    assert PretrainingArguments(str(tmp_path), precision="bf16").bf16 is True
+    assert isinstance(hardware_has_bf16(use_cpu=True), bool)
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"precision": "int8"}, "auto, bf16, fp16, fp32"),
+        ({"precision": "fp32", "bf16": True}, "contradicts"),
+        ({"max_steps": -1}, "max_steps"),
+        ({"ignore_data_skip": False}, "resume by themselves"),
+        ({"remove_unused_columns": True}, "remove_unused_columns"),
+        ({"label_smoothing_factor": 0.1}, "label_smoothing_factor"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(tmp_path, settings, message):
+    with pytest.raises(ValueError, match=message):
+        PretrainingArguments(str(tmp_path), **settings)
+
+
+def test_decay_is_a_share_of_the_run_and_fits_into_it(tmp_path):
+    assert PretrainingArguments(str(tmp_path), max_steps=100).lr_scheduler_kwargs["num_decay_steps"] == 20
+    assert (
+        PretrainingArguments(str(tmp_path), max_steps=100, decay_steps=30).lr_scheduler_kwargs["num_decay_steps"] == 30
+    )
+    assert (
+        PretrainingArguments(str(tmp_path), max_steps=3, decay_steps=300).lr_scheduler_kwargs["num_decay_steps"] == 2
+    )
+
+
+@dataclass
+class WithItsOwnDefaults(PretrainingArguments):
+    shuffle_block_size: int = 7  # as a plain default, and below with a help of its own
+    seed: int = field(default=3, metadata={"help": "Another."})
+    patch_size: int = field(default=8, metadata={"fixed": True})
+    momentum: float = 0.9
+
+
+def test_a_fixed_setting_stays_fixed_where_a_subclass_gives_it_another_default(tmp_path):
+    ours, stock = (kind(str(tmp_path)).fixed() for kind in (WithItsOwnDefaults, PretrainingArguments))
+    assert ours == {**stock, "shuffle_block_size": 7, "seed": 3, "patch_size": 8}
+    assert {"seed", "data_seed", "shuffle_block_size", "validation_fraction", "validation_column"} == stock.keys()
+
+
+def test_the_order_of_the_data_has_a_seed_of_its_own(tmp_path):
+    assert PretrainingArguments(str(tmp_path), seed=3).stream_seed == 3
+    assert PretrainingArguments(str(tmp_path), seed=3, data_seed=0).stream_seed == 0
+
+
+def test_workers_options_are_given_where_there_are_workers(tmp_path):
+    options = PretrainingArguments(str(tmp_path), dataloader_num_workers=2).loader_options()
+    assert options["num_workers"] == 2 and "prefetch_factor" in options
+    assert "prefetch_factor" not in PretrainingArguments(str(tmp_path)).loader_options()
