@@ -18,6 +18,7 @@ from torch import nn
 from transformers import PreTrainedModel, TrainerCallback
 from transformers.trainer_utils import EvalLoopOutput
 
+from hf_unlab.modalities.modality import evaluating
 from hf_unlab.streams.bad_examples import Check, Decode
 from hf_unlab.streams.bucketing import Buckets
 from hf_unlab.streams.eval_loader import EvalLoader
@@ -34,7 +35,6 @@ from hf_unlab.training.checkpointing import CheckpointingTrainer
 from hf_unlab.training.collapse import CollapseGuard, HealthyBand
 from hf_unlab.training.data_log import BadExampleLog, losses_by_source, progress_logs
 from hf_unlab.training.metrics import MetricSums, gather_objects
-from hf_unlab.training.modes import evaluating
 from hf_unlab.training.objective import ObjectiveOutput
 
 _WEIGHTED = "_weighted/"
@@ -347,7 +347,7 @@ class PretrainingTrainer(CheckpointingTrainer):
             for buffer in model.buffers():  # BatchNorm's: each rank has its own since the last forward
                 torch.distributed.broadcast(buffer, 0)
         sums, kept = MetricSums(self.args.device), []
-        with evaluating(model, self.auxiliary):
+        with evaluating(model), evaluating(self.auxiliary):
             for batch in dataloader:
                 with torch.no_grad(), self.compute_loss_context_manager():
                     output = self.compute_objective(model, self._prepare_inputs(batch))
