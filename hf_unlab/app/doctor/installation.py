@@ -18,6 +18,8 @@ MAIN_PACKAGES = (
     *("peft", "evaluate", "open-clip-torch", "huggingface-hub"),
 )
 
+EXTRAS = ("audio", "image")
+
 
 def check_packages() -> Iterator[Finding]:
     """Versions of python and of what hf-unlab requires, against the floors of the package's own metadata."""
@@ -26,20 +28,28 @@ def check_packages() -> Iterator[Finding]:
         lines = importlib.metadata.requires("hf-unlab") or []
     except importlib.metadata.PackageNotFoundError:  # a checkout that was never installed: the floors are not known
         lines = list(MAIN_PACKAGES)
-    needed = [one for one in map(Requirement, lines) if not one.marker or one.marker.evaluate({"extra": ""})]
-    found = {canonicalize_name(one.name): _check_package(one) for one in needed}
+    asked = [(one, _extra_of(one)) for one in map(Requirement, lines)]
+    found = {canonicalize_name(one.name): _check_package(one, extra) for one, extra in asked if extra is not None}
     others = {name for name, finding in found.items() if finding.status == "ok" and name not in MAIN_PACKAGES}
     order = sorted(found.keys() - others, key=lambda name: ((*MAIN_PACKAGES, name).index(name), name))
     yield from (found[name] for name in order)
     yield Finding("ok", "other packages", f"{len(others)}, none missing or too old")
 
 
-def _check_package(requirement: Requirement) -> Finding:
+def _extra_of(requirement: Requirement) -> str | None:
+    """The extra that asks for it; "" where every installation does, None where nobody does here."""
+    marker = requirement.marker
+    return next((extra for extra in ("", *EXTRAS) if not marker or marker.evaluate({"extra": extra})), None)
+
+
+def _check_package(requirement: Requirement, extra: str) -> Finding:
     name, needs = canonicalize_name(requirement.name), requirement.specifier
     mend = f"{sys.executable} -m pip install '{name}{needs}'"
     try:
         version = importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
+        if extra:
+            return Finding("warning", name, f"is missing; recipes of {extra} need it: pip install 'hf-unlab[{extra}]'")
         return Finding("problem", name, f"is missing: {mend}")
     if not needs.contains(version, prereleases=True):
         return Finding("problem", name, f"{version}, but {needs} is needed: {mend}")
