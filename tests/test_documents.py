@@ -35,9 +35,6 @@ from tests.documents import (
 from tests.modalities.image_text.dual_encoders import make
 
 PACKAGE = ROOT / "hf_unlab"
-# Rooms whose files are on the move: docs/architecture.md says where to, and is not held to it yet.
-PENDING_ROOMS = {"few_labels", "modalities", "evaluation", "training", "objectives"}
-PENDING_FILES: set[str] = set()
 
 # What snippets name, and what is taken in its place: small, and on this machine. Each must occur in some document.
 STAND_INS = {
@@ -97,8 +94,7 @@ def test_the_list_of_files_names_each_file_once_and_no_other():
     assert sorted(listed) == sorted(set(listed))
     files = {path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py") if has_code(path)}
     files = {path.as_posix() for path in files if path.parts[0] != "_moved"}
-    wrong = files.symmetric_difference(listed) - PENDING_FILES
-    assert {path for path in wrong if path.split("/")[0] not in PENDING_ROOMS} == set()
+    assert files.symmetric_difference(listed) == set()
 
 
 # ---- Links and paths ----
@@ -111,8 +107,6 @@ def test_links_lead_somewhere(document):
             continue
         path, _, anchor = link.partition("#")
         target = (document.parent / path).resolve() if path else document
-        if not target.exists() and target.relative_to(ROOT).as_posix() in PENDING_FILES:
-            continue
         assert target.exists(), f"{link}: there is no such file"
         assert not anchor or anchor in anchors(target), f"{link}: there is no such heading"
 
