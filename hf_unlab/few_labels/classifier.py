@@ -131,14 +131,15 @@ def keep_classifier(
     model.config.id2label, model.config.label2id = dict(enumerate(names)), {name: i for i, name in enumerate(names)}
     model.save_pretrained(args.output_dir)
     encoder.processor.save_pretrained(args.output_dir)
-    metric, chance = Accuracy(), float(np.bincount(test.labels).max() / len(test))
-    accuracy = {
-        name: metric.compute(predictions=classes, references=test.labels)["accuracy"]
-        for name, classes in predictions.items()
-    }
+    chance = float(np.bincount(test.labels).max() / len(test))
+    accuracy = {name: _accuracy(classes, test.labels) for name, classes in predictions.items()}
     results = ClassifierResults(accuracy, names, len(pool), len(test), args.max_steps, chance, modality.noun)
     results.save(args.output_dir)
     return results
+
+
+def _accuracy(classes_N: np.ndarray, labels_N: np.ndarray) -> float:
+    return Accuracy().compute(predictions=classes_N, references=labels_N)["accuracy"]
 
 
 def _fitted(

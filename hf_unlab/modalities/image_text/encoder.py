@@ -5,7 +5,7 @@ section 3.2, https://huggingface.co/papers/2103.00020). In the names: B batch, D
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,8 @@ class ImageTextEncoder(Encoder):
     """The images' side of a dual encoder; its classes may be told by their names.
 
     Args:
-        make_model: Makes the dual encoder, afresh for each classifier, with torch's generator as it finds it.
+        make_model: Makes the dual encoder, afresh for each classifier, with torch's generator as it finds it. It stays
+            where it is: a model that is being trained may be looked at.
         seed: The generator begins at it where `model` is made.
         batch_size: Images a batch.
 
@@ -48,7 +49,7 @@ class ImageTextEncoder(Encoder):
     def model(self) -> DualEncoder:
         """Both towers."""
         with seeded(self.seed):
-            return self.make_model().to(default_device())
+            return self.make_model()
 
     def batch_length(self, size: int) -> int:
         """`batch_size`."""
@@ -70,10 +71,10 @@ class ImageTextEncoder(Encoder):
         """No library has a class of its own for it: an `ImageClassifier`."""
         with seeded(seed):
             model = self.make_model()
-            tower, size = ImageTower(model), model.image_size
+            tower, size, device = ImageTower(model), model.image_size, device_of(model)
             with evaluating(tower), torch.no_grad():
-                num_features = tower.encode_image(torch.zeros(1, 3, size, size)).shape[1]
-            return ImageClassifier(tower, num_features, num_classes).to(default_device())
+                num_features = tower.encode_image(torch.zeros(1, 3, size, size, device=device)).shape[1]
+            return ImageClassifier(tower, num_features, num_classes).to(device)
 
     reads_names = True
 
@@ -132,7 +133,11 @@ def load_encoder(
         seed: Draws the random weights.
         settings: Nothing of them matters here.
     """
-    return ImageTextEncoder(partial(load_dual_encoder, str(checkpoint), from_scratch=random_weights), seed=seed)
+
+    def make_model() -> DualEncoder:
+        return load_dual_encoder(str(checkpoint), from_scratch=random_weights).to(default_device())
+
+    return ImageTextEncoder(make_model, seed=seed)
 
 
 def prompt_features(

@@ -72,6 +72,13 @@ def test_features_before_and_behind_the_projection() -> None:
         ImageTextEncoder(lambda: model, batch_size=0)
 
 
+def test_a_model_that_is_trained_elsewhere_is_not_moved(monkeypatch) -> None:
+    monkeypatch.setattr("hf_unlab.modalities.image_text.encoder.default_device", lambda: torch.device("meta"))
+    model = make("clip")
+    assert ImageTextEncoder(lambda: model).model is model and next(model.parameters()).device.type == "cpu"
+    assert next(ImageTextEncoder(lambda: model).classifier(2, 0).parameters()).device.type == "cpu"
+
+
 def test_lora_goes_to_the_image_tower_alone() -> None:
     names = ImageTextEncoder(lambda: make("clip")).lora_modules
     assert names and all("vision_model" in name for name in names)
