@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -18,7 +19,7 @@ class AuxiliaryModules(nn.ModuleDict):
         modules: By name.
 
     Raises:
-        ValueError: As nn.ModuleDict's, for names that cannot be an attribute.
+        KeyError: As nn.ModuleDict's, for names that cannot be an attribute, or are one already.
 
     Example:
         >>> import tempfile
@@ -57,9 +58,15 @@ class AuxiliaryModules(nn.ModuleDict):
                 "ranks: run this objective on DDP."
             )
 
+    def make_alike(self) -> None:
+        """Give all ranks what the first has, as DDP does with the model; every rank must call it, before a run."""
+        if _is_distributed():
+            for tensor in self.state_dict().values():
+                torch.distributed.broadcast(tensor, 0)
+
     def share_gradients(self) -> None:
         """The mean over ranks, as DDP makes it of the model's; every rank must call it, once a step."""
-        if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        if not _is_distributed():
             return
         for parameter in self.trained:
             if parameter.grad is None:  # this rank had nothing for it, others perhaps
@@ -70,7 +77,9 @@ class AuxiliaryModules(nn.ModuleDict):
     def save(self, folder: Path) -> None:
         """Into a checkpoint."""
         if len(self):
-            save_file({name: tensor.contiguous() for name, tensor in self.state_dict().items()}, folder / FILE_NAME)
+            # copies: safetensors refuses tensors that share memory, such as a teacher's tied embeddings
+            state = {name: tensor.to("cpu", copy=True).contiguous() for name, tensor in self.state_dict().items()}
+            save_file(state, folder / FILE_NAME)
 
     def load(self, folder: Path) -> None:
         """From a checkpoint.
@@ -82,5 +91,9 @@ class AuxiliaryModules(nn.ModuleDict):
             return
         try:
             self.load_state_dict(load_file(folder / FILE_NAME))
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, SafetensorError) as error:
             raise ValueError(f"{folder} holds no {', '.join(self)} of this objective: {error}") from error
+
+
+def _is_distributed() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()

@@ -120,10 +120,12 @@ class CheckpointingTrainer(Trainer):
             num_micro_batches, given = state["micro_batches_per_step"], args.gradient_accumulation_steps
             args.gradient_accumulation_steps = stream_state.accumulation_for(num_micro_batches, args.world_size, given)
             self.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+            self.auxiliary.load(checkpoint)  # here, as Trainer has a way of its own for each kind of sharding
         return checkpoint
 
     def begin_training(self) -> None:
         """Once everything is loaded: go on with the logging window that the checkpoint cut, so that none is lost."""
+        self.auxiliary.make_alike()
         state, self._resume_state = self._resume_state, None
         if state is None:
             return
@@ -142,12 +144,23 @@ class CheckpointingTrainer(Trainer):
     # ---- Auxiliary modules beside the model ----
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """Stock, over the auxiliary modules' parameters too."""
+        """Stock, over the auxiliary modules' parameters too.
+
+        Raises:
+            ValueError: The trainer was given an optimizer that leaves them out.
+        """
         is_new = self.optimizer is None
         optimizer = super().create_optimizer(model)
         if is_new:
             for group in self.auxiliary.parameter_groups(self.args.weight_decay):
                 optimizer.add_param_group(group)
+        held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+        if not held.issuperset(map(id, self.auxiliary.trained)):
+            names = ", ".join(self.auxiliary)
+            raise ValueError(
+                f"The given optimizer does not have the parameters of the auxiliary modules ({names}), which would "
+                "never learn: leave it out, and choose one by --optim."
+            )
         return optimizer
 
     def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
@@ -245,7 +258,6 @@ class CheckpointingTrainer(Trainer):
             core.load_weights(resume_from_checkpoint)
         else:
             super()._load_from_checkpoint(resume_from_checkpoint, model)
-        self.auxiliary.load(Path(resume_from_checkpoint))
 
     def _load_best_model(self) -> None:
         core = self.accelerator.unwrap_model(self.model)
@@ -253,3 +265,4 @@ class CheckpointingTrainer(Trainer):
             core.load_weights(self.state.best_model_checkpoint)
         else:
             super()._load_best_model()
+        self.auxiliary.load(Path(self.state.best_model_checkpoint))

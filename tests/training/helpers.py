@@ -10,7 +10,16 @@ TEXTS = tiny_texts(400)
 TOKENIZER = tiny_tokenizer()
 
 
-def make_trainer(folder, stream=None, model=None, callbacks=None, eval_dataset=None, **settings):
+def make_trainer(
+    folder,
+    stream=None,
+    model=None,
+    callbacks=None,
+    eval_dataset=None,
+    kind=MaskedLMTrainer,
+    optimizers=(None, None),
+    **settings,
+):
     """A trainer of a tiny BERT; `settings` replace its arguments."""
     defaults = {
         "max_steps": 12,
@@ -30,8 +39,14 @@ def make_trainer(folder, stream=None, model=None, callbacks=None, eval_dataset=N
     torch.manual_seed(0)
     model = model or tiny_bert(hidden_dropout_prob=0.1)
     stream = stream if stream is not None else tiny_stream(TEXTS, num_shards=3)
-    return MaskedLMTrainer(
-        model, args, stream, eval_dataset=eval_dataset, processing_class=TOKENIZER, callbacks=callbacks
+    return kind(
+        model,
+        args,
+        stream,
+        eval_dataset=eval_dataset,
+        processing_class=TOKENIZER,
+        callbacks=callbacks,
+        optimizers=optimizers,
     )
 
 

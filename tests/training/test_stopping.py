@@ -11,7 +11,7 @@ from datasets import IterableDataset
 
 from hf_unlab.testing import tiny_stream
 from hf_unlab.training.checkpoints import damage
-from hf_unlab.training.stopping import EXIT_STOPPED, behind_training
+from hf_unlab.training.stopping import EXIT_STOPPED, StepReport, behind_training, count_items
 from tests.training.helpers import TEXTS, At, assert_same_weights, losses, make_trainer, stop
 
 
@@ -218,3 +218,34 @@ def test_the_step_that_a_signal_interrupts_keeps_its_random_numbers(tmp_path):
     assert train(trainer) == EXIT_STOPPED
     state = torch.load(tmp_path / "checkpoint-4" / "rng_state.pth", weights_only=False)
     assert torch.equal(state["cpu"], torch.get_rng_state())
+
+
+def test_items_are_counted_by_unit_over_micro_batches_and_lanes():
+    batches = [
+        {"num_items": torch.tensor(3), "num_texts": 1, "labelled": {"num_labels": torch.tensor(2), "num_items": 4}},
+        {"num_items": 5, "num_texts": 2, "labelled": {"num_labels": 1, "num_items": 0}},
+    ]
+    assert [count_items(batches, unit) for unit in ("items", "texts", "labels")] == [12, 3, 3]
+    assert count_items([], "items") == 0  # of a rank that could not read
+
+
+def test_a_unit_that_a_batch_does_not_say_is_an_error():
+    batches = [{"num_items": 3, "num_pairs": 1}, {"num_items": 3, "labelled": {"num_items": 1}}]
+    with pytest.raises(ValueError, match=r"say in 'num_pairs' how many pairs .* it has \['num_items', 'labelled'\]"):
+        count_items(batches, "pairs")
+
+
+@pytest.mark.parametrize(
+    "report, must_stop",
+    [
+        (StepReport({}, False, False, 0, 0), False),
+        (StepReport({}, True, False, 0, 0), True),
+        (StepReport({}, False, True, 0, 0), True),
+        (StepReport({}, False, False, 10, 10), False),  # of a thousand, it would be 1 %
+        (StepReport({}, False, False, 11, 10), True),
+        (StepReport({}, False, False, 100, 10_000), False),
+        (StepReport({}, False, False, 101, 10_000), True),
+    ],
+)
+def test_a_step_is_not_made_behind_a_failure_a_signal_or_too_many_bad_examples(report, must_stop):
+    assert report.must_stop(max_bad_fraction=0.01) is must_stop
