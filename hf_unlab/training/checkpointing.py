@@ -231,8 +231,10 @@ class CheckpointingTrainer(Trainer):
 
     def _fixed(self) -> dict[str, Any]:
         """What a resumed run must have in common with the one that saved."""
-        sizes = [source.size for source in self._loader.plan.streams] if self._loader else []
-        return self.args.fixed() | {"source_sizes": sizes}
+        assert self._loader is not None
+        plan = self._loader.plan
+        lanes = {f"batch_size of {name}": one.batch_size for name, one in getattr(plan, "others", {}).items()}
+        return self.args.fixed() | {"source_sizes": [source.size for source in plan.streams], **lanes}
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, torch.Tensor] | None = None) -> None:
         """As the model's library saves it: within a run the whole model, otherwise what is published."""

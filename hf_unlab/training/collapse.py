@@ -147,10 +147,16 @@ class CollapseGuard:
 
         Raises:
             CollapseError: The run is to stop, or there is nothing to go back to.
+            ValueError: A signal is not logged.
             GoBack: It is to go on from an earlier checkpoint.
         """
         if self._band is None:
             return
+        if missing := self._band.bounds.keys() - self._trainer.state.log_history[-1].keys():
+            raise ValueError(
+                f"{type(self._trainer).__name__} names {', '.join(sorted(missing))} as a signal of a collapse and "
+                "does not log it, so nothing would be noticed: put it into the metrics of ObjectiveOutput."
+            )
         args, found = self._args, self._health()
         if found.num_bad_steps < args.collapse_patience_steps:
             return

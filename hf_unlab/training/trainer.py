@@ -35,7 +35,7 @@ from hf_unlab.training.checkpointing import CheckpointingTrainer
 from hf_unlab.training.collapse import CollapseGuard, HealthyBand
 from hf_unlab.training.data_log import BadExampleLog, losses_by_source, progress_logs
 from hf_unlab.training.metrics import MetricSums, gather_objects
-from hf_unlab.training.objective import ObjectiveOutput
+from hf_unlab.training.objective import ObjectiveOutput, Term
 
 _WEIGHTED = "_weighted/"
 
@@ -163,7 +163,6 @@ class PretrainingTrainer(CheckpointingTrainer):
         self.model_accepts_loss_kwargs = True
         self.loss_is_scaled_for_ga = True
         self._bad_examples = BadExampleLog()
-        self._step_batches: list[Batch] = []
         self._joint: Iterator[ObjectiveOutput] | None = None
         self.auxiliary = AuxiliaryModules(self.auxiliary_modules()).to(args.device)
         self.auxiliary.check(is_sharded=self.is_fsdp_enabled or self.is_deepspeed_enabled)
@@ -289,7 +288,6 @@ class PretrainingTrainer(CheckpointingTrainer):
             checkpoint = self._save_where_it_stands()
             self.callback_handler.on_train_end(self.args, self.state, self.control)
             stopping.stop(report, self.args, checkpoint, progress, error)
-        self._step_batches = batches
         self._joint = self.joint_step(self.model_wrapped, batches)
         return batches, report.num_items
 
@@ -298,9 +296,7 @@ class PretrainingTrainer(CheckpointingTrainer):
     ) -> Any:
         """The micro-batch's share of the step's loss; DDP averages over ranks, hence the factor."""
         output = self.compute_objective(model, inputs) if self._joint is None else next(self._joint)
-        divisors = {unit: count.clamp(min=1) for unit, count in num_items_in_batch.items()}
-        shares = [term.weight * term.sum / divisors[term.unit] for term in output.terms.values()]
-        loss = torch.stack(shares).sum() * self.args.world_size
+        loss = share_of_step(output.terms, num_items_in_batch) * self.args.world_size
         self._window.add({**output.logged(), "_inputs": (output.num_inputs, 0)})
         if "source_ids" in inputs and output.item_losses is not None:
             sources, names = inputs["source_ids"], [name for name, _ in self._mix()]
@@ -370,6 +366,18 @@ class PretrainingTrainer(CheckpointingTrainer):
         means |= self.finish_evaluation([one for of_rank in everywhere for one in of_rank])
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in means.items()}
         return EvalLoopOutput(predictions=None, label_ids=None, metrics=metrics, num_samples=int(num_examples))
+
+
+def share_of_step(terms: Mapping[str, Term], num_of_unit: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """What the terms of a micro-batch add to the loss of its step.
+
+    Example:
+        >>> terms = {"tokens": Term(torch.tensor(6.0), 3), "pairs": Term(torch.tensor(4.0), 2, "pairs", weight=0.5)}
+        >>> share_of_step(terms, {"items": torch.tensor(3), "pairs": torch.tensor(2)})
+        tensor(3.)
+    """
+    shares = [term.weight * term.sum / num_of_unit[term.unit].clamp(min=1) for term in terms.values()]
+    return torch.stack(shares).sum()
 
 
 class _Moments(TrainerCallback):

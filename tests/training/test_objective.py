@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from hf_unlab.training.objective import ObjectiveOutput, Term
+from hf_unlab.training.trainer import share_of_step
 
 
 def output_of(values_N, pairs_M):
@@ -21,7 +22,7 @@ def test_micro_batches_add_up_to_the_means_of_the_step_each_unit_by_itself():
     expected = torch.autograd.grad(by_hand, (values_N, pairs_M))
     divisors = {"items": torch.tensor(6), "pairs": torch.tensor(3)}
     parts = [(values_N[:1], pairs_M[:2]), (values_N[1:], pairs_M[2:])]  # uneven, and not alike in both units
-    loss = sum(output_of(*part).loss(divisors) for part in parts)
+    loss = sum(share_of_step(output_of(*part).terms, divisors) for part in parts)
     torch.testing.assert_close(loss, by_hand)
     for one, other in zip(torch.autograd.grad(loss, (values_N, pairs_M)), expected, strict=True):
         torch.testing.assert_close(one, other)
@@ -29,12 +30,12 @@ def test_micro_batches_add_up_to_the_means_of_the_step_each_unit_by_itself():
 
 def test_a_unit_that_no_rank_has_anything_of_adds_nothing():
     output = output_of(torch.ones(2), torch.zeros(0))
-    assert output.loss({"items": torch.tensor(2), "pairs": torch.tensor(0)}) == 1.0
+    assert share_of_step(output.terms, {"items": torch.tensor(2), "pairs": torch.tensor(0)}) == 1.0
 
 
 def test_a_unit_without_a_divisor_is_an_error():
     with pytest.raises(KeyError, match="pairs"):
-        output_of(torch.ones(2), torch.ones(1)).loss({"items": torch.tensor(2)})
+        share_of_step(output_of(torch.ones(2), torch.ones(1)).terms, {"items": torch.tensor(2)})
 
 
 def test_a_sole_term_is_the_loss_and_not_logged_again():
