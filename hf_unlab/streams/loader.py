@@ -11,7 +11,7 @@ import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from datasets import IterableDataset
@@ -23,9 +23,6 @@ from hf_unlab.streams.network import bound_network
 from hf_unlab.streams.readers import Reader, SourceReader
 from hf_unlab.streams.sharding import check_num_readers, derive_seed, shard, shuffle_blocks
 from hf_unlab.streams.sources import WeightedStream
-
-if TYPE_CHECKING:
-    from hf_unlab.streams.lanes import ZippedPlan
 
 Batch = dict[str, Any]  # of tensors; of another lane, a batch under its name
 Prepare = Callable[[IterableDataset], IterableDataset]
@@ -136,7 +133,7 @@ class StreamLoader:
     """Endless training batches that resume exactly; of several sources, with `source_ids` (B,) of each example.
 
     Args:
-        plan: How the run's readers are made.
+        plan: How the run's readers are made: a ReaderPlan, or several that are zipped (`streams.lanes`).
         collate: Makes micro-batch k from its examples; random only through k.
         batches_per_step: Micro-batches of an optimizer step, over all ranks: tells collators the step.
         rank: r, this process.
@@ -150,7 +147,7 @@ class StreamLoader:
 
     def __init__(
         self,
-        plan: "ReaderPlan | ZippedPlan",
+        plan: Any,
         collate: Collator,
         *,
         batches_per_step: int = 1,
@@ -226,7 +223,7 @@ class _Made(torch.utils.data.IterableDataset):
 
     def __init__(
         self,
-        plan: "ReaderPlan | ZippedPlan",
+        plan: Any,
         collate: Collator,
         states: dict[int, dict[str, Any]],
         rank: int,

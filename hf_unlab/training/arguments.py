@@ -9,9 +9,10 @@ import torch
 from transformers import TrainingArguments
 
 from hf_unlab.streams.network import bound_network
-from hf_unlab.training import collapse
 
 PRECISIONS = ("auto", "bf16", "fp16", "fp32")
+COLLAPSE_ACTIONS = ("continue", "reduce_lr", "go_back", "stop")
+_WITHOUT_BASE_RATE = ("reduce_lr_on_plateau", "greedy")
 
 
 @dataclass
@@ -77,7 +78,7 @@ class PretrainingArguments(TrainingArguments):
         metadata={
             "help": "Once the objective's signals were outside their band for collapse_patience_steps: continue (it "
             "is only said), reduce_lr, go_back (to the last good checkpoint, with the rate reduced), or stop.",
-            "choices": collapse.ACTIONS,
+            "choices": COLLAPSE_ACTIONS,
         },
     )
     collapse_patience_steps: int = field(default=1000, metadata={"help": "Steps outside, behind the warm-up."})
@@ -116,7 +117,7 @@ class PretrainingArguments(TrainingArguments):
             raise ValueError(f"max_bad_fraction must lie between 0 and 1, not {self.max_bad_fraction}.")
         if not self.ignore_data_skip:
             raise ValueError("ignore_data_skip=False would replay the data; the streams resume by themselves.")
-        collapse.check_settings(self)
+        self._check_collapse()
 
     def fixed(self) -> dict[str, Any]:
         """The settings that a resumed run must have in common with the one that saved: others would read other data.
@@ -146,6 +147,14 @@ class PretrainingArguments(TrainingArguments):
                 "multiprocessing_context": self.dataloader_multiprocessing_context,
             }
         return options
+
+    def _check_collapse(self) -> None:
+        if self.on_collapse not in COLLAPSE_ACTIONS:
+            raise ValueError(f"on_collapse must be one of {', '.join(COLLAPSE_ACTIONS)}, not {self.on_collapse!r}.")
+        if not 0 < self.collapse_lr_factor <= 1 or self.collapse_patience_steps < 1:
+            raise ValueError("collapse_lr_factor must lie between 0 and 1, and collapse_patience_steps be at least 1.")
+        if self.on_collapse in ("reduce_lr", "go_back") and self.lr_scheduler_type in _WITHOUT_BASE_RATE:
+            raise ValueError(f"on_collapse={self.on_collapse} needs a schedule, not {self.lr_scheduler_type}.")
 
     def _choose_precision(self) -> None:
         if self.precision not in PRECISIONS:

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from transformers.trainer_utils import sort_checkpoints
@@ -14,18 +14,12 @@ from transformers.trainer_utils import sort_checkpoints
 from hf_unlab.training.checkpoints import damage, write_json
 from hf_unlab.training.metrics import gather_objects
 
-if TYPE_CHECKING:
-    from hf_unlab.training.arguments import PretrainingArguments
-    from hf_unlab.training.trainer import PretrainingTrainer
-
 logger = logging.getLogger(__name__)
 
 # Key of a log line behind which the count of steps begins anew, because something was done.
 ACTED = "collapse_acted"
-ACTIONS = ("continue", "reduce_lr", "go_back", "stop")
 _RETURNS_NAME = "returns.json"
 _MOST_RETURNS = 3  # a model that collapses at an eighth of the learning rate wants other settings
-_WITHOUT_BASE_RATE = ("reduce_lr_on_plateau", "greedy")
 
 
 class CollapseError(ValueError):
@@ -120,13 +114,13 @@ class CollapseGuard:
     """Watches a trainer's logs, and does what `on_collapse` says; without signals it does nothing.
 
     Args:
-        trainer: Whose `collapse_signals` are watched.
+        trainer: The PretrainingTrainer whose `collapse_signals` are watched.
 
     Raises:
         ValueError: The settings ask for a watch, and the objective names no signals.
     """
 
-    def __init__(self, trainer: "PretrainingTrainer") -> None:
+    def __init__(self, trainer: Any) -> None:
         self._trainer, self._args, self._band = trainer, trainer.args, trainer.collapse_signals()
         self._folder = Path(trainer.args.output_dir)
         if self._band is None and self._args.on_collapse != type(self._args).on_collapse:
@@ -207,20 +201,6 @@ class CollapseGuard:
         good = last_good_checkpoint(self._folder, last_good_step)
         others = sort_checkpoints(self._args.output_dir)[-limit:] if limit else []
         return good is None or last_good_step == self._trainer.state.global_step or str(good) in others
-
-
-def check_settings(args: "PretrainingArguments") -> None:
-    """Refuse settings under which nothing could be noticed or done.
-
-    Raises:
-        ValueError: Names the setting.
-    """
-    if args.on_collapse not in ACTIONS:
-        raise ValueError(f"on_collapse must be one of {', '.join(ACTIONS)}, not {args.on_collapse!r}.")
-    if not 0 < args.collapse_lr_factor <= 1 or args.collapse_patience_steps < 1:
-        raise ValueError("collapse_lr_factor must lie between 0 and 1, and collapse_patience_steps be at least 1.")
-    if args.on_collapse in ("reduce_lr", "go_back") and args.lr_scheduler_type in _WITHOUT_BASE_RATE:
-        raise ValueError(f"on_collapse={args.on_collapse} needs a schedule, not {args.lr_scheduler_type}.")
 
 
 def last_good_checkpoint(output_dir: Path, last_good_step: int) -> Path | None:

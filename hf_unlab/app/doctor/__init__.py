@@ -3,6 +3,7 @@
 Nothing heavy is imported before the check that needs it: --help is quick, and a broken torch is a finding.
 """
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -53,7 +54,10 @@ def read_settings(argv: Sequence[str]) -> Any:
     from hf_unlab.app.arguments import read_arguments
     from hf_unlab.objectives import OBJECTIVES, load_objective
 
-    objectives = [load_objective(name) for name in OBJECTIVES]
+    objectives = []
+    for name in OBJECTIVES:
+        with contextlib.suppress(ImportError):  # of an extra that is not installed, and not needed for the others
+            objectives.append(load_objective(name))
     # each class once; and none beside another that is made of it
     classes = list(dict.fromkeys(cls for one in objectives for cls in (one.arguments, *one.settings)))
     classes = [cls for cls in classes if not any(other is not cls and issubclass(other, cls) for other in classes)]

@@ -1,5 +1,6 @@
 """What a run's data is like: whether it opens, how fast, and how its shards and readers are shared out."""
 
+import contextlib
 import itertools
 import reprlib
 import time
@@ -10,6 +11,7 @@ from datasets import IterableDataset
 
 from hf_unlab.app.console import quiet_libraries
 from hf_unlab.app.doctor.findings import Finding, count, guard
+from hf_unlab.modalities import MODALITIES, get_modality
 from hf_unlab.streams import sharding
 from hf_unlab.streams.network import bound_network
 from hf_unlab.streams.sharding import check_num_readers, default_num_readers
@@ -46,14 +48,22 @@ def check_source(
     speed = f", then {rate:,.0f} examples/s" if num_read > 1 else ""
     yield Finding("ok", what, f"{source.label}: first example after {first_seconds:.2f} s{speed} ({num_read} read)")
     yield Finding("ok", "  example", _SHORTENER.repr(first))
-    if first.keys().isdisjoint(("text", "image", "audio")):
-        detail = "none is called text, image or audio, which recipes read; mend: `columns: {text: OLD_NAME}`"
+    if first.keys().isdisjoint(known := _columns_of_modalities()):
+        detail = f"none is called {_either(known)}, which recipes read; mend: `columns: {{{known[0]}: OLD_NAME}}`"
         yield Finding("warning", "  columns", detail)
     if num_read < min(num_examples, num_readers * batch_size):
         have = f"each of {num_readers} readers has" if num_readers > 1 else "the reader has"
         detail = f"it ends after {count(num_read, 'example')}; {have} to fill a batch of {batch_size} from its part"
         yield Finding("warning", "  size", detail)
     yield _check_shards(stream, num_readers)
+
+
+def _columns_of_modalities() -> list[str]:
+    columns: list[str] = []
+    for name in MODALITIES:
+        with contextlib.suppress(ImportError):  # of an extra that is not installed
+            columns += get_modality(name).raw_columns
+    return list(dict.fromkeys(columns))
 
 
 def _check_shards(stream: IterableDataset, num_readers: int) -> Finding:
