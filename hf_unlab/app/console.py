@@ -26,6 +26,7 @@ from hf_unlab.training.trainer import PretrainingTrainer
 
 TABLE_NAME, LEFT_OUT_NAME = "few_label.json", "few_label_left_out.json"
 _IN_WORKER = "in DataLoader worker process"
+_OF_THE_RUN = ("hf_unlab.training", "hf_unlab.objectives", "hf_unlab.streams.sharding")  # loggers
 console = Console(highlight=False, soft_wrap=True)
 
 
@@ -43,15 +44,19 @@ def quiet_libraries() -> Iterator[None]:
     logging.basicConfig(level=logging.WARNING)
     for handler in logging.getLogger().handlers:
         handler.setFormatter(_Wrapped("%(message)s"))
-    if int(os.environ.get("RANK", 0)):  # what concerns the whole run is said once
-        for name in ("hf_unlab.training", "hf_unlab.objectives", "hf_unlab.streams.sharding"):
-            logging.getLogger(name).setLevel(logging.ERROR)
+    # what concerns the whole run is said once
+    ours = [logging.getLogger(name) for name in _OF_THE_RUN] if int(os.environ.get("RANK", 0)) else []
+    levels = [logger.level for logger in ours]
+    for logger in ours:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             # Saving and autocast warn about torch's own internals.
             warnings.filterwarnings("ignore", module=r"(torch|transformers|accelerate|datasets)\b")
             yield
     finally:
+        for logger, level in zip(ours, levels, strict=True):
+            logger.setLevel(level)
         transformers.logging.set_verbosity(verbosities[0])
         datasets.logging.set_verbosity(verbosities[1])
         transformers.logging.enable_progress_bar()

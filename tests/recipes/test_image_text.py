@@ -30,17 +30,18 @@ import open_clip, torch
 from PIL import Image
 from transformers import AutoModel, AutoProcessor
 
-library, folder = sys.argv[1:]
+library, *folders = sys.argv[1:]
 picture, texts = Image.new("RGB", (20, 20), "red"), ["a red square 1", "a blue square 2"]
-if library == "open_clip":
-    with warnings.catch_warnings(action="ignore"):
-        model, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{folder}")
-    tokens = open_clip.get_tokenizer(f"local-dir:{folder}")(texts)
-    features = model.encode_image(preprocess(picture)[None]), model.encode_text(tokens)
-else:
-    model, processor = AutoModel.from_pretrained(folder), AutoProcessor.from_pretrained(folder)
-    features = model(**processor(text=texts, images=picture, return_tensors="pt", padding=True)).logits_per_text,
-assert all(torch.isfinite(each).all() for each in features)
+for folder in folders:
+    if library == "open_clip":
+        with warnings.catch_warnings(action="ignore"):
+            model, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{folder}")
+        tokens = open_clip.get_tokenizer(f"local-dir:{folder}")(texts)
+        features = model.encode_image(preprocess(picture)[None]), model.encode_text(tokens)
+    else:
+        model, processor = AutoModel.from_pretrained(folder), AutoProcessor.from_pretrained(folder)
+        features = model(**processor(text=texts, images=picture, return_tensors="pt", padding=True)).logits_per_text,
+    assert all(torch.isfinite(each).all() for each in features)
 assert "hf_unlab" not in sys.modules
 """
 
@@ -85,9 +86,9 @@ def test_open_clip_models_stay_open_clip_models(pairs, tmp_path, capsys):
     run("--config", TINY, *pairs, *FEW_STEPS, *settings, "--output_dir", tmp_path / "out")
     output = capsys.readouterr().out
     assert "open_clip.create_model_and_transforms" in output and "No labelled data was named" in output
-    for folder in (tmp_path / "out", tmp_path / "out" / "checkpoint-3"):
-        code = subprocess.run([sys.executable, "-c", USE_WITHOUT_HF_UNLAB, "open_clip", folder], capture_output=True)
-        assert code.returncode == 0, code.stderr
+    folders = [tmp_path / "out", tmp_path / "out" / "checkpoint-3"]
+    code = subprocess.run([sys.executable, "-c", USE_WITHOUT_HF_UNLAB, "open_clip", *folders], capture_output=True)
+    assert code.returncode == 0, code.stderr
 
 
 def test_tiny_goes_on_with_the_tokenizer_of_its_checkpoint(pairs, tmp_path):

@@ -28,22 +28,15 @@ def test_what_is_no_extra_s_stays_as_it_is():
         raise ModuleNotFoundError("No module named 'other'", name="other")
 
 
-def run(code):
-    command = [sys.executable, "-W", "ignore", "-c", WITHOUT + code]
-    return subprocess.run(command, capture_output=True, text=True)
-
-
-def test_text_needs_no_extra():
-    result = run(
-        "from hf_unlab import MaskedLMTrainer, Source\nimport hf_unlab.few_labels.prove, hf_unlab.app.console"
-    )
-    assert result.returncode == 0, result.stderr
-
-
-def test_audio_and_open_clip_say_what_they_need():
-    result = run(
+def test_text_goes_without_them_and_the_others_say_what_they_need():
+    code = WITHOUT + (
+        "from hf_unlab import MaskedLMTrainer, Source\n"
+        "import hf_unlab.few_labels.prove\n"
+        "import hf_unlab.app.console\n"
         "for load in (lambda: __import__('hf_unlab.objectives.wav2vec2.trainer'),\n"
         "             lambda: __import__('hf_unlab').load_dual_encoder('open_clip:ViT-B-32')):\n"
         "    try:\n        load()\n    except ImportError as error:\n        print(error)"
     )
-    assert "hf-unlab[audio]" in result.stdout and "hf-unlab[image]" in result.stdout, result.stdout + result.stderr
+    result = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "hf-unlab[audio]" in result.stdout and "hf-unlab[image]" in result.stdout, result.stdout
