@@ -42,7 +42,8 @@ def quiet_libraries() -> Iterator[None]:
     transformers.logging.disable_progress_bar()
     datasets.disable_progress_bars()
     logging.basicConfig(level=logging.WARNING)
-    for handler in logging.getLogger().handlers:
+    formatters = {handler: handler.formatter for handler in logging.getLogger().handlers}
+    for handler in formatters:
         handler.setFormatter(_Wrapped("%(message)s"))
     # what concerns the whole run is said once
     ours = [logging.getLogger(name) for name in _OF_THE_RUN] if int(os.environ.get("RANK", 0)) else []
@@ -57,6 +58,8 @@ def quiet_libraries() -> Iterator[None]:
     finally:
         for logger, level in zip(ours, levels, strict=True):
             logger.setLevel(level)
+        for handler, formatter in formatters.items():
+            handler.setFormatter(formatter)
         transformers.logging.set_verbosity(verbosities[0])
         datasets.logging.set_verbosity(verbosities[1])
         transformers.logging.enable_progress_bar()

@@ -196,9 +196,9 @@ class CheckpointingTrainer(Trainer):
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         """Stock, then what else the run goes on with, then the manifest; old ones are deleted only after that."""
         folder = Path(self._get_output_dir(trial)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
-        limit, self.args.save_total_limit = self.args.save_total_limit, None
-        self._is_saving_checkpoint = True
+        limit = self.args.save_total_limit
         with checkpoints.whole_or_absent(folder, is_writer=self.args.should_save):
+            self.args.save_total_limit, self._is_saving_checkpoint = None, True
             try:
                 super()._save_checkpoint(model, trial)
             finally:
@@ -240,12 +240,15 @@ class CheckpointingTrainer(Trainer):
         """As the model's library saves it: within a run the whole model, otherwise what is published."""
         core = self.accelerator.unwrap_model(self.model)
         saved = core if self._is_saving_checkpoint else self.published_model()
-        if saved is core and isinstance(core, PreTrainedModel):
+        if saved is core and (isinstance(core, PreTrainedModel) or not hasattr(core, "save_pretrained")):
             super()._save(output_dir, state_dict)
         elif self.args.should_save:
             folder = Path(output_dir or self.args.output_dir)
             if state_dict is not None and saved is not core:
-                prefix = next(name for name, module in core.named_modules() if module is saved) + "."
+                name = next((name for name, module in core.named_modules() if module is saved), None)
+                if name is None:
+                    raise ValueError("published_model() is no part of the model, so its weights cannot be gathered.")
+                prefix = f"{name}."
                 state_dict = {
                     name.removeprefix(prefix): value for name, value in state_dict.items() if name.startswith(prefix)
                 }

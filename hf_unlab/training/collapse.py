@@ -123,10 +123,12 @@ class CollapseGuard:
     def __init__(self, trainer: Any) -> None:
         self._trainer, self._args, self._band = trainer, trainer.args, trainer.collapse_signals()
         self._folder = Path(trainer.args.output_dir)
-        if self._band is None and self._args.on_collapse != type(self._args).on_collapse:
+        names = ("on_collapse", "collapse_patience_steps", "collapse_lr_factor")
+        given = [name for name in names if getattr(self._args, name) != getattr(type(self._args), name)]
+        if self._band is None and given:
             raise ValueError(
-                f"on_collapse={self._args.on_collapse} cannot act: {type(trainer).__name__} names no signals of a "
-                "collapse; leave it out."
+                f"{given[0]}={getattr(self._args, given[0])} cannot act: {type(trainer).__name__} names no signals of "
+                "a collapse; leave it out."
             )
         if self._band and self._args.on_collapse != "continue" and self._args.logging_strategy == "no":
             raise ValueError("A collapse is looked for in the logs: without them set on_collapse='continue'.")

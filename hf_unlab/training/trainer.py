@@ -37,7 +37,7 @@ from hf_unlab.training.data_log import BadExampleLog, losses_by_source, progress
 from hf_unlab.training.metrics import MetricSums, gather_objects
 from hf_unlab.training.objective import ObjectiveOutput, Term
 
-_WEIGHTED = "_weighted/"
+_WEIGHTED = "weighted/"  # not behind a _: a term of which nothing was counted is left out
 
 
 class PretrainingTrainer(CheckpointingTrainer):
@@ -61,7 +61,7 @@ class PretrainingTrainer(CheckpointingTrainer):
 
     raw_columns: ClassVar[tuple[str, ...]] = ()
     input_unit: ClassVar[str] = "examples"
-    # The metrics that lead on a line of the log and on the card, and further lines: title -> label -> metric.
+    # The metrics that lead on a line of the log, and further lines: title -> label -> metric.
     leading_metrics: ClassVar[tuple[str, ...]] = ("accuracy",)
     metric_lines: ClassVar[Mapping[str, Mapping[str, str]]] = {}
     # What the terms of the loss are counted in: batches say under `num_UNIT` how many they hold.

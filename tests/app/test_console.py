@@ -1,13 +1,26 @@
 """What people see when a run ends early."""
 
+import logging
+
 import pytest
 import torch
 
-from hf_unlab.app.console import exit_cleanly, format_sources
+from hf_unlab.app.console import exit_cleanly, format_sources, quiet_libraries
 from hf_unlab.streams.network import NetworkError
 from hf_unlab.streams.readers import SourceReader
 from hf_unlab.streams.sources import Source
 from hf_unlab.training.checkpoints import whole_or_absent
+
+
+def test_what_was_made_quiet_is_put_back():
+    def of_handlers():
+        return [(handler, handler.formatter) for handler in logging.getLogger().handlers]
+
+    before = of_handlers()
+    with quiet_libraries():
+        assert before
+        assert of_handlers() != before
+    assert of_handlers() == before
 
 
 class Failing(torch.utils.data.IterableDataset):

@@ -153,6 +153,8 @@ def test_two_processes_killed_and_resumed_end_as_if_never_stopped(tmp_path):
     cut = tmp_path / "cut"
     with pytest.raises(Exception):  # noqa: B017 - the ranks are gone
         in_two_processes(run_rank, cut, 9, 5)
+    assert list(cut.glob("checkpoint-*"))  # there is one to go on from
+    assert not (cut / "checkpoint-9").exists()
     in_two_processes(run_rank, cut, 9, None)
     assert logged(cut, 9, ("labelled_accuracy",)) == logged(tmp_path / "whole", 9, ("labelled_accuracy",))
     ranks = [

@@ -165,12 +165,16 @@ def test_the_last_good_checkpoint_is_not_rotated_away(tmp_path, lines, may):
 
 
 def test_without_signals_nothing_is_watched_and_nothing_may_be_asked(tmp_path):
-    guard = CollapseGuard(fake_trainer(tmp_path, band=None, lines=(BAD, BAD, BAD)))
+    unasked = {"collapse_patience_steps": PretrainingArguments.collapse_patience_steps}
+    guard = CollapseGuard(fake_trainer(tmp_path, band=None, lines=(BAD, BAD, BAD), **unasked))
     guard.look()
     assert guard.may_rotate(1)
     for action in ("continue", "reduce_lr", "go_back"):
         with pytest.raises(ValueError, match=f"on_collapse={action} cannot act: SimpleNamespace names no signals"):
-            CollapseGuard(fake_trainer(tmp_path, band=None, on_collapse=action))
+            CollapseGuard(fake_trainer(tmp_path, band=None, on_collapse=action, **unasked))
+    for setting in ({"collapse_patience_steps": 20}, {"collapse_lr_factor": 0.1}):
+        with pytest.raises(ValueError, match=r"collapse_.* cannot act: SimpleNamespace names no signals"):
+            CollapseGuard(fake_trainer(tmp_path, band=None, **(unasked | setting)))
 
 
 def test_a_trainer_without_signals_refuses_to_act_on_them(tmp_path):

@@ -3,7 +3,6 @@
 Nothing heavy is imported before the check that needs it: --help is quick, and a broken torch is a finding.
 """
 
-import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -54,13 +53,18 @@ def read_settings(argv: Sequence[str]) -> Any:
     from hf_unlab.app.arguments import read_arguments
     from hf_unlab.objectives import OBJECTIVES, load_objective
 
-    objectives = []
+    objectives, left_out = [], []
     for name in OBJECTIVES:
-        with contextlib.suppress(ImportError):  # of an extra that is not installed, and not needed for the others
+        try:
             objectives.append(load_objective(name))
+        except ImportError as error:  # of an extra that is not installed, and not needed for the others
+            left_out.append(f" The options of {name} are not known here: {error}")
     # each class once; and none beside another that is made of it
     classes = list(dict.fromkeys(cls for one in objectives for cls in (one.arguments, *one.settings)))
     classes = [cls for cls in classes if not any(other is not cls and issubclass(other, cls) for other in classes)]
     set_nothing_up = {"__post_init__": lambda self: None}
     recipe = dataclasses.make_dataclass("Recipe", (), bases=tuple(classes), namespace=set_nothing_up)
-    return read_arguments(recipe, argv=argv)[0]
+    try:
+        return read_arguments(recipe, argv=argv)[0]
+    except ValueError as error:
+        raise ValueError(f"{error}{''.join(left_out)}") from error

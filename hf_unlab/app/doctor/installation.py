@@ -58,11 +58,14 @@ def _check_package(requirement: Requirement, extra: str) -> Finding:
 
 def check_torchvision() -> Iterator[Finding]:
     """Whether torchvision was built for this torch: by its metadata, and by importing it in a process of its own."""
+    try:
+        requirements = map(Requirement, importlib.metadata.requires("torchvision") or [])
+    except importlib.metadata.PackageNotFoundError:
+        return  # of the extra `image`; that it is missing is said with the packages
     mend = "Install both anew from one index: pip install --force-reinstall torch torchvision"
     # A crash in there cannot hurt. -P: the current folder is no place to import from, as for `hf-unlab` itself.
     command = [sys.executable, "-P", "-W", "ignore", "-c", "import torchvision"]
     result = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=300)
-    requirements = map(Requirement, importlib.metadata.requires("torchvision") or [])
     needed = next((one.specifier for one in requirements if one.name == "torch"), SpecifierSet())
     version = importlib.metadata.version("torch")
     if result.returncode:

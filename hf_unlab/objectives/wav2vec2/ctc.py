@@ -84,7 +84,10 @@ def transcribe(model: PreTrainedModel, processor: Wav2Vec2Processor, waveforms: 
     encoder, clips = AudioEncoder(model.config, processor.feature_extractor), [waveforms[i] for i in heard]
     with evaluating(model), torch.inference_mode():
         for indices, batch in encoder.batches(clips):
-            inputs = {name: tensor.to(model.device) for name, tensor in batch.items()}
+            inputs = {
+                name: tensor.to(model.device, model.dtype if tensor.is_floating_point() else None)
+                for name, tensor in batch.items()
+            }
             ids_BT = model(**inputs).logits.argmax(dim=-1).cpu()
             for i, ids_T in zip(heard[indices], ids_BT, strict=True):
                 texts[i] = processor.decode(ids_T[: num_frames[i]])
