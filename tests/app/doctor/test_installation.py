@@ -77,3 +77,11 @@ def test_torchvision_that_does_not_fit(monkeypatch, set_versions):
     (broken,) = installation.check_torchvision()
     assert broken.status == "problem"
     assert "nms does not exist" in broken.detail and "--force-reinstall torch torchvision" in broken.detail
+
+
+def test_without_torchvision_nothing_is_said_of_how_it_fits(monkeypatch):
+    def missing(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "requires", missing)
+    assert not list(installation.check_torchvision())
