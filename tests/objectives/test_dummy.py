@@ -21,7 +21,7 @@ from hf_unlab.training.collapse import CollapseError
 from tests.objectives import dummy
 from tests.objectives.template import ObjectiveTemplate
 from tests.processes.launching import in_two_processes, logged
-from tests.training.helpers import At
+from tests.training.helpers import TINY_RUN, At
 
 TEXTS, TOKENIZER = tiny_texts(400), tiny_tokenizer()
 
@@ -33,20 +33,7 @@ def texts_and_labels(num_texts, seed):
 
 
 def make_trainer(folder, callbacks=None, rows=None, **settings):
-    defaults = {
-        "max_steps": 12,
-        "per_device_train_batch_size": 4,
-        "num_readers": 4,
-        "shuffle_block_size": 20,
-        "validation_fraction": 0.1,
-        "learning_rate": 1e-2,
-        "logging_steps": 4,
-        "save_steps": 3,
-        "precision": "fp32",
-        "disable_tqdm": True,
-        "use_cpu": True,
-    }
-    args = dummy.DummyTrainingArguments(str(folder), **{**defaults, **settings})
+    args = dummy.DummyTrainingArguments(str(folder), **{**TINY_RUN, "use_cpu": True, **settings})
     torch.manual_seed(0)
     rows = rows or [{"text": text} for text in TEXTS]
     return dummy.DummyTrainer(

@@ -8,6 +8,19 @@ from hf_unlab.testing import tiny_bert, tiny_stream, tiny_texts, tiny_tokenizer
 
 TEXTS = tiny_texts(400)
 TOKENIZER = tiny_tokenizer()
+# Of a run of three checkpoints that takes a second.
+TINY_RUN = {
+    "max_steps": 12,
+    "per_device_train_batch_size": 4,
+    "num_readers": 4,
+    "shuffle_block_size": 20,
+    "validation_fraction": 0.1,
+    "learning_rate": 1e-2,
+    "logging_steps": 4,
+    "save_steps": 3,
+    "precision": "fp32",
+    "disable_tqdm": True,
+}
 
 
 def make_trainer(
@@ -21,20 +34,7 @@ def make_trainer(
     **settings,
 ):
     """A trainer of a tiny BERT; `settings` replace its arguments."""
-    defaults = {
-        "max_steps": 12,
-        "per_device_train_batch_size": 4,
-        "per_device_eval_batch_size": 3,
-        "sequence_length": 16,
-        "num_readers": 4,
-        "shuffle_block_size": 20,
-        "validation_fraction": 0.1,
-        "learning_rate": 1e-2,
-        "logging_steps": 4,
-        "save_steps": 3,
-        "precision": "fp32",
-        "disable_tqdm": True,
-    }
+    defaults = {**TINY_RUN, "per_device_eval_batch_size": 3, "sequence_length": 16}
     args = MaskedLMTrainingArguments(str(folder), **{**defaults, **settings})
     torch.manual_seed(0)
     model = model or tiny_bert(hidden_dropout_prob=0.1)

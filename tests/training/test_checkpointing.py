@@ -11,11 +11,13 @@ from torch import nn
 from transformers import AutoModel
 
 from hf_unlab.objectives.masked_lm.trainer import MaskedLMTrainer
-from hf_unlab.testing import tiny_bert
+from hf_unlab.testing import tiny_bert, tiny_stream
+from hf_unlab.training.arguments import PretrainingArguments
 from hf_unlab.training.auxiliary import FILE_NAME
-from hf_unlab.training.objective import Term
+from hf_unlab.training.objective import ObjectiveOutput, Term
+from hf_unlab.training.trainer import PretrainingTrainer
 from tests.processes.launching import in_two_processes
-from tests.training.helpers import At, assert_same_weights, losses, make_trainer, stop
+from tests.training.helpers import TEXTS, TINY_RUN, At, assert_same_weights, losses, make_trainer, stop
 
 
 def test_a_checkpoint_cut_short_is_passed_over_and_the_run_is_still_the_uninterrupted_one(tmp_path):
@@ -51,6 +53,39 @@ def test_only_whole_checkpoints_stay_and_no_more_than_the_limit(tmp_path):
     checkpoints = sorted(path.name for path in tmp_path.glob("checkpoint-*"))
     assert checkpoints == ["checkpoint-10", "checkpoint-12"]
     assert all((tmp_path / name / "manifest.json").exists() for name in checkpoints)
+
+
+def lengths(examples, place):
+    lengths_B1 = torch.tensor([[len(example["text"])] for example in examples]) / 100
+    return {"lengths_B1": lengths_B1, "num_items": torch.tensor(len(examples))}
+
+
+class LengthTrainer(PretrainingTrainer):
+    """Of any module; nothing in it is of transformers."""
+
+    raw_columns = ("text",)
+
+    def make_collator(self, *, evaluation):
+        return lengths
+
+    def compute_objective(self, model, batch):
+        loss = model(batch["lengths_B1"]).square().sum()
+        return ObjectiveOutput({"square": Term(loss, batch["num_items"])}, batch["num_items"])
+
+
+def test_a_plain_module_is_saved_and_resumed_too(tmp_path):
+    def make(folder, callbacks=None):
+        torch.manual_seed(0)
+        args = PretrainingArguments(str(folder), **TINY_RUN)
+        return LengthTrainer(nn.Linear(1, 2), args, tiny_stream(TEXTS, num_shards=3), callbacks=callbacks)
+
+    whole = make(tmp_path / "whole")
+    whole.train()
+    whole.save_model()
+    make(tmp_path / "cut", [At(7, stop)]).train()
+    resumed = make(tmp_path / "cut")
+    resumed.train(resume_from_checkpoint="auto")
+    assert torch.equal(load_file(tmp_path / "whole" / "model.safetensors")["weight"], resumed.model.weight)
 
 
 class PartTrainer(MaskedLMTrainer):

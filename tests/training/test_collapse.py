@@ -98,8 +98,12 @@ def test_the_last_good_checkpoint_is_whole_and_not_behind_the_last_good_line(tmp
 
 def test_a_signal_comes_first(tmp_path):
     trainer = fake_trainer(tmp_path, lines=(GOOD, BAD, BAD))
+    guard = CollapseGuard(trainer)
     trainer.signals.received = "SIGTERM"
-    CollapseGuard(trainer).look()
+    guard.look()
+    trainer.signals.received = None
+    with pytest.raises(CollapseError):
+        guard.look()
 
 
 def test_a_reduced_rate_holds_for_all_groups_and_the_count_begins_anew(tmp_path, caplog):

@@ -3,7 +3,9 @@
 import pytest
 import torch
 
+from hf_unlab.objectives.masked_lm.trainer import MaskedLMTrainer
 from hf_unlab.testing import tiny_stream, tiny_texts
+from hf_unlab.training.objective import Term
 from tests.training.helpers import TEXTS, make_trainer
 
 
@@ -30,6 +32,17 @@ def test_nothing_held_out_says_what_to_raise(tmp_path):
     trainer = make_trainer(tmp_path, validation_fraction=1e-6)
     with pytest.raises(ValueError, match="validation_fraction"):
         trainer.evaluate()
+
+
+def test_a_held_out_part_in_which_nothing_counts_has_no_loss(tmp_path):
+    class NothingCounts(MaskedLMTrainer):
+        def compute_objective(self, model, batch):
+            output = super().compute_objective(model, batch)
+            output.terms = {"masked_lm": Term(torch.zeros(()), 0)}
+            return output
+
+    with pytest.raises(ValueError, match="too little to evaluate on"):
+        make_trainer(tmp_path, kind=NothingCounts).evaluate()
 
 
 def test_too_few_tokens_for_one_batch_is_a_clear_error(tmp_path):

@@ -18,7 +18,7 @@ from hf_unlab.testing import tiny_dual_encoder, tiny_pairs
 from hf_unlab.training import checkpoints
 from tests.modalities.image_text.dual_encoders import RESNET, make, open_clip_model
 from tests.objectives.template import ObjectiveTemplate
-from tests.training.helpers import At, losses
+from tests.training.helpers import TINY_RUN, At, losses
 
 PAIRS = list(tiny_pairs(240))
 
@@ -28,19 +28,7 @@ def stream(rows=PAIRS, num_shards=4):
 
 
 def make_trainer(folder, data=None, model=None, callbacks=None, eval_dataset=None, zero_shot=None, **settings):
-    defaults = {
-        "max_steps": 6,
-        "per_device_train_batch_size": 4,
-        "per_device_eval_batch_size": 8,
-        "num_readers": 4,
-        "shuffle_block_size": 20,
-        "validation_fraction": 0.1,
-        "learning_rate": 1e-2,
-        "logging_steps": 2,
-        "save_steps": 3,
-        "precision": "fp32",
-        "disable_tqdm": True,
-    }
+    defaults = {**TINY_RUN, "max_steps": 6, "logging_steps": 2, "per_device_eval_batch_size": 8}
     args = ImageTextContrastiveTrainingArguments(str(folder), **{**defaults, **settings})
     torch.manual_seed(0)
     model = model or tiny_dual_encoder(attention_dropout=0.2)

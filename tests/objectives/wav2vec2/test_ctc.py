@@ -93,6 +93,7 @@ def test_a_transcript_does_not_depend_on_the_batch(norm):
     together = transcribe(model, processor, [*waveforms, waveforms[0]])
     assert together == [transcribe(model, processor, [waveform])[0] for waveform in [*waveforms, waveforms[0]]]
     assert len(set(together)) > 1
+    assert len(transcribe(model.bfloat16(), processor, waveforms)) == len(waveforms)
 
 
 def test_the_gradient_of_an_accumulated_step_is_a_mean(tmp_path):
