@@ -13,7 +13,8 @@ ROOMS = (
     *("losses", "streams", "corpora", "modalities", "evaluation", "training", "objectives", "few_labels", "hub"),
     *("testing", "app"),
 )
-NEIGHBOURS = {"image_text": {"image", "text"}}  # modality packages that may import others, and which
+SIBLINGS = ("modalities", "objectives")  # rooms whose packages do not import one another
+NEIGHBOURS = {"modalities.image_text": {"modalities.image", "modalities.text"}}  # but these may
 MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_RECIPE_LINES = 300, 60, 79
 LARGER_FILES = {"training/trainer.py": 400}
 
@@ -102,22 +103,24 @@ def against_the_order(package: Path) -> set[str]:
     return bad
 
 
-def between_modalities(package: Path) -> set[str]:
-    """Imports of one modality's package by another's."""
+def between_siblings(package: Path) -> set[str]:
+    """Imports of one modality's package by another's, or of one objective's by another's."""
     bad = set()
     for module, targets in imports_of(package).items():
-        ours = package_of_modality(module, package)
+        ours = sibling_of(module, package)
         for target, _ in targets:
-            theirs = package_of_modality(target, package)
-            if ours and theirs and theirs not in {ours, *NEIGHBOURS.get(ours, ())}:
+            theirs = sibling_of(target, package)
+            same_room = ours and theirs and ours.partition(".")[0] == theirs.partition(".")[0]
+            if same_room and theirs not in {ours, *NEIGHBOURS.get(ours, ())}:
                 bad.add(f"{module} -> {target}")
     return bad
 
 
-def package_of_modality(module: str, package: Path) -> str | None:
+def sibling_of(module: str, package: Path) -> str | None:
+    """The package of a modality or an objective that a module is of."""
     room, *rest = module.split(".")
-    is_package = room == "modalities" and bool(rest) and (package / "modalities" / rest[0]).is_dir()
-    return rest[0] if is_package else None
+    is_package = room in SIBLINGS and bool(rest) and (package / room / rest[0]).is_dir()
+    return f"{room}.{rest[0]}" if is_package else None
 
 
 def circles(package: Path) -> set[str]:
@@ -186,9 +189,9 @@ RULES = {
         f"a room imports only rooms that stand before it, and never the root: {', '.join(ROOMS)}",
         lambda: against_the_order(PACKAGE),
     ),
-    "modalities": (
-        "no modality's package imports another's, but image_text those of image and text",
-        lambda: between_modalities(PACKAGE),
+    "siblings": (
+        "no modality's or objective's package imports another's, but image_text those of image and text",
+        lambda: between_siblings(PACKAGE),
     ),
     "circles": ("no modules import one another, not even inside functions", lambda: circles(PACKAGE)),
     "files": (
@@ -205,6 +208,7 @@ RULES = {
 
 @pytest.mark.parametrize("name", RULES)
 def test_the_house_keeps_its_rule(name):
+    assert imports_of(PACKAGE)
     rule, find = RULES[name]
     offenders = sorted(find())
     assert not offenders, "\n  ".join([f"The rule is that {rule}. Against it:", *offenders])
@@ -235,6 +239,8 @@ def test_every_rule_finds_what_is_against_it(tmp_path):
             "modalities/image_text/__init__.py": "from .. import common\nimport hf_unlab.modalities.text",
             "modalities/text/f.py": "import hf_unlab.modalities.image_text",
             "modalities/common.py": f'def f():\n    """{"a" * 9}\n\n\n"""\n' + "    pass\n" * 60,
+            "objectives/masked_lm/__init__.py": "import hf_unlab.objectives.wav2vec2, hf_unlab.modalities.text",
+            "objectives/wav2vec2/__init__.py": "",
             "app/cli.py": "def f():\n" + "    pass\n" * 61,
         },
     )
@@ -250,7 +256,10 @@ def test_every_rule_finds_what_is_against_it(tmp_path):
         "streams.settings -> the root",
         "attic.e is in no room",
     }
-    assert between_modalities(package) == {"modalities.text.f -> modalities.image_text"}
+    assert between_siblings(package) == {
+        "modalities.text.f -> modalities.image_text",
+        "objectives.masked_lm -> objectives.wav2vec2",
+    }
     assert circles(package) == {"streams.b <-> streams.c"}
     assert long_files(package) == {"training/d.py"}
     assert long_functions(package) == {"app/cli.py:f"}
