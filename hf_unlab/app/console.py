@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-import transformers
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -22,6 +21,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from hf_unlab.few_labels.table import FewLabelTable
 from hf_unlab.streams.network import NetworkError
 from hf_unlab.streams.sources import Source
+from hf_unlab.training.finetuning import quiet_transformers
 from hf_unlab.training.trainer import PretrainingTrainer
 
 TABLE_NAME, LEFT_OUT_NAME = "few_label.json", "few_label_left_out.json"
@@ -36,10 +36,8 @@ def quiet_libraries() -> Iterator[None]:
 
     Put back at the end, since it is the script that decides what is shown, not this package.
     """
-    verbosities = transformers.logging.get_verbosity(), datasets.logging.get_verbosity()
-    transformers.logging.set_verbosity_error()
+    verbosity, had_no_bars = datasets.logging.get_verbosity(), datasets.are_progress_bars_disabled()
     datasets.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
     datasets.disable_progress_bars()
     logging.basicConfig(level=logging.WARNING)
     formatters = {handler: handler.formatter for handler in logging.getLogger().handlers}
@@ -51,7 +49,7 @@ def quiet_libraries() -> Iterator[None]:
     for logger in ours:
         logger.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
+        with quiet_transformers(), warnings.catch_warnings():
             # Saving and autocast warn about torch's own internals.
             warnings.filterwarnings("ignore", module=r"(torch|transformers|accelerate|datasets)\b")
             yield
@@ -60,10 +58,9 @@ def quiet_libraries() -> Iterator[None]:
             logger.setLevel(level)
         for handler, formatter in formatters.items():
             handler.setFormatter(formatter)
-        transformers.logging.set_verbosity(verbosities[0])
-        datasets.logging.set_verbosity(verbosities[1])
-        transformers.logging.enable_progress_bar()
-        datasets.enable_progress_bars()
+        datasets.logging.set_verbosity(verbosity)
+        if not had_no_bars:
+            datasets.enable_progress_bars()
 
 
 class _Wrapped(logging.Formatter):

@@ -220,19 +220,27 @@ def alone_and_quiet() -> Iterator[None]:
     shared_states = [kind._shared_state for kind in (PartialState, AcceleratorState, GradientState)]
     saved_states = [dict(state) for state in shared_states]
     saved_environment = {name: os.environ.pop(name) for name in list(os.environ) if _is_launch_variable(name)}
-    verbosity, had_bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
     for state in shared_states:
         state.clear()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
     try:
-        with _random_state_kept():
+        with quiet_transformers(), _random_state_kept():
             yield
     finally:
         for state, saved in zip(shared_states, saved_states, strict=True):
             state.clear()
             state.update(saved)
         os.environ.update(saved_environment)
+
+
+@contextlib.contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Errors alone are shown within, and no progress bars; afterwards what was shown before."""
+    verbosity, had_bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
         transformers_logging.set_verbosity(verbosity)
         if had_bars:
             transformers_logging.enable_progress_bar()

@@ -2,8 +2,10 @@
 
 import logging
 
+import datasets
 import pytest
 import torch
+from transformers.utils import logging as transformers_logging
 
 from hf_unlab.app.console import exit_cleanly, format_sources, quiet_libraries
 from hf_unlab.streams.network import NetworkError
@@ -12,15 +14,28 @@ from hf_unlab.streams.sources import Source
 from hf_unlab.training.checkpoints import whole_or_absent
 
 
-def test_what_was_made_quiet_is_put_back():
+@pytest.mark.parametrize("bars", [True, False])
+def test_what_was_made_quiet_is_put_back(bars, monkeypatch):
+    monkeypatch.setattr(transformers_logging, "_tqdm_active", bars)
+    (datasets.enable_progress_bars if bars else datasets.disable_progress_bars)()
+
     def of_handlers():
         return [(handler, handler.formatter) for handler in logging.getLogger().handlers]
+
+    def of_libraries():
+        bars = transformers_logging.is_progress_bar_enabled(), not datasets.are_progress_bars_disabled()
+        return (*bars, transformers_logging.get_verbosity(), datasets.logging.get_verbosity())
+
+    shown = of_libraries()
 
     before = of_handlers()
     with quiet_libraries():
         assert before
         assert of_handlers() != before
+        assert of_libraries() == (False, False, logging.ERROR, logging.ERROR)
     assert of_handlers() == before
+    assert of_libraries() == shown
+    datasets.disable_progress_bars()  # as in all tests
 
 
 class Failing(torch.utils.data.IterableDataset):
