@@ -91,8 +91,8 @@ def _listed(stage: Any) -> Any:
     if hasattr(stage, "ex_iterable"):
         stage.ex_iterable = _listed(stage.ex_iterable)
     elif isinstance(stage, ExamplesIterable) and stage.kwargs.get("add_metadata") is False:
-        # what a folder's builder is told; where there is a metadata file, that is the shard
-        stage.kwargs = {**stage.kwargs, "files": list(stage.kwargs["files"])}
+        # what a folder's builder is told, of which one list says what the shards are; a metadata file is one already
+        stage.kwargs = {**stage.kwargs, "files": list(stage.kwargs["files"]), "metadata_files": ()}
     return stage
 
 
@@ -173,8 +173,9 @@ def _cut_part(stream: IterableDataset, num_parts: int, index: int, seed: int) ->
 
 
 def _share_of(stream: IterableDataset, turns: range, num_turns: int) -> IterableDataset:
-    if len(turns) == num_turns:
+    if num_turns == 1:
         return stream
+    # whole ones too, where there are cut ones beside: of streams to be joined all must be of one make
     return stream.filter(partial(_is_turn, turns=turns, num_turns=num_turns), with_indices=True)
 
 
