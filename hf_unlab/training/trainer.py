@@ -1,8 +1,8 @@
 """PretrainingTrainer: what is the same for every objective.
 
 An objective subclasses it with its raw columns, how a raw stream is prepared, its collator, and `compute_objective`.
-The base owns the streams and their state, normalisation by the items of the whole step, exact metrics, held-out
-evaluation, the watch for collapse, and checkpoints that are whole or absent (`CheckpointingTrainer`).
+The base owns the streams and their state, normalisation by the items of the whole step, exact metrics, the watch for
+collapse, evaluation (`EvaluatingTrainer`), and checkpoints that are whole or absent (`CheckpointingTrainer`).
 """
 
 import time
@@ -11,18 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-import datasets
 import torch
-from datasets import Dataset, IterableDataset
 from torch import nn
 from transformers import PreTrainedModel, TrainerCallback
-from transformers.trainer_utils import EvalLoopOutput
 
-from hf_unlab.modalities.modality import evaluating
 from hf_unlab.streams.bad_examples import Check, Decode
 from hf_unlab.streams.bucketing import Buckets
-from hf_unlab.streams.eval_loader import EvalLoader
-from hf_unlab.streams.held_out import good_stream, keep_held_out, split
+from hf_unlab.streams.held_out import split
 from hf_unlab.streams.lanes import Lane, ZippedCollator, ZippedPlan
 from hf_unlab.streams.loader import Batch, Collator, Prepare, ReaderPlan, StreamLoader
 from hf_unlab.streams.progress import SourceProgress, progress_of
@@ -31,16 +26,14 @@ from hf_unlab.streams.sources import Data, WeightedStream, open_streams
 from hf_unlab.training import checkpoints, stopping, stream_state
 from hf_unlab.training.arguments import PretrainingArguments, check_world_size
 from hf_unlab.training.auxiliary import AuxiliaryModules
-from hf_unlab.training.checkpointing import CheckpointingTrainer
 from hf_unlab.training.collapse import CollapseGuard, HealthyBand
 from hf_unlab.training.data_log import BadExampleLog, losses_by_source, progress_logs
-from hf_unlab.training.metrics import MetricSums, gather_objects
+from hf_unlab.training.evaluating import EvaluatingTrainer
+from hf_unlab.training.metrics import gather_objects
 from hf_unlab.training.objective import ObjectiveOutput, Term
 
-_WEIGHTED = "weighted/"  # not behind a _: a term of which nothing was counted is left out
 
-
-class PretrainingTrainer(CheckpointingTrainer):
+class PretrainingTrainer(EvaluatingTrainer):
     """`transformers.Trainer` over unlabelled streams.
 
     Args:
@@ -231,38 +224,6 @@ class PretrainingTrainer(CheckpointingTrainer):
         assert self._loader is not None
         return progress_of(gather_objects(self._loader.state_dict()), [name for name, _ in self._mix()])
 
-    def get_eval_dataloader(self, eval_dataset: Any = None) -> EvalLoader:
-        """Held-out examples, each once over all ranks, masked or cropped the same way every time."""
-        if eval_dataset is None or eval_dataset is self.eval_dataset:  # Trainer.evaluate hands our own back
-            stream = self.held_out()
-        else:
-            (given,) = open_streams(eval_dataset, self.raw_columns)
-            stream = given.stream.to_iterable_dataset() if isinstance(given.stream, Dataset) else given.stream
-            stream = good_stream(stream, self.make_check())
-        # The forward of FSDP and ZeRO is collective: every rank runs every batch, sums and counts stay in proportion.
-        place = {"rank": 0, "world_size": 1} if self._is_collective else {}
-        prepare = self.make_prepare()
-        return EvalLoader(
-            prepare(stream) if prepare else stream,
-            self.make_collator(evaluation=True),
-            self.args.per_device_eval_batch_size,
-            decode=self.make_decode(),
-            **(self.args.loader_options() | place),
-        )
-
-    @property
-    def _is_collective(self) -> bool:
-        return self.is_fsdp_enabled or self.is_deepspeed_enabled
-
-    def held_out(self) -> IterableDataset:
-        """The raw held-out examples, written to the output folder the first time and read from there ever after."""
-        path = Path(self.args.output_dir) / checkpoints.HELD_OUT_NAME
-        with self.args.main_process_first(desc="writing the held-out examples"):
-            keep_held_out(
-                self.eval_dataset, path, self.args.validation_num_examples, self.make_check(), self.make_decode()
-            )
-        return datasets.Dataset.from_parquet(str(path), keep_in_memory=True).to_iterable_dataset()
-
     # ---- One step ----
 
     def get_batch_samples(
@@ -323,49 +284,6 @@ class PretrainingTrainer(CheckpointingTrainer):
         self.on_logged(logs)
         if is_training:
             self.collapse_guard.look()
-
-    # ---- Evaluation ----
-
-    def evaluation_loop(
-        self,
-        dataloader: EvalLoader,
-        description: str,
-        prediction_loss_only: bool | None = None,
-        ignore_keys: list[str] | None = None,
-        metric_key_prefix: str = "eval",
-    ) -> EvalLoopOutput:
-        """Means over all held-out items of all ranks; stock evaluation averages the means of batches."""
-        if not self.accelerator._models:  # evaluated before it was trained: autocast is not set up yet
-            self.accelerator.prepare_model(self.model, evaluation_mode=True)
-        # Not DDP's wrapper: its forward exchanges buffers, and ranks may have uneven numbers of batches.
-        model = self.model
-        if self.args.world_size > 1 and not self._is_collective:
-            for buffer in model.buffers():  # BatchNorm's: each rank has its own since the last forward
-                torch.distributed.broadcast(buffer, 0)
-        sums, kept = MetricSums(self.args.device), []
-        with evaluating(model), evaluating(self.auxiliary):
-            for batch in dataloader:
-                with torch.no_grad(), self.compute_loss_context_manager():
-                    output = self.compute_objective(model, self._prepare_inputs(batch))
-                sums.add(output.logged())
-                weighted = {name: (term.weight * term.sum, term.count) for name, term in output.terms.items()}
-                sums.add({f"{_WEIGHTED}{name}": pair for name, pair in weighted.items()})
-                sums.add({"_examples": (len(next(iter(batch.values()))), 0)})
-                kept += [] if output.kept is None else [output.kept]
-                self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
-        means = sums.means(self.accelerator)
-        num_examples = means.pop("_examples", 0.0)
-        terms = [means.pop(name) for name in list(means) if name.startswith(_WEIGHTED)]
-        if not num_examples or not terms:
-            raise ValueError(
-                "The held-out data is too little to evaluate on: it gives no example once it is prepared. Raise "
-                "validation_fraction and validation_num_examples, or set eval_strategy to 'no'."
-            )
-        everywhere = [kept] if self._is_collective else gather_objects(kept)
-        means = self.derive_metrics({**means, "loss": sum(terms)}, evaluation=True)
-        means |= self.finish_evaluation([one for of_rank in everywhere for one in of_rank])
-        metrics = {f"{metric_key_prefix}_{name}": value for name, value in means.items()}
-        return EvalLoopOutput(predictions=None, label_ids=None, metrics=metrics, num_samples=int(num_examples))
 
 
 def share_of_step(terms: Mapping[str, Term], num_of_unit: Mapping[str, torch.Tensor]) -> torch.Tensor:
