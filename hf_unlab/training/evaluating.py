@@ -3,21 +3,21 @@
 Stock evaluation averages the means of batches. Here sums and counts are added up over all batches and ranks.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import datasets
 import torch
 from datasets import Dataset, IterableDataset
-from transformers.trainer_utils import EvalLoopOutput
+from transformers.trainer_utils import EvalLoopOutput, PredictionOutput
 
 from hf_unlab.modalities.modality import evaluating
-from hf_unlab.streams.bad_examples import Check, Decode
+from hf_unlab.streams.bad_examples import Check, Decode, Example
 from hf_unlab.streams.eval_loader import EvalLoader
 from hf_unlab.streams.held_out import good_stream, keep_held_out
 from hf_unlab.streams.loader import Collator, Prepare
-from hf_unlab.streams.sources import open_streams
+from hf_unlab.streams.sources import Data, iterate, open_streams
 from hf_unlab.training import checkpoints
 from hf_unlab.training.checkpointing import CheckpointingTrainer
 from hf_unlab.training.metrics import MetricSums, gather_objects
@@ -39,14 +39,49 @@ class EvaluatingTrainer(CheckpointingTrainer):
     derive_metrics: Callable[..., dict[str, float]]
     finish_evaluation: Callable[[list[Any]], dict[str, float]]
 
+    # The raw examples that the running evaluation was given; None: those held out.
+    evaluated: IterableDataset | None = None
+
+    def evaluate(
+        self,
+        eval_dataset: Data | Sequence[Data] | Mapping[str, Data | Sequence[Data]] | None = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> dict[str, float]:
+        """Measure; every process must call it.
+
+        Args:
+            eval_dataset: What to measure on instead of the held-out part: one data set or several, measured together;
+                or by names, measured apart, and each one's metrics begin with the prefix and its name.
+            ignore_keys: As in Trainer; nothing of a model's output is kept here.
+            metric_key_prefix: What the metrics' names begin with.
+
+        Returns:
+            The objective's metrics, by name.
+
+        Raises:
+            ValueError: The data cannot be read, or gives no example.
+        """
+        return super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
+
+    def predict(self, *_: Any, **__: Any) -> PredictionOutput:
+        """Refused: an objective on unlabelled data predicts what it has hidden itself, which is of use to nobody.
+
+        Raises:
+            ValueError: Always; says what to use instead.
+        """
+        raise ValueError(
+            "predict() has nothing to return: these objectives predict what they have hidden themselves. For metrics "
+            "use trainer.evaluate(data, metric_key_prefix='test'); for representations load the saved checkpoint with "
+            "its own library, or with hf_unlab's encoders, and embed()."
+        )
+
     def get_eval_dataloader(self, eval_dataset: Any = None) -> EvalLoader:
         """Held-out examples, each once over all ranks, masked or cropped the same way every time."""
-        if eval_dataset is None or eval_dataset is self.eval_dataset:  # Trainer.evaluate hands our own back
-            stream = self.held_out()
-        else:
-            (given,) = open_streams(eval_dataset, self.raw_columns)
-            stream = given.stream.to_iterable_dataset() if isinstance(given.stream, Dataset) else given.stream
-            stream = good_stream(stream, self.make_check())
+        # Trainer.evaluate hands our own back
+        is_own = eval_dataset is None or eval_dataset is self.eval_dataset
+        self.evaluated = None if is_own else self._read_together(eval_dataset)
+        stream = self.held_out() if self.evaluated is None else self.evaluated
         # The forward of FSDP and ZeRO is collective: every rank runs every batch, sums and counts stay in proportion.
         place = {"rank": 0, "world_size": 1} if self._is_collective else {}
         prepare = self.make_prepare()
@@ -57,6 +92,16 @@ class EvaluatingTrainer(CheckpointingTrainer):
             decode=self.make_decode(),
             **(self.args.loader_options() | place),
         )
+
+    def _read_together(self, data: Data | Sequence[Data]) -> IterableDataset:
+        """The good examples of all that is given, one data set behind the other."""
+        streams = [
+            one.stream.to_iterable_dataset() if isinstance(one.stream, Dataset) else one.stream
+            for one in open_streams(data, self.raw_columns)
+        ]
+        good = tuple(good_stream(stream, self.make_check()) for stream in streams)
+        # not concatenate_datasets, which wants the same features; a list would be taken for shards
+        return good[0] if len(good) == 1 else IterableDataset.from_generator(_chain, gen_kwargs={"streams": good})
 
     @property
     def _is_collective(self) -> bool:
@@ -87,6 +132,8 @@ class EvaluatingTrainer(CheckpointingTrainer):
         if self.args.world_size > 1 and not self._is_collective:
             for buffer in model.buffers():  # BatchNorm's: each rank has its own since the last forward
                 torch.distributed.broadcast(buffer, 0)
+        if callable(getattr(self.optimizer, "eval", None)):  # it averages weights; training_step calls its train()
+            self.optimizer.eval()
         sums, kept = MetricSums(self.args.device), []
         with evaluating(model), evaluating(self.auxiliary):
             for batch in dataloader:
@@ -111,3 +158,8 @@ class EvaluatingTrainer(CheckpointingTrainer):
         means |= self.finish_evaluation([one for of_rank in everywhere for one in of_rank])
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in means.items()}
         return EvalLoopOutput(predictions=None, label_ids=None, metrics=metrics, num_samples=int(num_examples))
+
+
+def _chain(streams: tuple[IterableDataset, ...]) -> Iterator[Example]:
+    for stream in streams:
+        yield from iterate(stream)

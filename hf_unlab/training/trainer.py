@@ -40,7 +40,8 @@ class PretrainingTrainer(EvaluatingTrainer):
         model: What to train; saved as an ordinary checkpoint.
         args: Settings.
         train_dataset: A `Source`, `IterableDataset` or `Dataset`, or several, mixed by weight.
-        eval_dataset: The same for evaluation. By default a part of each training source is held out.
+        eval_dataset: The same for evaluation. By default a part of each training source is held out. What has names
+            is given to `evaluate` instead.
         processing_class: The tokenizer or processor, saved with the model.
         callbacks: Further callbacks.
         optimizers: Optimizer and schedule, in place of those that `args` describes.
@@ -135,6 +136,11 @@ class PretrainingTrainer(EvaluatingTrainer):
         lanes: Mapping[str, Data | Sequence[Data]] | None = None,
     ) -> None:
         check_world_size(args)
+        if isinstance(eval_dataset, Mapping):
+            raise ValueError(
+                "eval_dataset is one held-out part, of one data set or several. To measure several apart, by names, "
+                "call trainer.evaluate({name: data})."
+            )
         checkpoints.make_output_dir(Path(args.output_dir))
         training = open_streams(train_dataset, self.raw_columns)
         self._lanes = self._open_lanes(lanes or {})
