@@ -22,6 +22,7 @@ from hf_unlab.few_labels.table import FewLabelTable
 from hf_unlab.streams.network import NetworkError
 from hf_unlab.streams.sources import Source
 from hf_unlab.training.finetuning import quiet_transformers
+from hf_unlab.training.launch import running_precision
 from hf_unlab.training.trainer import PretrainingTrainer
 
 TABLE_NAME, LEFT_OUT_NAME = "few_label.json", "few_label_left_out.json"
@@ -108,7 +109,7 @@ def announce(trainer: PretrainingTrainer, sources: list[Source]) -> None:
         return
     trainer.add_callback(ProgressLines(trainer))
     num_parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
-    precision = "bf16" if args.bf16 else "fp16" if args.fp16 else "fp32"
+    precision = running_precision(trainer.accelerator, trainer.model)
     num_ranks = args.world_size
     console.print(
         f"Model     {type(trainer.model).__name__}, {num_parameters / 1e6:.1f} M parameters\n"

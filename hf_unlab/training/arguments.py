@@ -1,16 +1,20 @@
 """Settings that every objective shares."""
 
-import os
-import platform
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
-import torch
 from transformers import TrainingArguments
 
 from hf_unlab.streams.network import bound_network
+from hf_unlab.training.launch import (
+    PRECISIONS,
+    asked_precision,
+    check_launch,
+    choose_precision,
+    launched_precision,
+    runs_on_cpu,
+)
 
-PRECISIONS = ("auto", "bf16", "fp16", "fp32")
 COLLAPSE_ACTIONS = ("continue", "reduce_lr", "go_back", "stop")
 _WITHOUT_BASE_RATE = ("reduce_lr_on_plateau", "greedy")
 
@@ -63,7 +67,10 @@ class PretrainingArguments(TrainingArguments):
     # Training
     precision: str = field(
         default="auto",
-        metadata={"help": "auto: bf16 where the hardware multiplies in it, else fp32.", "choices": PRECISIONS},
+        metadata={
+            "help": "auto: what the launcher says, or bf16 where the hardware multiplies in it, else fp32.",
+            "choices": PRECISIONS,
+        },
     )
     decay_steps: float = field(
         default=0.2,
@@ -100,7 +107,8 @@ class PretrainingArguments(TrainingArguments):
     ignore_data_skip: bool = True
 
     def __post_init__(self) -> None:
-        if not torch.accelerator.is_available():
+        check_launch(self)
+        if runs_on_cpu(self.use_cpu):
             self.use_cpu = True  # else several processes without a GPU would look for NCCL
         bound_network(self.network_retries, self.network_timeout_seconds)
         self._choose_precision()
@@ -157,14 +165,9 @@ class PretrainingArguments(TrainingArguments):
             raise ValueError(f"on_collapse={self.on_collapse} needs a schedule, not {self.lr_scheduler_type}.")
 
     def _choose_precision(self) -> None:
-        if self.precision not in PRECISIONS:
-            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {self.precision!r}.")
-        if self.bf16 or self.fp16:  # set by name, as TrainingArguments has it
-            if self.precision not in ("auto", "bf16" if self.bf16 else "fp16"):
-                raise ValueError(f"precision={self.precision} contradicts bf16={self.bf16}, fp16={self.fp16}.")
-            return
-        self.bf16 = self.precision == "bf16" or (self.precision == "auto" and hardware_has_bf16(self.use_cpu))
-        self.fp16 = self.precision == "fp16"
+        asked = asked_precision(self.precision, self.bf16, self.fp16)
+        chosen = choose_precision(asked, launched_precision(self.deepspeed), use_cpu=self.use_cpu)
+        self.bf16, self.fp16 = chosen == "bf16", chosen == "fp16"
 
     def _choose_decay(self) -> None:
         given = self.lr_scheduler_kwargs if isinstance(self.lr_scheduler_kwargs, dict) else {}
@@ -173,38 +176,3 @@ class PretrainingArguments(TrainingArguments):
             longest = max(1, self.max_steps - self.get_warmup_steps(self.max_steps))
             # 1 - sqrt loses least (Hägele et al. 2024, https://huggingface.co/papers/2405.18392)
             self.lr_scheduler_kwargs = {"decay_type": "1-sqrt", "num_decay_steps": min(int(steps), longest), **given}
-
-
-def hardware_has_bf16(use_cpu: bool = False) -> bool:
-    """Whether matrices are multiplied in bfloat16 by the hardware itself; emulation is slower than fp32.
-
-    Args:
-        use_cpu: Ask about the processor even if there is an accelerator.
-    """
-    if not use_cpu and torch.accelerator.is_available():
-        return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
-    if platform.machine().lower() in ("aarch64", "arm64"):
-        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-
-
-def check_world_size(args: TrainingArguments) -> None:
-    """Refuse a launch in which every process would train alone.
-
-    Raises:
-        ValueError: WORLD_SIZE and Trainer disagree, or Trainer would use DataParallel.
-    """
-    launched = os.environ.get("WORLD_SIZE")
-    if launched is None and {"MASTER_ADDR", "ACCELERATE_MIXED_PRECISION"} <= os.environ.keys():
-        # `accelerate launch --cpu --num_processes 2` without MPI sets an address to meet at and starts one process
-        launched = "several"
-    if launched is not None and launched != str(args.world_size):
-        raise ValueError(
-            f"{launched} processes were asked for, but Trainer sees {args.world_size}: each would train "
-            "alone. On CPUs use `accelerate launch --multi_gpu --num_processes N SCRIPT --use_cpu true`, or torchrun."
-        )
-    if args.n_gpu > 1:
-        raise ValueError(
-            f"One process sees {args.n_gpu} GPUs. Launch one process a GPU (`accelerate launch --num_processes "
-            f"{args.n_gpu} SCRIPT`), or show it one (`CUDA_VISIBLE_DEVICES=0`)."
-        )

@@ -24,11 +24,12 @@ from hf_unlab.streams.progress import SourceProgress, progress_of
 from hf_unlab.streams.sharding import spread
 from hf_unlab.streams.sources import Data, WeightedStream, open_streams
 from hf_unlab.training import checkpoints, stopping, stream_state
-from hf_unlab.training.arguments import PretrainingArguments, check_world_size
+from hf_unlab.training.arguments import PretrainingArguments
 from hf_unlab.training.auxiliary import AuxiliaryModules
 from hf_unlab.training.collapse import CollapseGuard, HealthyBand
 from hf_unlab.training.data_log import BadExampleLog, losses_by_source, progress_logs
 from hf_unlab.training.evaluating import EvaluatingTrainer
+from hf_unlab.training.launch import check_running, check_world_size
 from hf_unlab.training.metrics import gather_objects
 from hf_unlab.training.objective import ObjectiveOutput, Term
 
@@ -158,6 +159,7 @@ class PretrainingTrainer(EvaluatingTrainer):
             callbacks=[_Moments(self), *(callbacks or [])],
             optimizers=optimizers,
         )
+        check_running(args, self.accelerator, self.model)
         # Both say that the loss is already divided by the number of items of the whole step.
         self.model_accepts_loss_kwargs = True
         self.loss_is_scaled_for_ga = True
