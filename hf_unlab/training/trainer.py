@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from datasets import Dataset
 from torch import nn
 from transformers import PreTrainedModel, TrainerCallback
 
@@ -160,6 +161,7 @@ class PretrainingTrainer(EvaluatingTrainer):
             optimizers=optimizers,
         )
         check_running(args, self.accelerator, self.model)
+        self._count_epochs()
         # Both say that the loss is already divided by the number of items of the whole step.
         self.model_accepts_loss_kwargs = True
         self.loss_is_scaled_for_ga = True
@@ -170,6 +172,32 @@ class PretrainingTrainer(EvaluatingTrainer):
         self.collapse_guard = CollapseGuard(self)
 
     # ---- Data ----
+
+    def _count_epochs(self) -> None:
+        """If the length is given in epochs, make steps of it."""
+        if not self.args.num_train_epochs:
+            return
+        why = "its batches are cut by size or packed, so that no number of them is an epoch"
+        is_counted = (
+            type(self).make_prepare is PretrainingTrainer.make_prepare
+            and type(self).make_buckets is PretrainingTrainer.make_buckets
+        )
+        if is_counted:
+            why = "of a stream, such as a source is, nobody knows the length; of a map-style Dataset it is known"
+        sizes = [len(one.stream) for one in self.train_dataset if is_counted and isinstance(one.stream, Dataset)]
+        if len(sizes) < len(self.train_dataset):
+            raise ValueError(
+                f"num_train_epochs={self.args.num_train_epochs} does not work with {type(self).__name__} on this "
+                f"data: {why}. Give max_steps."
+            )
+        self.args.run_for_epochs(sum(sizes))
+
+    def _checkpoint_to_resume(self, resume: str | bool | None) -> Path | None:
+        checkpoint = super()._checkpoint_to_resume(resume)
+        if checkpoint:
+            stream_state.check_resumable(checkpoint)
+            self._count_epochs()  # a resumed run keeps the micro-batches of its steps
+        return checkpoint
 
     def _open_lanes(self, lanes: Mapping[str, Data | Sequence[Data]]) -> dict[str, tuple[WeightedStream, ...]]:
         if lanes.keys() != self.lane_columns.keys():

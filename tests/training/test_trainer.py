@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from datasets import Dataset
 
 from hf_unlab.testing import tiny_stream
 from tests.training.helpers import TEXTS, make_trainer
@@ -26,3 +27,8 @@ def test_autocast_reaches_training_and_evaluation(tmp_path, precision):
     trainer.train()
     assert set(seen) == {torch.bfloat16 if precision == "bf16" else torch.float32}
     assert len(seen) > 1
+
+
+def test_epochs_of_what_is_packed_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"packed, so that no number of them is an epoch\. Give max_steps"):
+        make_trainer(tmp_path, Dataset.from_dict({"text": TEXTS}), max_steps=10_000, num_train_epochs=1)
