@@ -315,7 +315,7 @@ class PretrainingTrainer(EvaluatingTrainer):
             self._window.clear()
             self._train_seconds = 0.0
         if self.state.max_steps > 0:  # for a stream, an epoch is the run: equal after a resume
-            self.state.epoch = self.state.global_step / self.state.max_steps
+            self.state.epoch = self.state.global_step / self.state.max_steps * (self.args.num_train_epochs or 1)
         super().log(logs, start_time)
         self.on_logged(logs)
         if is_training:

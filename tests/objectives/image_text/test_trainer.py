@@ -333,8 +333,8 @@ def test_a_length_in_epochs_reads_each_pair_as_often(tmp_path):
     assert resumed.args.max_steps == math.ceil(2 * num_pairs / 4)
     resumed.train(resume_from_checkpoint="auto")  # with the micro-batches of its steps
     assert resumed.state.global_step == resumed.args.max_steps == trainer.args.max_steps
-    logs = [log["data/data 0/epochs"] for log in resumed.state.log_history if "data/data 0/epochs" in log]
-    assert logs[-1] == pytest.approx(2, abs=0.1)
+    last = next(log for log in reversed(resumed.state.log_history) if "data/epochs" in log)
+    assert last["data/epochs"] == pytest.approx(2, abs=0.1) and last["epoch"] == 2
 
 
 def test_epochs_of_a_stream_are_refused(tmp_path):
