@@ -33,9 +33,10 @@ from hf_unlab.training.evaluating import EvaluatingTrainer
 from hf_unlab.training.launch import check_running, check_world_size
 from hf_unlab.training.metrics import gather_objects
 from hf_unlab.training.objective import ObjectiveOutput, Term
+from hf_unlab.training.pushing import PushingTrainer
 
 
-class PretrainingTrainer(EvaluatingTrainer):
+class PretrainingTrainer(PushingTrainer, EvaluatingTrainer):
     """`transformers.Trainer` over unlabelled streams.
 
     Args:
