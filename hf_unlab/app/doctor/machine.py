@@ -98,10 +98,13 @@ def check_disk(output_dir: str | None = None) -> Iterator[Finding]:
             yield Finding("ok", what, f"{path}: {free:,.0f} GiB free")
 
 
-def check_hub() -> Iterator[Finding]:
+def check_hub(push_to_hub: bool = False) -> Iterator[Finding]:
     """Whether there is a token, and whether the Hub may be asked at all. Nothing is sent, the token is not shown."""
     from huggingface_hub import constants, get_token
 
+    if push_to_hub and (constants.HF_HUB_OFFLINE or not get_token()):
+        reason = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else "there is no token: hf auth login"
+        yield Finding("problem", "push_to_hub", f"{reason}; or leave it out and publish behind the training")
     has_token = "present (neither shown nor tried)"
     yield Finding("ok", "Hub token", has_token if get_token() else "none; private data and publishing need it")
     offline = "HF_HUB_OFFLINE is set: only local files and the cache are read"

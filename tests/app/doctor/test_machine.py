@@ -96,3 +96,12 @@ def test_no_token_and_offline(monkeypatch):
     findings = list(machine.check_hub())
     assert detail_of("Hub token", findings)[1].startswith("none")
     assert "only local files" in detail_of("Hub access", findings)[1]
+
+
+@pytest.mark.parametrize("offline, words", [(True, "HF_HUB_OFFLINE is set"), (False, "hf auth login")])
+def test_a_run_that_could_not_push(monkeypatch, offline, words):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", offline)
+    monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
+    status, detail = detail_of("push_to_hub", list(machine.check_hub(push_to_hub=True)))
+    assert status == "problem" and words in detail
+    assert "push_to_hub" not in {finding.what for finding in machine.check_hub()}
