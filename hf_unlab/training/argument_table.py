@@ -83,8 +83,8 @@ REFUSED: dict[str, str] = {
     "neftune_noise_alpha": "noise on embeddings is for instruction tuning; it would be added twice behind a collapse",
     "auto_find_batch_size": "another batch size is another run; per_device_train_batch_size x "
     "gradient_accumulation_steps can be shared out by hand",
-    "save_only_model": "no run could go on from its checkpoints, and every run may have to; save_total_limit: 1 and "
-    "save_strategy: no save disk, too",
+    "save_only_model": "no run could go on from its checkpoints, and every run may have to; save_total_limit=1 or "
+    "save_strategy=no save disk, too",
     "enable_jit_checkpoint": "SIGTERM and SIGUSR1 save and exit in any case",
     "hub_token": "it would be saved in training_args.bin beside each checkpoint; log in by `hf auth login`, or set "
     "HF_TOKEN",
@@ -149,7 +149,8 @@ def check_values(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[
     warnings = []
     for name, value in changed.items():
         if name in REFUSED:
-            raise ValueError(f"{name}={value} does not work with these trainers: {REFUSED[name]}. Leave it out.")
+            shown = name if name.endswith("_token") else f"{name}={value}"  # a secret is not for logs
+            raise ValueError(f"{shown} does not work with these trainers: {REFUSED[name]}. Leave it out.")
         for one in value if isinstance(value, list) else str(getattr(value, "value", value)).split():
             if reason := REFUSED_VALUES.get(name, {}).get(getattr(one, "value", one)):
                 raise ValueError(f"{name}={one} does not work with these trainers: {reason}.")
