@@ -22,6 +22,7 @@ from hf_unlab.few_labels.table import FewLabelTable
 from hf_unlab.streams.network import NetworkError
 from hf_unlab.streams.sources import Source
 from hf_unlab.training.finetuning import quiet_transformers
+from hf_unlab.training.launch import running_precision
 from hf_unlab.training.trainer import PretrainingTrainer
 
 TABLE_NAME, LEFT_OUT_NAME = "few_label.json", "few_label_left_out.json"
@@ -108,12 +109,14 @@ def announce(trainer: PretrainingTrainer, sources: list[Source]) -> None:
         return
     trainer.add_callback(ProgressLines(trainer))
     num_parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
-    precision = "bf16" if args.bf16 else "fp16" if args.fp16 else "fp32"
+    precision = running_precision(trainer.accelerator, trainer.model)
     num_ranks = args.world_size
+    length = f"Length    {args.max_steps:,} steps, {args.num_train_epochs:g} epochs\n" if args.num_train_epochs else ""
     console.print(
         f"Model     {type(trainer.model).__name__}, {num_parameters / 1e6:.1f} M parameters\n"
         f"Data      {', '.join(source.label for source in sources)}\n"
         f"Hardware  {num_ranks} process{'es' if num_ranks > 1 else ''} on {args.device.type}, {precision}\n"
+        f"{length}"
         f"Output    {args.output_dir}"
     )
 
@@ -135,7 +138,7 @@ class ProgressLines(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Start the bar."""
-        self._progress = _progress()
+        self._progress = _progress(hide=args.disable_tqdm)
         self._progress.start()
         self._task = self._progress.add_task("Pretraining", total=state.max_steps, completed=state.global_step)
 
@@ -242,9 +245,9 @@ def format_sources(logs: dict[str, float]) -> list[str]:
     return lines
 
 
-def _progress() -> Progress:
+def _progress(hide: bool = False) -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(None), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    return Progress(*columns, console=console, transient=True, disable=hide or not console.is_terminal)
 
 
 @contextlib.contextmanager

@@ -29,7 +29,7 @@ def allow_open_files(num_files: int) -> None:
     if not HAS_LIMITS:
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = num_files + _OTHER_FILES
+    wanted = 2 * num_files + _OTHER_FILES  # datasets opens some twice
     if soft != resource.RLIM_INFINITY and wanted > soft:
         if hard != resource.RLIM_INFINITY and wanted > hard:
             raise ValueError(

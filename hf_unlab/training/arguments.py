@@ -1,16 +1,26 @@
 """Settings that every objective shares."""
 
-import os
-import platform
+import logging
+import math
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
-import torch
 from transformers import TrainingArguments
 
 from hf_unlab.streams.network import bound_network
+from hf_unlab.training.argument_table import check_accelerator_config, check_values, default_values
+from hf_unlab.training.launch import (
+    PRECISIONS,
+    asked_precision,
+    check_launch,
+    choose_precision,
+    launched_precision,
+    runs_on_cpu,
+)
+from hf_unlab.training.reporters import check_reporters
 
-PRECISIONS = ("auto", "bf16", "fp16", "fp32")
+logger = logging.getLogger(__name__)
+MAX_STEPS = 10_000  # of a run that nobody has told its length
 COLLAPSE_ACTIONS = ("continue", "reduce_lr", "go_back", "stop")
 _WITHOUT_BASE_RATE = ("reduce_lr_on_plateau", "greedy")
 
@@ -19,7 +29,8 @@ _WITHOUT_BASE_RATE = ("reduce_lr_on_plateau", "greedy")
 class PretrainingArguments(TrainingArguments):
     """`transformers.TrainingArguments` and what pretraining on streams adds.
 
-    Defaults that differ from TrainingArguments: `max_steps` 10,000 (a stream has no length), `warmup_steps` 5%,
+    docs/training_arguments.md tells which of TrainingArguments' settings are honoured, refused, or have no effect.
+    Defaults that differ: `max_steps` 10,000 and `num_train_epochs` 0 (a stream has no length), `warmup_steps` 5%,
     `lr_scheduler_type` "warmup_stable_decay" (a run can be prolonged from before its decay, Hu et al. 2024,
     https://huggingface.co/papers/2404.06395), `logging_steps` 50, `save_total_limit` 2, `remove_unused_columns` False,
     `ignore_data_skip` True (the streams resume by themselves).
@@ -63,7 +74,10 @@ class PretrainingArguments(TrainingArguments):
     # Training
     precision: str = field(
         default="auto",
-        metadata={"help": "auto: bf16 where the hardware multiplies in it, else fp32.", "choices": PRECISIONS},
+        metadata={
+            "help": "auto: what the launcher says, or bf16 where the hardware multiplies in it, else fp32.",
+            "choices": PRECISIONS,
+        },
     )
     decay_steps: float = field(
         default=0.2,
@@ -88,36 +102,58 @@ class PretrainingArguments(TrainingArguments):
     data_seed: int | None = field(
         default=None, metadata={"help": "Of the order of the data; by default as seed.", "fixed": True}
     )
-    max_steps: int = field(default=10_000, metadata={"help": "Optimizer steps."})
+    max_steps: int = field(default=MAX_STEPS, metadata={"help": "Optimizer steps."})
+    num_train_epochs: float = field(
+        default=0.0,
+        metadata={
+            "help": "Length in passes over the training part of map-style data sets, where examples are batches' only "
+            "measure; 0: max_steps counts."
+        },
+    )
     warmup_steps: float = field(default=0.05, metadata={"help": "Steps, or below 1 a share of max_steps."})
     lr_scheduler_type: str = field(default="warmup_stable_decay", metadata={"help": "Schedule of the learning rate."})
     logging_steps: float = field(default=50, metadata={"help": "Steps between logged lines."})
     save_total_limit: int | None = field(default=2, metadata={"help": "Checkpoints kept."})
     lr_scheduler_kwargs: dict[str, Any] | str | None = None
+    use_cpu: bool = field(default=False, metadata={"help": "Compute on the processor, whatever else there is."})
     bf16: bool = False
     fp16: bool = False
     remove_unused_columns: bool | None = False
     ignore_data_skip: bool = True
 
     def __post_init__(self) -> None:
-        if not torch.accelerator.is_available():
+        check_launch(self)
+        if runs_on_cpu(self.use_cpu):
             self.use_cpu = True  # else several processes without a GPU would look for NCCL
+        given = {one.name: getattr(self, one.name) for one in fields(TrainingArguments)}
+        warnings = check_values(given, default_values(PretrainingArguments))
         bound_network(self.network_retries, self.network_timeout_seconds)
         self._choose_precision()
         super().__post_init__()
-        self._choose_decay()
-        if self.max_steps < 1:
-            raise ValueError(f"max_steps must be at least 1, not {self.max_steps}: a stream has no length of its own.")
-        for name in ("remove_unused_columns", "auto_find_batch_size", "label_smoothing_factor", "torch_compile"):
-            if getattr(self, name):
-                raise ValueError(f"{name} does not work with these trainers; leave it out.")
-        if self.enable_jit_checkpoint:
-            raise ValueError("enable_jit_checkpoint is not needed: SIGTERM and SIGUSR1 save and exit in any case.")
+        if self.process_index == 0:
+            for warning in warnings:
+                logger.warning(warning)
+        check_accelerator_config(self.accelerator_config)
+        check_reporters(self.report_to)
+        if self.save_strategy == "best" and self.eval_strategy == "no":
+            raise ValueError("save_strategy=best needs evaluations to choose by: set eval_strategy to steps.")
+        self._check_length()
         if not 0 <= self.max_bad_fraction <= 1:
             raise ValueError(f"max_bad_fraction must lie between 0 and 1, not {self.max_bad_fraction}.")
-        if not self.ignore_data_skip:
-            raise ValueError("ignore_data_skip=False would replay the data; the streams resume by themselves.")
         self._check_collapse()
+
+    def run_for_epochs(self, num_examples: int) -> None:
+        """Set `max_steps` to `num_train_epochs` passes over so many examples.
+
+        Example:
+            >>> args = PretrainingArguments("out", num_train_epochs=2, per_device_train_batch_size=8, use_cpu=True)
+            >>> args.run_for_epochs(100); args.max_steps
+            25
+        """
+        per_step = self.per_device_train_batch_size * self.gradient_accumulation_steps * self.world_size
+        self.max_steps = max(1, math.ceil(self.num_train_epochs * num_examples / per_step))
+        self.lr_scheduler_kwargs = self._given_scheduler_kwargs
+        self._choose_decay()
 
     def fixed(self) -> dict[str, Any]:
         """The settings that a resumed run must have in common with the one that saved: others would read other data.
@@ -156,15 +192,24 @@ class PretrainingArguments(TrainingArguments):
         if self.on_collapse in ("reduce_lr", "go_back") and self.lr_scheduler_type in _WITHOUT_BASE_RATE:
             raise ValueError(f"on_collapse={self.on_collapse} needs a schedule, not {self.lr_scheduler_type}.")
 
+    def _check_length(self) -> None:
+        if self.max_steps < 1:
+            raise ValueError(f"max_steps must be at least 1, not {self.max_steps}: a stream has no length of its own.")
+        if self.num_train_epochs < 0:
+            raise ValueError(f"num_train_epochs must be above 0, or 0 for max_steps, not {self.num_train_epochs}.")
+        if self.num_train_epochs and self.max_steps != MAX_STEPS:
+            raise ValueError(
+                f"max_steps={self.max_steps} and num_train_epochs={self.num_train_epochs} both say how long to train: "
+                "leave out one of the two."
+            )
+        self._given_scheduler_kwargs = self.lr_scheduler_kwargs
+        if not self.num_train_epochs:  # else once the data is there
+            self._choose_decay()
+
     def _choose_precision(self) -> None:
-        if self.precision not in PRECISIONS:
-            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {self.precision!r}.")
-        if self.bf16 or self.fp16:  # set by name, as TrainingArguments has it
-            if self.precision not in ("auto", "bf16" if self.bf16 else "fp16"):
-                raise ValueError(f"precision={self.precision} contradicts bf16={self.bf16}, fp16={self.fp16}.")
-            return
-        self.bf16 = self.precision == "bf16" or (self.precision == "auto" and hardware_has_bf16(self.use_cpu))
-        self.fp16 = self.precision == "fp16"
+        asked = asked_precision(self.precision, self.bf16, self.fp16)
+        chosen = choose_precision(asked, launched_precision(self.deepspeed), use_cpu=self.use_cpu)
+        self.bf16, self.fp16 = chosen == "bf16", chosen == "fp16"
 
     def _choose_decay(self) -> None:
         given = self.lr_scheduler_kwargs if isinstance(self.lr_scheduler_kwargs, dict) else {}
@@ -173,38 +218,3 @@ class PretrainingArguments(TrainingArguments):
             longest = max(1, self.max_steps - self.get_warmup_steps(self.max_steps))
             # 1 - sqrt loses least (Hägele et al. 2024, https://huggingface.co/papers/2405.18392)
             self.lr_scheduler_kwargs = {"decay_type": "1-sqrt", "num_decay_steps": min(int(steps), longest), **given}
-
-
-def hardware_has_bf16(use_cpu: bool = False) -> bool:
-    """Whether matrices are multiplied in bfloat16 by the hardware itself; emulation is slower than fp32.
-
-    Args:
-        use_cpu: Ask about the processor even if there is an accelerator.
-    """
-    if not use_cpu and torch.accelerator.is_available():
-        return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
-    if platform.machine().lower() in ("aarch64", "arm64"):
-        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-
-
-def check_world_size(args: TrainingArguments) -> None:
-    """Refuse a launch in which every process would train alone.
-
-    Raises:
-        ValueError: WORLD_SIZE and Trainer disagree, or Trainer would use DataParallel.
-    """
-    launched = os.environ.get("WORLD_SIZE")
-    if launched is None and {"MASTER_ADDR", "ACCELERATE_MIXED_PRECISION"} <= os.environ.keys():
-        # `accelerate launch --cpu --num_processes 2` without MPI sets an address to meet at and starts one process
-        launched = "several"
-    if launched is not None and launched != str(args.world_size):
-        raise ValueError(
-            f"{launched} processes were asked for, but Trainer sees {args.world_size}: each would train "
-            "alone. On CPUs use `accelerate launch --multi_gpu --num_processes N SCRIPT --use_cpu true`, or torchrun."
-        )
-    if args.n_gpu > 1:
-        raise ValueError(
-            f"One process sees {args.n_gpu} GPUs. Launch one process a GPU (`accelerate launch --num_processes "
-            f"{args.n_gpu} SCRIPT`), or show it one (`CUDA_VISIBLE_DEVICES=0`)."
-        )

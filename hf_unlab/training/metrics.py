@@ -1,5 +1,6 @@
 """Metrics as sums and counts: exact over batches of any size, windows and ranks."""
 
+import math
 from typing import Any
 
 import torch
@@ -71,6 +72,19 @@ class MetricSums:
         self._pairs = {
             name: torch.tensor(pair, dtype=self._dtype, device=self._device) for name, pair in state.items()
         }
+
+
+def perplexity(loss: float) -> float:
+    """e to the loss in nats; infinite where no float holds it, as behind a run that diverged.
+
+    Example:
+        >>> perplexity(0.0), perplexity(1000.0)
+        (1.0, inf)
+    """
+    try:
+        return math.exp(loss)
+    except OverflowError:
+        return math.inf
 
 
 def gather_objects(mine: Any) -> list[Any]:

@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -150,3 +151,26 @@ def warn_of_another_mix(saved: list[tuple[str, float]], ours: list[tuple[str, fl
             logger.warning("The source %r stands where %r stood; it must hold the same examples.", name, old_name)
         if old_weight != weight:
             logger.warning("The source %r goes on with weight %g instead of %g.", name, weight, old_weight)
+
+
+def check_resumable(checkpoint: Path) -> None:
+    """Refuse a checkpoint of the weights alone: Trainer would begin with a new optimizer and rate, in silence.
+
+    Raises:
+        ValueError: The state of the optimizer or of the schedule is missing.
+
+    Example:
+        >>> check_resumable(Path("out/checkpoint-10"))
+        Traceback (most recent call last):
+        ValueError: Cannot resume from out/checkpoint-10: it has no optimizer and no scheduler.pt, only weights. ...
+    """
+    if any(checkpoint.glob("global_step*")):  # DeepSpeed's, of all that there is
+        return
+    # a file, one of each rank, or a folder of FSDP's
+    missing = ["optimizer"] * (not any(checkpoint.glob("*optimizer*")))
+    missing += ["scheduler.pt"] * (not (checkpoint / "scheduler.pt").exists())
+    if missing:
+        raise ValueError(
+            f"Cannot resume from {checkpoint}: it has no {' and no '.join(missing)}, only weights. Begin a new run "
+            "from its weights (--model), or resume from a checkpoint that was saved without save_only_model."
+        )

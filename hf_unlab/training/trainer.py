@@ -1,8 +1,8 @@
 """PretrainingTrainer: what is the same for every objective.
 
 An objective subclasses it with its raw columns, how a raw stream is prepared, its collator, and `compute_objective`.
-The base owns the streams and their state, normalisation by the items of the whole step, exact metrics, held-out
-evaluation, the watch for collapse, and checkpoints that are whole or absent (`CheckpointingTrainer`).
+The base owns the streams and their state, normalisation by the items of the whole step, exact metrics, the watch for
+collapse, evaluation (`EvaluatingTrainer`), and checkpoints that are whole or absent (`CheckpointingTrainer`).
 """
 
 import time
@@ -11,44 +11,41 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-import datasets
 import torch
-from datasets import Dataset, IterableDataset
+from datasets import Dataset
 from torch import nn
 from transformers import PreTrainedModel, TrainerCallback
-from transformers.trainer_utils import EvalLoopOutput
 
-from hf_unlab.modalities.modality import evaluating
 from hf_unlab.streams.bad_examples import Check, Decode
 from hf_unlab.streams.blocks import Prepare
 from hf_unlab.streams.bucketing import Buckets
-from hf_unlab.streams.eval_loader import EvalLoader
-from hf_unlab.streams.held_out import good_stream, keep_held_out, split
+from hf_unlab.streams.held_out import split
 from hf_unlab.streams.lanes import Lane, ZippedCollator, ZippedPlan
 from hf_unlab.streams.loader import Batch, Collator, ReaderPlan, StreamLoader
 from hf_unlab.streams.progress import SourceProgress, progress_of, sum_progress
 from hf_unlab.streams.sharding import spread
 from hf_unlab.streams.sources import Data, WeightedStream, open_streams
 from hf_unlab.training import checkpoints, stopping, stream_state
-from hf_unlab.training.arguments import PretrainingArguments, check_world_size
+from hf_unlab.training.arguments import PretrainingArguments
 from hf_unlab.training.auxiliary import AuxiliaryModules
-from hf_unlab.training.checkpointing import CheckpointingTrainer
 from hf_unlab.training.collapse import CollapseGuard, HealthyBand
 from hf_unlab.training.data_log import BadExampleLog, losses_by_source, progress_logs
-from hf_unlab.training.metrics import MetricSums, gather_objects
+from hf_unlab.training.evaluating import EvaluatingTrainer
+from hf_unlab.training.launch import check_running, check_world_size
+from hf_unlab.training.metrics import gather_objects
 from hf_unlab.training.objective import ObjectiveOutput, Term
+from hf_unlab.training.pushing import PushingTrainer
 
-_WEIGHTED = "weighted/"  # not behind a _: a term of which nothing was counted is left out
 
-
-class PretrainingTrainer(CheckpointingTrainer):
+class PretrainingTrainer(PushingTrainer, EvaluatingTrainer):
     """`transformers.Trainer` over unlabelled streams.
 
     Args:
         model: What to train; saved as an ordinary checkpoint.
         args: Settings.
         train_dataset: A `Source`, `IterableDataset` or `Dataset`, or several, mixed by weight.
-        eval_dataset: The same for evaluation. By default a part of each training source is held out.
+        eval_dataset: The same for evaluation. By default a part of each training source is held out. What has names
+            is given to `evaluate` instead.
         processing_class: The tokenizer or processor, saved with the model.
         callbacks: Further callbacks.
         optimizers: Optimizer and schedule, in place of those that `args` describes.
@@ -143,6 +140,11 @@ class PretrainingTrainer(CheckpointingTrainer):
         lanes: Mapping[str, Data | Sequence[Data]] | None = None,
     ) -> None:
         check_world_size(args)
+        if isinstance(eval_dataset, Mapping):
+            raise ValueError(
+                "eval_dataset is one held-out part, of one data set or several. To measure several apart, by names, "
+                "call trainer.evaluate({name: data})."
+            )
         checkpoints.make_output_dir(Path(args.output_dir))
         training = open_streams(train_dataset, self.raw_columns)
         self._lanes = self._open_lanes(lanes or {})
@@ -160,6 +162,8 @@ class PretrainingTrainer(CheckpointingTrainer):
             callbacks=[_Moments(self), *(callbacks or [])],
             optimizers=optimizers,
         )
+        check_running(args, self.accelerator, self.model)
+        self._count_epochs()
         # Both say that the loss is already divided by the number of items of the whole step.
         self.model_accepts_loss_kwargs = True
         self.loss_is_scaled_for_ga = True
@@ -170,6 +174,32 @@ class PretrainingTrainer(CheckpointingTrainer):
         self.collapse_guard = CollapseGuard(self)
 
     # ---- Data ----
+
+    def _count_epochs(self) -> None:
+        """If the length is given in epochs, make steps of it."""
+        if not self.args.num_train_epochs:
+            return
+        why = "its batches are cut by size or packed, so that no number of them is an epoch"
+        is_counted = (
+            type(self).make_prepare is PretrainingTrainer.make_prepare
+            and type(self).make_buckets is PretrainingTrainer.make_buckets
+        )
+        if is_counted:
+            why = "of a stream, such as a source is, nobody knows the length; of a map-style Dataset it is known"
+        sizes = [len(one.stream) for one in self.train_dataset if is_counted and isinstance(one.stream, Dataset)]
+        if len(sizes) < len(self.train_dataset):
+            raise ValueError(
+                f"num_train_epochs={self.args.num_train_epochs} does not work with {type(self).__name__} on this "
+                f"data: {why}. Give max_steps."
+            )
+        self.args.run_for_epochs(sum(sizes))
+
+    def _checkpoint_to_resume(self, resume: str | bool | None) -> Path | None:
+        checkpoint = super()._checkpoint_to_resume(resume)
+        if checkpoint:
+            stream_state.check_resumable(checkpoint)
+            self._count_epochs()  # a resumed run keeps the micro-batches of its steps
+        return checkpoint
 
     def _open_lanes(self, lanes: Mapping[str, Data | Sequence[Data]]) -> dict[str, tuple[WeightedStream, ...]]:
         if lanes.keys() != self.lane_columns.keys():
@@ -233,39 +263,6 @@ class PretrainingTrainer(CheckpointingTrainer):
         # a line a source, and not the states, of which there are readers x sources
         return sum_progress(gather_objects(progress_of(self._loader.state_dict(), [name for name, _ in self._mix()])))
 
-    def get_eval_dataloader(self, eval_dataset: Any = None) -> EvalLoader:
-        """Held-out examples, each once over all ranks, masked or cropped the same way every time."""
-        if eval_dataset is None or eval_dataset is self.eval_dataset:  # Trainer.evaluate hands our own back
-            stream = self.held_out()
-        else:
-            (given,) = open_streams(eval_dataset, self.raw_columns)
-            stream = given.stream.to_iterable_dataset() if isinstance(given.stream, Dataset) else given.stream
-            stream = good_stream(stream, self.make_check())
-        # The forward of FSDP and ZeRO is collective: every rank runs every batch, sums and counts stay in proportion.
-        place = {"rank": 0, "world_size": 1} if self._is_collective else {}
-        return EvalLoader(
-            stream,
-            self.make_collator(evaluation=True),
-            self.args.per_device_eval_batch_size,
-            prepare=self.make_prepare(),
-            block_size=self.args.shuffle_block_size,
-            decode=self.make_decode(),
-            **(self.args.loader_options() | place),
-        )
-
-    @property
-    def _is_collective(self) -> bool:
-        return self.is_fsdp_enabled or self.is_deepspeed_enabled
-
-    def held_out(self) -> IterableDataset:
-        """The raw held-out examples, written to the output folder the first time and read from there ever after."""
-        path = Path(self.args.output_dir) / checkpoints.HELD_OUT_NAME
-        with self.args.main_process_first(desc="writing the held-out examples"):
-            keep_held_out(
-                self.eval_dataset, path, self.args.validation_num_examples, self.make_check(), self.make_decode()
-            )
-        return datasets.Dataset.from_parquet(str(path), keep_in_memory=True).to_iterable_dataset()
-
     # ---- One step ----
 
     def get_batch_samples(
@@ -321,54 +318,11 @@ class PretrainingTrainer(CheckpointingTrainer):
             self._window.clear()
             self._train_seconds = 0.0
         if self.state.max_steps > 0:  # for a stream, an epoch is the run: equal after a resume
-            self.state.epoch = self.state.global_step / self.state.max_steps
+            self.state.epoch = self.state.global_step / self.state.max_steps * (self.args.num_train_epochs or 1)
         super().log(logs, start_time)
         self.on_logged(logs)
         if is_training:
             self.collapse_guard.look()
-
-    # ---- Evaluation ----
-
-    def evaluation_loop(
-        self,
-        dataloader: EvalLoader,
-        description: str,
-        prediction_loss_only: bool | None = None,
-        ignore_keys: list[str] | None = None,
-        metric_key_prefix: str = "eval",
-    ) -> EvalLoopOutput:
-        """Means over all held-out items of all ranks; stock evaluation averages the means of batches."""
-        if not self.accelerator._models:  # evaluated before it was trained: autocast is not set up yet
-            self.accelerator.prepare_model(self.model, evaluation_mode=True)
-        # Not DDP's wrapper: its forward exchanges buffers, and ranks may have uneven numbers of batches.
-        model = self.model
-        if self.args.world_size > 1 and not self._is_collective:
-            for buffer in model.buffers():  # BatchNorm's: each rank has its own since the last forward
-                torch.distributed.broadcast(buffer, 0)
-        sums, kept = MetricSums(self.args.device), []
-        with evaluating(model), evaluating(self.auxiliary):
-            for batch in dataloader:
-                with torch.no_grad(), self.compute_loss_context_manager():
-                    output = self.compute_objective(model, self._prepare_inputs(batch))
-                sums.add(output.logged())
-                weighted = {name: (term.weight * term.sum, term.count) for name, term in output.terms.items()}
-                sums.add({f"{_WEIGHTED}{name}": pair for name, pair in weighted.items()})
-                sums.add({"_examples": (len(next(iter(batch.values()))), 0)})
-                kept += [] if output.kept is None else [output.kept]
-                self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
-        means = sums.means(self.accelerator)
-        num_examples = means.pop("_examples", 0.0)
-        terms = [means.pop(name) for name in list(means) if name.startswith(_WEIGHTED)]
-        if not num_examples or not terms:
-            raise ValueError(
-                "The held-out data is too little to evaluate on: it gives no example once it is prepared. Raise "
-                "validation_fraction and validation_num_examples, or set eval_strategy to 'no'."
-            )
-        everywhere = [kept] if self._is_collective else gather_objects(kept)
-        means = self.derive_metrics({**means, "loss": sum(terms)}, evaluation=True)
-        means |= self.finish_evaluation([one for of_rank in everywhere for one in of_rank])
-        metrics = {f"{metric_key_prefix}_{name}": value for name, value in means.items()}
-        return EvalLoopOutput(predictions=None, label_ids=None, metrics=metrics, num_samples=int(num_examples))
 
 
 def share_of_step(terms: Mapping[str, Term], num_of_unit: Mapping[str, torch.Tensor]) -> torch.Tensor:

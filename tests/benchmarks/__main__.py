@@ -2,7 +2,7 @@
 
 import datasets
 
-from tests.benchmarks import image_text, masked_lm, streams, wav2vec2
+from tests.benchmarks import image_text, masked_lm, scaling, streams, wav2vec2
 from tests.benchmarks.timing import describe_machine
 
 if __name__ == "__main__":
@@ -10,5 +10,6 @@ if __name__ == "__main__":
     print(describe_machine())
     of_text = (masked_lm.head, masked_lm.precision)
     of_images = (image_text.throughput, image_text.memory)
-    for benchmark in (*of_text, *of_images, wav2vec2.step, streams.overhead, streams.resume):
+    of_streams = (streams.overhead, streams.resume, scaling.block, scaling.readers)
+    for benchmark in (*of_text, *of_images, wav2vec2.step, *of_streams):
         benchmark()

@@ -7,7 +7,7 @@ from transformers import BertConfig, BertForMaskedLM
 
 from hf_unlab.losses.masked_lm import masked_lm_losses
 from hf_unlab.objectives.masked_lm.trainer import head_at
-from hf_unlab.training.arguments import hardware_has_bf16
+from hf_unlab.training.launch import hardware_has_bf16
 from tests.benchmarks.timing import DEVICE, report, seconds_each
 
 BATCH, LENGTH = 32, 128

@@ -13,12 +13,12 @@ from accelerate import skip_first_batches
 from datasets import Dataset, load_dataset
 from torch.utils.data import DataLoader
 
-from hf_unlab.modalities.text.reading import pack_sequences, text_problem, tokenise_stream
+from hf_unlab.modalities.text.reading import pack_texts, text_problem
 from hf_unlab.objectives.masked_lm.collator import MaskedLMCollator
 from hf_unlab.streams.bad_examples import Tally
 from hf_unlab.streams.loader import Place, ReaderPlan, StreamLoader
 from hf_unlab.streams.sharding import spread
-from hf_unlab.streams.sources import WeightedStream, iterate
+from hf_unlab.streams.sources import WeightedStream
 from hf_unlab.testing import tiny_texts, tiny_tokenizer
 from tests.benchmarks.timing import report, seconds_each
 
@@ -40,21 +40,17 @@ def _stream(folder, num_texts, num_words=60, num_files=8, builder="parquet"):
     return WeightedStream(spread(stream, NUM_READERS))
 
 
-def _prepare(stream, tokenizer):
-    return pack_sequences(tokenise_stream(stream, tokenizer), 128)
-
-
 def overhead():
     """StreamLoader beside iterating over the same prepared streams and collating, in turn."""
     with tempfile.TemporaryDirectory() as folder:
         tokenizer = tiny_tokenizer()
         collate = MaskedLMCollator(tokenizer)
-        prepare = functools.partial(_prepare, tokenizer=tokenizer)
+        prepare = functools.partial(pack_texts, tokenizer=tokenizer, length=128, seed=None)
         plan = ReaderPlan((_stream(folder, 40_000),), NUM_READERS, BATCH_SIZE, prepare, check=text_problem)
 
         def plain():
-            passes = [plan.open_pass(reader, 0, 0, Tally(text_problem)) for reader in range(NUM_READERS)]
-            streams = itertools.cycle([iterate(one) for one in passes])
+            passes = [plan.open_pass(reader, 0, 0, tally=Tally(text_problem)) for reader in range(NUM_READERS)]
+            streams = itertools.cycle(passes)
             for k, examples in enumerate(itertools.islice(streams, NUM_BATCHES)):
                 collate(list(itertools.islice(examples, BATCH_SIZE)), Place(k))
 

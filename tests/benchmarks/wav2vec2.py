@@ -10,7 +10,7 @@ from hf_unlab.losses.wav2vec2 import contrastive_losses
 from hf_unlab.modalities.audio.models import use_channels_last, watched
 from hf_unlab.objectives.wav2vec2.collator import Wav2Vec2Collator
 from hf_unlab.streams.loader import Place
-from hf_unlab.training.arguments import hardware_has_bf16
+from hf_unlab.training.launch import hardware_has_bf16
 from tests.benchmarks.timing import DEVICE, report, seconds_each
 
 CLIPS, SECONDS, RATE = 8, 2, 16_000

@@ -74,10 +74,10 @@ def few_open_files():
 
 def test_readers_that_need_more_open_files_than_usual_get_them_or_a_sentence(few_open_files, monkeypatch):
     plan = ReaderPlan((WeightedStream(sharded([1] * 600)), WeightedStream(sharded([1] * 600))), 200, 1)
-    StreamLoader(plan, collate_ids, num_workers=10)  # 40 at a time
+    StreamLoader(plan, collate_ids, num_workers=20)  # 20 at a time
     assert few_open_files.getrlimit(few_open_files.RLIMIT_NOFILE)[0] == 300
     StreamLoader(plan, collate_ids)
-    assert few_open_files.getrlimit(few_open_files.RLIMIT_NOFILE)[0] == 400 + 256
+    assert few_open_files.getrlimit(few_open_files.RLIMIT_NOFILE)[0] == 2 * 400 + 256
     monkeypatch.setattr(few_open_files, "getrlimit", lambda _: (300, 500))
     with pytest.raises(ValueError, match=r"400 files open, one for each of its readers and sources.*allows 500: take"):
         StreamLoader(plan, collate_ids)

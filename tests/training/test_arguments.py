@@ -1,27 +1,10 @@
-"""Settings that cannot work are refused, and those that depend on the machine follow it."""
+"""Settings that cannot work are refused, and others follow from one another."""
 
 from dataclasses import dataclass, field
 
 import pytest
 
-from hf_unlab.training import arguments as arguments_module
-from hf_unlab.training.arguments import PretrainingArguments, check_world_size, hardware_has_bf16
-
-
-def test_a_launch_that_trainer_does_not_see_is_an_error(tmp_path, monkeypatch):
-    args = PretrainingArguments(str(tmp_path))
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(ValueError, match="2 processes were asked for, but Trainer sees 1"):
-        check_world_size(args)
-
-
-@pytest.mark.parametrize("has_bf16", [True, False])
-def test_auto_precision_follows_the_hardware(tmp_path, monkeypatch, has_bf16):
-    monkeypatch.setattr(arguments_module, "hardware_has_bf16", lambda use_cpu: has_bf16)
-    assert PretrainingArguments(str(tmp_path)).bf16 is has_bf16
-    assert PretrainingArguments(str(tmp_path), precision="fp32").bf16 is False
-    assert PretrainingArguments(str(tmp_path), precision="bf16").bf16 is True
-    assert isinstance(hardware_has_bf16(use_cpu=True), bool)
+from hf_unlab.training.arguments import PretrainingArguments
 
 
 @pytest.mark.parametrize(
@@ -33,6 +16,9 @@ def test_auto_precision_follows_the_hardware(tmp_path, monkeypatch, has_bf16):
         ({"ignore_data_skip": False}, "resume by themselves"),
         ({"remove_unused_columns": True}, "remove_unused_columns"),
         ({"label_smoothing_factor": 0.1}, "label_smoothing_factor"),
+        ({"num_train_epochs": -1}, "num_train_epochs"),
+        ({"num_train_epochs": 2, "max_steps": 7}, "max_steps=7 and num_train_epochs=2 both say"),
+        ({"save_strategy": "best", "metric_for_best_model": "loss"}, "set eval_strategy to steps"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(tmp_path, settings, message):
@@ -48,6 +34,17 @@ def test_decay_is_a_share_of_the_run_and_fits_into_it(tmp_path):
     assert (
         PretrainingArguments(str(tmp_path), max_steps=3, decay_steps=300).lr_scheduler_kwargs["num_decay_steps"] == 2
     )
+
+
+def test_a_length_in_epochs_becomes_steps_and_decays_in_them(tmp_path):
+    args = PretrainingArguments(
+        str(tmp_path), num_train_epochs=1.5, per_device_train_batch_size=4, gradient_accumulation_steps=2
+    )
+    args.run_for_epochs(160)
+    assert args.max_steps == 30 and args.lr_scheduler_kwargs == {"decay_type": "1-sqrt", "num_decay_steps": 6}
+    args.gradient_accumulation_steps = 1
+    args.run_for_epochs(160)
+    assert args.max_steps == 60 and args.lr_scheduler_kwargs["num_decay_steps"] == 12
 
 
 @dataclass

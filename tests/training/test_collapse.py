@@ -192,7 +192,7 @@ def test_a_trainer_without_signals_refuses_to_act_on_them(tmp_path):
         ({"on_collapse": "panic"}, "on_collapse must be one of continue, reduce_lr, go_back, stop"),
         ({"collapse_lr_factor": 0.0}, "collapse_lr_factor must lie between 0 and 1"),
         ({"collapse_patience_steps": 0}, "collapse_patience_steps be at least 1"),
-        ({"on_collapse": "go_back", "lr_scheduler_type": "greedy", "eval_strategy": "epoch"}, "needs a schedule"),
+        ({"on_collapse": "go_back", "lr_scheduler_type": "greedy", "eval_strategy": "steps"}, "needs a schedule"),
     ],
 )
 def test_settings_that_cannot_act_are_refused(tmp_path, settings, message):

@@ -1,13 +1,14 @@
 """Sums and counts are exact."""
 
 import json
+import math
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_unlab.training.metrics import MetricSums
+from hf_unlab.training.metrics import MetricSums, perplexity
 
 
 @given(st.lists(st.lists(st.integers(0, 100), min_size=1, max_size=5), min_size=1, max_size=6))
@@ -53,3 +54,8 @@ def test_a_restored_window_is_exact():
         sums.add({"a": (torch.tensor(value), 3)})
     restored.add({name: tuple(pair) for name, pair in sums.state_dict().items()})
     assert restored.means() == sums.means()
+
+
+def test_a_perplexity_beyond_all_floats_is_infinite():
+    assert perplexity(709.0) < math.inf == perplexity(710.0) == perplexity(math.inf)
+    assert math.isnan(perplexity(math.nan))

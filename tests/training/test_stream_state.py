@@ -6,8 +6,10 @@ import pytest
 from datasets import Dataset
 
 from hf_unlab.training.arguments import PretrainingArguments
+from hf_unlab.training.checkpoints import write_manifest
 from hf_unlab.training.stream_state import (
     accumulation_for,
+    check_resumable,
     check_settings,
     num_readers_for,
     rank_window,
@@ -21,6 +23,27 @@ def test_the_number_of_readers_is_kept_when_a_run_resumes(tmp_path):
     resumed = make_trainer(tmp_path, num_readers=None)
     resumed.train(resume_from_checkpoint="auto")
     assert resumed._loader.plan.num_readers == 4
+
+
+@pytest.mark.parametrize("missing", ["optimizer.pt", "scheduler.pt"])
+def test_a_checkpoint_of_the_weights_alone_is_refused(tmp_path, missing):
+    make_trainer(tmp_path, callbacks=[At(3, stop)]).train()
+    checkpoint = tmp_path / "checkpoint-3"
+    (checkpoint / missing).unlink()
+    write_manifest(checkpoint)  # whole, as save_only_model leaves it
+    before = (tmp_path / "run.json").stat().st_mtime_ns
+    with pytest.raises(ValueError, match=f"it has no {missing.removesuffix('.pt')}.*, only weights"):
+        make_trainer(tmp_path).train(resume_from_checkpoint="auto")
+    assert (tmp_path / "run.json").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("name", ["optimizer.bin", "optimizer_0/part", "global_step3/part"])
+def test_the_optimizer_of_fsdp_and_of_deepspeed_is_one(tmp_path, name):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).touch()
+    if not name.startswith("global"):
+        (tmp_path / "scheduler.pt").touch()
+    check_resumable(tmp_path)
 
 
 def test_a_checkpoint_says_where_the_stream_stood(tmp_path):

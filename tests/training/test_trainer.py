@@ -1,48 +1,11 @@
-"""PretrainingTrainer through masked language modelling: what is held out, what is refused, precision."""
+"""PretrainingTrainer through masked language modelling: what is refused, precision."""
 
 import pytest
 import torch
+from datasets import Dataset
 
-from hf_unlab.objectives.masked_lm.trainer import MaskedLMTrainer
-from hf_unlab.testing import tiny_stream, tiny_texts
-from hf_unlab.training.objective import Term
+from hf_unlab.testing import tiny_stream
 from tests.training.helpers import TEXTS, make_trainer
-
-
-def test_held_out_examples_are_written_once_and_never_trained_on(tmp_path):
-    trainer = make_trainer(tmp_path, eval_strategy="steps", eval_steps=4, validation_num_examples=15)
-    trainer.train()
-    held_out = [row["text"] for row in trainer.held_out()]
-    assert len(held_out) == 15
-    kept = [row for source in trainer.train_dataset for row in source.select(list(source.stream)) if row is not None]
-    assert {row["text"] for row in kept}.isdisjoint(held_out)
-    assert {row["text"] for row in kept} < set(TEXTS)
-    before = (tmp_path / "held_out.parquet").stat().st_mtime_ns
-    trainer.evaluate()
-    assert (tmp_path / "held_out.parquet").stat().st_mtime_ns == before
-
-
-def test_own_evaluation_data_leaves_all_else_to_training(tmp_path):
-    trainer = make_trainer(tmp_path, eval_dataset=tiny_stream(tiny_texts(20, seed=9)))
-    assert "eval_loss" in trainer.evaluate()
-    assert sum(1 for source in trainer.train_dataset for _ in source.stream) == len(TEXTS)
-
-
-def test_nothing_held_out_says_what_to_raise(tmp_path):
-    trainer = make_trainer(tmp_path, validation_fraction=1e-6)
-    with pytest.raises(ValueError, match="validation_fraction"):
-        trainer.evaluate()
-
-
-def test_a_held_out_part_in_which_nothing_counts_has_no_loss(tmp_path):
-    class NothingCounts(MaskedLMTrainer):
-        def compute_objective(self, model, batch):
-            output = super().compute_objective(model, batch)
-            output.terms = {"masked_lm": Term(torch.zeros(()), 0)}
-            return output
-
-    with pytest.raises(ValueError, match="too little to evaluate on"):
-        make_trainer(tmp_path, kind=NothingCounts).evaluate()
 
 
 def test_too_few_tokens_for_one_batch_is_a_clear_error(tmp_path):
@@ -64,3 +27,8 @@ def test_autocast_reaches_training_and_evaluation(tmp_path, precision):
     trainer.train()
     assert set(seen) == {torch.bfloat16 if precision == "bf16" else torch.float32}
     assert len(seen) > 1
+
+
+def test_epochs_of_what_is_packed_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"packed, so that no number of them is an epoch\. Give max_steps"):
+        make_trainer(tmp_path, Dataset.from_dict({"text": TEXTS}), max_steps=10_000, num_train_epochs=1)

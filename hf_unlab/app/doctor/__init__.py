@@ -30,9 +30,9 @@ def examine(argv: Sequence[str] = (), *, output_dir: str | None = None, num_exam
         settings = read_settings(argv) if argv else None
     except Exception as error:
         yield Finding("problem", "settings", explain(error))
-    yield from guard("devices", machine.check_devices, *((settings.precision, settings.use_cpu) if settings else ()))
+    yield from guard("devices", machine.check_devices, settings)
     yield from guard("disk", machine.check_disk, output_dir or (settings and settings.output_dir))
-    yield from guard("hub", machine.check_hub)
+    yield from guard("hub", machine.check_hub, bool(settings and settings.push_to_hub))
     if settings and (settings.dataset or "--config" in argv):
         from hf_unlab.app.doctor.data import check_data
 

@@ -5,6 +5,7 @@ import shutil
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from hf_unlab.app.doctor.findings import Finding, count, guard
 
@@ -12,8 +13,12 @@ LOW_DISK_GIB = 10  # some checkpoints of a base-sized model with its optimizer, 
 _GIB = 2**30
 
 
-def check_devices(precision: str = "auto", use_cpu: bool = False) -> Iterator[Finding]:
-    """GPUs, processor, and the precision that a run of such settings would compute in."""
+def check_devices(settings: Any = None) -> Iterator[Finding]:
+    """GPUs, processor, and the precision that a run would compute in.
+
+    Args:
+        settings: The recipe's, if any are known: `precision`, `bf16`, `fp16`, `use_cpu` and `deepspeed` are looked at.
+    """
     import torch
 
     with warnings.catch_warnings(record=True) as caught:  # torch warns of a driver that is too old
@@ -30,7 +35,7 @@ def check_devices(precision: str = "auto", use_cpu: bool = False) -> Iterator[Fi
     hint = " (accelerate launch: one, unless --num_cpu_threads_per_process says more)" * (accelerator is None)
     cores, threads = count(num_cores, "core"), count(torch.get_num_threads(), "thread")
     yield Finding("ok", "CPU", f"{cores}, torch uses {threads}{hint}")
-    yield _check_precision(precision, use_cpu)
+    yield _check_precision(settings)
 
 
 def _check_gpu(index: int) -> Iterator[Finding]:
@@ -58,17 +63,23 @@ def _no_gpu(warning: str) -> Finding:
     return Finding("problem" if warning else "warning", "GPU", f"{reason}; runs use the CPU")
 
 
-def _check_precision(precision: str, use_cpu: bool) -> Finding:
-    from hf_unlab.training.arguments import hardware_has_bf16
+def _check_precision(settings: Any) -> Finding:
+    from hf_unlab.training import launch
 
-    has_bf16 = hardware_has_bf16(use_cpu)
+    use_cpu = launch.runs_on_cpu(settings is not None and settings.use_cpu)
+    launched = launch.launched_precision(settings and settings.deepspeed)
+    try:
+        asked = launch.asked_precision(settings.precision, settings.bf16, settings.fp16) if settings else "auto"
+        chosen = launch.choose_precision(asked, launched, use_cpu=use_cpu)
+    except ValueError as error:
+        return Finding("problem", "precision", str(error))
+    has_bf16 = launch.hardware_has_bf16(use_cpu)
     hardware = f"the hardware {'has' if has_bf16 else 'has no'} bf16"
-    if precision == "auto":
-        return Finding("ok", "precision", f"{'bf16' if has_bf16 else 'fp32'} ({hardware}, auto chooses)")
-    if precision == "bf16" and not has_bf16:
+    if chosen == "bf16" and not has_bf16:
         detail = f"bf16 is asked for, but {hardware}: emulated, it is slower than fp32; leave it at auto"
         return Finding("warning", "precision", detail)
-    return Finding("ok", "precision", f"{precision} ({hardware})")
+    who = f", {launched[1]} chooses" if launched else ", auto chooses" if asked == "auto" else ""
+    return Finding("ok", "precision", f"{chosen} ({hardware}{who})")
 
 
 def check_disk(output_dir: str | None = None) -> Iterator[Finding]:
@@ -87,10 +98,13 @@ def check_disk(output_dir: str | None = None) -> Iterator[Finding]:
             yield Finding("ok", what, f"{path}: {free:,.0f} GiB free")
 
 
-def check_hub() -> Iterator[Finding]:
+def check_hub(push_to_hub: bool = False) -> Iterator[Finding]:
     """Whether there is a token, and whether the Hub may be asked at all. Nothing is sent, the token is not shown."""
     from huggingface_hub import constants, get_token
 
+    if push_to_hub and (constants.HF_HUB_OFFLINE or not get_token()):
+        reason = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else "there is no token: hf auth login"
+        yield Finding("problem", "push_to_hub", f"{reason}; or leave it out and publish behind the training")
     has_token = "present (neither shown nor tried)"
     yield Finding("ok", "Hub token", has_token if get_token() else "none; private data and publishing need it")
     offline = "HF_HUB_OFFLINE is set: only local files and the cache are read"

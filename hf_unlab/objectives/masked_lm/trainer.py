@@ -7,7 +7,6 @@ Legend: B batch, T tokens in a sequence, N masked positions, V vocabulary.
 
 import functools
 import logging
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from datasets import IterableDataset
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -25,6 +25,7 @@ from hf_unlab.streams.bad_examples import Check
 from hf_unlab.streams.blocks import Prepare, Prepared
 from hf_unlab.streams.loader import Batch, Collator
 from hf_unlab.training.arguments import PretrainingArguments
+from hf_unlab.training.metrics import perplexity
 from hf_unlab.training.objective import ObjectiveOutput, Term
 from hf_unlab.training.trainer import PretrainingTrainer
 
@@ -143,12 +144,16 @@ class MaskedLMTrainer(PretrainingTrainer):
         """In evaluation add the perplexity, and the unigram entropy that the loss must beat."""
         if not evaluation:
             return metrics
-        return {**metrics, "perplexity": math.exp(metrics["loss"]), "unigram_entropy": self._unigram_entropy}
+        entropy = self._entropy_held_out if self.evaluated is None else self._unigram_entropy(self.evaluated)
+        return {**metrics, "perplexity": perplexity(metrics["loss"]), "unigram_entropy": entropy}
 
     @functools.cached_property
-    def _unigram_entropy(self) -> float:
-        """Of the held-out tokens, special ones apart, as they are never predicted."""
-        prepared = Prepared(self.held_out(), self.make_prepare(), self.args.shuffle_block_size)
+    def _entropy_held_out(self) -> float:
+        return self._unigram_entropy(self.held_out())
+
+    def _unigram_entropy(self, raw: IterableDataset) -> float:
+        """Of the tokens, special ones apart, as they are never predicted."""
+        prepared = Prepared(raw, self.make_prepare(), self.args.shuffle_block_size)
         tokens = np.concatenate([example["input_ids"] for example in prepared])
         return unigram_entropy(tokens[~np.isin(tokens, self.processing_class.all_special_ids)])
 

@@ -38,24 +38,39 @@ def test_gpus_with_their_memory(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: "NVIDIA H100")
     monkeypatch.setattr(torch.cuda, "mem_get_info", memory)
     monkeypatch.setattr(torch, "ones", lambda *args, device: torch.zeros(1))
-    findings = list(machine.check_devices(use_cpu=True))
+    findings = list(machine.check_devices(settings_of(use_cpu=True)))
     assert detail_of("GPU 0", findings) == ("ok", "NVIDIA H100, 70 of 80 GiB free")
     status, detail = detail_of("GPU 1", findings)
     assert status == "problem" and "uncorrectable ECC error" in detail
 
 
+def settings_of(**given):
+    defaults = {"precision": "auto", "bf16": False, "fp16": False, "use_cpu": True, "deepspeed": None}
+    return types.SimpleNamespace(**{**defaults, **given})
+
+
+BY_LAUNCHER = "accelerate launch --mixed_precision bf16 (or its configuration)"
+
+
 @pytest.mark.parametrize(
-    "precision, has_bf16, status, start",
+    "given, launched, has_bf16, status, start",
     [
-        ("auto", True, "ok", "bf16 (the hardware has bf16, auto chooses)"),
-        ("auto", False, "ok", "fp32 (the hardware has no bf16, auto chooses)"),
-        ("bf16", False, "warning", "bf16 is asked for"),
-        ("fp32", True, "ok", "fp32 (the hardware has bf16)"),
+        ({}, "no", True, "ok", "bf16 (the hardware has bf16, auto chooses)"),
+        ({}, "no", False, "ok", "fp32 (the hardware has no bf16, auto chooses)"),
+        ({"precision": "bf16"}, "no", False, "warning", "bf16 is asked for"),
+        ({"bf16": True}, "no", False, "warning", "bf16 is asked for"),
+        ({"precision": "fp32"}, "no", True, "ok", "fp32 (the hardware has bf16)"),
+        ({}, "bf16", True, "ok", f"bf16 (the hardware has bf16, {BY_LAUNCHER} chooses)"),
+        ({"precision": "fp32"}, "bf16", True, "problem", f"precision=fp32 is asked for, but {BY_LAUNCHER} says bf16"),
+        ({"precision": "fp16"}, "no", True, "problem", "precision=fp16 would compute in fp32 here"),
+        ({"fp16": True}, "no", True, "problem", "precision=fp16 would compute in fp32 here"),
+        ({"precision": "fp32", "bf16": True}, "no", True, "problem", "precision=fp32 contradicts bf16=True"),
     ],
 )
-def test_precision(monkeypatch, precision, has_bf16, status, start):
-    monkeypatch.setattr("hf_unlab.training.arguments.hardware_has_bf16", lambda use_cpu: has_bf16)
-    found = detail_of("precision", list(machine.check_devices(precision)))
+def test_precision(monkeypatch, given, launched, has_bf16, status, start):
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", launched)
+    monkeypatch.setattr("hf_unlab.training.launch.hardware_has_bf16", lambda use_cpu: has_bf16)
+    found = detail_of("precision", list(machine.check_devices(settings_of(**given))))
     assert found[0] == status and found[1].startswith(start)
 
 
@@ -81,3 +96,12 @@ def test_no_token_and_offline(monkeypatch):
     findings = list(machine.check_hub())
     assert detail_of("Hub token", findings)[1].startswith("none")
     assert "only local files" in detail_of("Hub access", findings)[1]
+
+
+@pytest.mark.parametrize("offline, words", [(True, "HF_HUB_OFFLINE is set"), (False, "hf auth login")])
+def test_a_run_that_could_not_push(monkeypatch, offline, words):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", offline)
+    monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
+    status, detail = detail_of("push_to_hub", list(machine.check_hub(push_to_hub=True)))
+    assert status == "problem" and words in detail
+    assert "push_to_hub" not in {finding.what for finding in machine.check_hub()}

@@ -1,5 +1,6 @@
 """The image-text trainer: what every objective owes; a step is one batch of the loss; evaluation."""
 
+import math
 from typing import ClassVar
 
 import numpy as np
@@ -18,7 +19,7 @@ from hf_unlab.testing import tiny_dual_encoder, tiny_pairs
 from hf_unlab.training import checkpoints
 from tests.modalities.image_text.dual_encoders import RESNET, make, open_clip_model
 from tests.objectives.template import ObjectiveTemplate
-from tests.training.helpers import TINY_RUN, At, losses
+from tests.training.helpers import TINY_RUN, At, losses, stop
 
 PAIRS = list(tiny_pairs(240))
 
@@ -320,3 +321,22 @@ def test_activations_that_are_computed_again_change_nothing(tmp_path, accumulati
         runs[-1].train()
     kept, again = (np.array(losses(run)) for run in runs)
     np.testing.assert_allclose(kept, again, rtol=1e-4)
+
+
+def test_a_length_in_epochs_reads_each_pair_as_often(tmp_path):
+    data, settings = Dataset.from_list(PAIRS), {"max_steps": 10_000, "num_train_epochs": 2, "num_readers": 2}
+    trainer = make_trainer(tmp_path, data, callbacks=[At(3, stop)], gradient_accumulation_steps=2, **settings)
+    num_pairs = len(trainer.train_dataset[0].stream)
+    assert trainer.args.max_steps == math.ceil(2 * num_pairs / 8)
+    trainer.train()
+    resumed = make_trainer(tmp_path, data, gradient_accumulation_steps=1, **settings)
+    assert resumed.args.max_steps == math.ceil(2 * num_pairs / 4)
+    resumed.train(resume_from_checkpoint="auto")  # with the micro-batches of its steps
+    assert resumed.state.global_step == resumed.args.max_steps == trainer.args.max_steps
+    last = next(log for log in reversed(resumed.state.log_history) if "data/epochs" in log)
+    assert last["data/epochs"] == pytest.approx(2, abs=0.1) and last["epoch"] == 2
+
+
+def test_epochs_of_a_stream_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="of a stream, such as a source is, nobody knows the length"):
+        make_trainer(tmp_path, max_steps=10_000, num_train_epochs=2)
