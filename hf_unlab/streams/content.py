@@ -145,11 +145,15 @@ def read_cell(cell: Any, what: str) -> bytes:
     return cell
 
 
-def content_of(value: Any) -> str | bytes | None:
+def content_of(value: Any, *, is_file: bool = False) -> str | bytes | None:
     """What an example's content is hashed by: text or bytes; None where there is nothing to hash.
 
     Args:
         value: A text, bytes, an undecoded cell, or several texts, of which the first counts.
+        is_file: A text is the path or URL of a file (images and audio may be given so), and its bytes are the content.
+
+    Raises:
+        OSError: A file is there and cannot be read.
 
     Example:
         >>> content_of(["a river", "a stream"]), content_of({"bytes": None, "path": None}), content_of(7)
@@ -157,10 +161,11 @@ def content_of(value: Any) -> str | bytes | None:
     """
     if isinstance(value, list) and value:
         value = value[0]
-    try:
-        value = cell_bytes(value) if is_cell(value) else value
-    except (FileNotFoundError, IsADirectoryError):
-        return None
+    if is_file or is_cell(value):
+        try:
+            return read_cell(value, "a file")
+        except BadExample:
+            return None
     return value if isinstance(value, str | bytes) else None
 
 

@@ -55,7 +55,7 @@ def spread(stream: IterableDataset | Dataset, num_readers: int, name: str = "dat
     _refuse_inexact(stream, name)
     files = files_of(stream)
     is_local = bool(files) and not any("://" in file for file in files)
-    if (is_local or stream.num_shards < num_readers) and not _is_cut_by_number(stream):
+    if (is_local or stream.num_shards < num_readers) and not is_cut_by_number(stream):
         stream = stream.reshard()
     num_shards, groups = stream.num_shards, _groups_of(stream, num_readers)
     if (num_sharing := num_readers // groups) > 1:
@@ -109,7 +109,7 @@ def shard(
         part = part.filter(partial(_is_turn, num_turns=num_turns, turn=turn), with_indices=True)
         seed = seed if parts_seed is None else parts_seed  # turns go by number, so another order is another part
     # A stream's epoch alone orders its shards; `shuffle` would also pass each example through a buffer, 0.1 ms each
-    part.set_epoch(0 if _is_cut_by_number(stream) else derive_seed(seed, group))
+    part.set_epoch(0 if is_cut_by_number(stream) else derive_seed(seed, group))
     return part
 
 
@@ -126,10 +126,10 @@ def num_groups(num_shards: int, num_readers: int) -> int:
 
 
 def _groups_of(stream: IterableDataset, num_readers: int) -> int:
-    return 1 if _is_cut_by_number(stream) else num_groups(stream.num_shards, num_readers)
+    return 1 if is_cut_by_number(stream) else num_groups(stream.num_shards, num_readers)
 
 
-def _is_cut_by_number(stream: IterableDataset) -> bool:
+def is_cut_by_number(stream: IterableDataset) -> bool:
     """Whether `take` or `skip` counts over several shards: of a part or in another order it would count others."""
     cuts = (TakeExamplesIterable, SkipExamplesIterable)
     return stream.num_shards > 1 and any(isinstance(stage, cuts) for stage in _stages(stream._ex_iterable))
