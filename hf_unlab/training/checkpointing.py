@@ -18,7 +18,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, TrainOutput, rotat
 
 from hf_unlab.streams.loader import StreamLoader
 from hf_unlab.streams.progress import merge_states
-from hf_unlab.training import checkpoints, stopping, stream_state
+from hf_unlab.training import checkpoints, run_folder, stopping, stream_state
 from hf_unlab.training.arguments import PretrainingArguments
 from hf_unlab.training.auxiliary import AuxiliaryModules
 from hf_unlab.training.collapse import CollapseGuard, GoBack
@@ -88,16 +88,20 @@ class CheckpointingTrainer(Trainer):
 
     def _train(self, resume: str | bool | None, trial: Any, ignore_keys_for_eval: list[str] | None) -> TrainOutput:
         args = self.args
-        checkpoint = self._checkpoint_to_resume(args.resume_from_checkpoint if resume is None else resume)
+        checkpoint = self._checkpoint_to_resume(resume)
         self._saved_step = self.state.global_step if checkpoint else 0
         if checkpoint and self._saved_step >= args.max_steps:
             self._load_from_checkpoint(str(checkpoint))
             if args.load_best_model_at_end and self.state.best_model_checkpoint:
                 self._load_best_model()
             return TrainOutput(self.state.global_step, math.nan, {})
+        if checkpoint is None and args.local_process_index == 0:
+            (Path(args.output_dir) / run_folder.HELD_OUT_NAME).unlink(missing_ok=True)  # another run's, of other data
         self.accelerator.wait_for_everyone()
         if args.should_save:
-            checkpoints.claim(Path(args.output_dir), type(self).__name__)
+            run_folder.claim(Path(args.output_dir), type(self).__name__, args)
+            if checkpoint and checkpoint.resolve().parent == Path(args.output_dir).resolve():
+                checkpoints.set_aside_later(Path(args.output_dir), self._saved_step)
         if args.eval_strategy != "no":
             self.held_out()  # a network that fails now costs nothing
         self._window.clear()
@@ -108,13 +112,7 @@ class CheckpointingTrainer(Trainer):
         return output
 
     def _checkpoint_to_resume(self, resume: str | bool | None) -> Path | None:
-        args = self.args
-        with args.main_process_first(local=args.save_on_each_node, desc="looking for checkpoints"):
-            # the other ranks follow when a folder to be overwritten is empty already
-            overwrite = args.overwrite_output_dir and args.should_save
-            checkpoint = checkpoints.resolve_checkpoint(args.output_dir, resume, overwrite)
-        if len({found and found.name for found in gather_objects(checkpoint)}) > 1:
-            raise ValueError("The processes find different checkpoints: --output_dir must be a folder that all share.")
+        args, checkpoint = self.args, run_folder.find_checkpoint(self.args, resume)
         self._resume_state = state = checkpoints.read_stream_state(checkpoint) if checkpoint else None
         if checkpoint and state:
             num_micro_batches, given = state["micro_batches_per_step"], args.gradient_accumulation_steps
@@ -222,6 +220,7 @@ class CheckpointingTrainer(Trainer):
         parts = gather_objects((self._loader.state_dict(), window))
         if self.args.should_save:
             state = merge_states([part for part, _ in parts]) | {
+                "format_version": checkpoints.STREAM_STATE_VERSION,
                 "micro_batches_per_step": self.args.gradient_accumulation_steps * self.args.world_size,
                 "mix": self._mix(),
                 "settings": self._fixed(),

@@ -28,7 +28,7 @@ from hf_unlab.streams.loader import Batch, Collator, Prepare, ReaderPlan, Stream
 from hf_unlab.streams.progress import SourceProgress, progress_of
 from hf_unlab.streams.sharding import spread
 from hf_unlab.streams.sources import Data, WeightedStream, open_streams
-from hf_unlab.training import checkpoints, stopping, stream_state
+from hf_unlab.training import run_folder, stopping, stream_state
 from hf_unlab.training.arguments import PretrainingArguments, check_world_size
 from hf_unlab.training.auxiliary import AuxiliaryModules
 from hf_unlab.training.checkpointing import CheckpointingTrainer
@@ -60,6 +60,7 @@ class PretrainingTrainer(CheckpointingTrainer):
     # ---- What an objective says; all but the first three and the last have a neutral default ----
 
     raw_columns: ClassVar[tuple[str, ...]] = ()
+    file_columns: ClassVar[tuple[str, ...]] = ()  # those of them that may hold paths or URLs of images or audio
     input_unit: ClassVar[str] = "examples"
     # The metrics that lead on a line of the log, and further lines: title -> label -> metric.
     leading_metrics: ClassVar[tuple[str, ...]] = ("accuracy",)
@@ -142,13 +143,12 @@ class PretrainingTrainer(CheckpointingTrainer):
         lanes: Mapping[str, Data | Sequence[Data]] | None = None,
     ) -> None:
         check_world_size(args)
-        checkpoints.make_output_dir(Path(args.output_dir))
+        run_folder.make_output_dir(Path(args.output_dir))
         training = open_streams(train_dataset, self.raw_columns)
         self._lanes = self._open_lanes(lanes or {})
         stream_state.check_same_data([*training, *(stream for lane in self._lanes.values() for stream in lane)])
-        training, validation = split(
-            training, eval_dataset, self.raw_columns, args.validation_column, args.validation_fraction
-        )
+        how = (args.validation_column, args.validation_fraction, self.file_columns)
+        training, validation = split(training, eval_dataset, self.raw_columns, *how)
         super().__init__(
             model=model,
             args=args,
@@ -256,11 +256,11 @@ class PretrainingTrainer(CheckpointingTrainer):
 
     def held_out(self) -> IterableDataset:
         """The raw held-out examples, written to the output folder the first time and read from there ever after."""
-        path = Path(self.args.output_dir) / checkpoints.HELD_OUT_NAME
-        with self.args.main_process_first(desc="writing the held-out examples"):
-            keep_held_out(
-                self.eval_dataset, path, self.args.validation_num_examples, self.make_check(), self.make_decode()
-            )
+        args, path = self.args, Path(self.args.output_dir) / run_folder.HELD_OUT_NAME
+        how = {"file_columns": self.file_columns, "may_replace": not path.with_name(run_folder.RUN_NAME).exists()}
+        make = (self.eval_dataset, path, args.validation_num_examples, self.make_check(), self.make_decode())
+        with args.main_process_first(desc="writing the held-out examples"):
+            keep_held_out(*make, **how)
         return datasets.Dataset.from_parquet(str(path), keep_in_memory=True).to_iterable_dataset()
 
     # ---- One step ----

@@ -31,6 +31,29 @@ def test_a_checkpoint_cut_short_is_passed_over_and_the_run_is_still_the_uninterr
     assert losses(resumed) == losses(whole)
 
 
+def test_a_run_that_goes_on_from_an_earlier_checkpoint_abandons_the_later_ones(tmp_path):
+    make_trainer(tmp_path).train()
+    earlier = str(tmp_path / "checkpoint-9")
+    assert make_trainer(tmp_path, max_steps=9).train(earlier).global_step == 9  # it has nothing to do: none is left
+    assert (tmp_path / "checkpoint-12").exists()
+    make_trainer(tmp_path, callbacks=[At(10, stop)]).train(earlier)  # it ends before its first save
+    assert sorted(path.name for path in tmp_path.glob("*checkpoint-*")) == ["_abandoned-checkpoint-12", "checkpoint-9"]
+    steps = []
+    resumed = make_trainer(tmp_path, callbacks=[At(10, lambda control: steps.append(10))], save_total_limit=2)
+    resumed.train("auto")
+    assert steps == [10]  # it went on from 9, not from 12
+    names = ["_abandoned-checkpoint-12", "checkpoint-12", "checkpoint-9"]
+    assert sorted(path.name for path in tmp_path.glob("*checkpoint-*")) == names
+
+
+def test_the_best_checkpoint_of_a_run_that_went_back_is_its_own(tmp_path):
+    best = {"eval_strategy": "steps", "eval_steps": 3, "load_best_model_at_end": True, "greater_is_better": False}
+    make_trainer(tmp_path, **best, save_total_limit=4).train()
+    again = make_trainer(tmp_path, **best, max_steps=6, learning_rate=0.0)
+    again.train(str(tmp_path / "checkpoint-3"))
+    assert again.state.best_model_checkpoint in {str(tmp_path / f"checkpoint-{step}") for step in (3, 6)}
+
+
 def test_a_finished_run_is_not_trained_further(tmp_path):
     trainer = make_trainer(tmp_path)
     trainer.train()
