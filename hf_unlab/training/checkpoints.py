@@ -187,6 +187,23 @@ def set_aside_later(output_dir: Path, step: int) -> list[Path]:
     return moved
 
 
+def rotate(output_dir: Path, limit: int, best: str | None) -> None:
+    """Delete whole checkpoints but the newest by their steps, and the best.
+
+    Trainer goes by the age of folders, which copying changes, and takes `checkpoint-300-mine` for one.
+
+    Args:
+        output_dir: The run's folder.
+        limit: How many to keep, the best among them; that and the newest are kept in any case. Below 1: all.
+        best: The best checkpoint, if one is known.
+    """
+    whole = [checkpoint for checkpoint in checkpoints_of(output_dir) if (checkpoint / MANIFEST_NAME).is_file()]
+    first = [one for one in whole if one == whole[-1] or (best and one.name == Path(best).name)]
+    others = [one for one in whole if one not in first]
+    for checkpoint in others[: max(0, len(whole) - limit)] if limit > 0 else []:
+        shutil.rmtree(checkpoint, ignore_errors=True)
+
+
 def read_stream_state(checkpoint: Path) -> dict[str, Any]:
     """The data position that a checkpoint holds.
 

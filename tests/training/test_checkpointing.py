@@ -54,6 +54,21 @@ def test_the_best_checkpoint_of_a_run_that_went_back_is_its_own(tmp_path):
     assert again.state.best_model_checkpoint in {str(tmp_path / f"checkpoint-{step}") for step in (3, 6)}
 
 
+def test_a_finished_run_that_was_moved_finds_its_best_checkpoint_or_says_that_it_is_gone(tmp_path, caplog):
+    best = {"load_best_model_at_end": True, "eval_strategy": "steps", "eval_steps": 3, "greater_is_better": True}
+    make_trainer(tmp_path / "here", metric_for_best_model="loss", **best).train()
+    (tmp_path / "here").rename(tmp_path / "there")
+    moved = make_trainer(tmp_path / "there", metric_for_best_model="loss", **best)
+    moved.train("auto")
+    saved = load_file(tmp_path / "there" / "checkpoint-3" / "model.safetensors")  # the greatest loss
+    weights = moved.model.state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in saved.items())
+    assert "is gone" not in caplog.text
+    (tmp_path / "there" / "checkpoint-3").rename(tmp_path / "gone")
+    make_trainer(tmp_path / "there", metric_for_best_model="loss", **best).train("auto")
+    assert "The best checkpoint" in caplog.text and "is that of step 12" in caplog.text
+
+
 def test_a_finished_run_is_not_trained_further(tmp_path):
     trainer = make_trainer(tmp_path)
     trainer.train()

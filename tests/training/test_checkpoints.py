@@ -1,6 +1,7 @@
 """Checkpoints are whole or absent, are summed up once, and say in which form they were written."""
 
 import json
+import shutil
 
 import pytest
 
@@ -12,6 +13,7 @@ from hf_unlab.training.checkpoints import (
     damage,
     newest_whole_checkpoint,
     read_stream_state,
+    rotate,
     set_aside_later,
     step_of,
     write_json,
@@ -86,6 +88,30 @@ def test_later_checkpoints_are_set_aside_and_no_longer_found(run, caplog):
     assert sorted(path.name for path in run.glob("checkpoint-*")) == ["checkpoint-11-of-mine", "checkpoint-2"]
     (run / "checkpoint-9").mkdir()
     assert [path.name for path in set_aside_later(run, 2)] == ["_abandoned-checkpoint-9-2"]
+
+
+@pytest.mark.parametrize(
+    "limit, best, kept",
+    [
+        (1, None, [10]),
+        (2, None, [9, 10]),
+        (2, "checkpoint-2", [2, 10]),
+        (1, "checkpoint-2", [2, 10]),
+        (1, "checkpoint-10", [10]),
+        (2, "elsewhere/checkpoint-9", [9, 10]),
+        (3, "checkpoint-5", [2, 9, 10]),
+        (4, None, [2, 9, 10]),
+        (7, None, [2, 9, 10]),
+        (0, None, [2, 9, 10]),
+    ],
+)
+def test_the_newest_and_the_best_are_kept_whatever_the_age_of_their_folders(run, limit, best, kept):
+    """10 is older than 9. A copy of the user's, and what was set aside, are neither counted nor deleted."""
+    others = {"checkpoint-11-of-mine", "_abandoned-checkpoint-12"}
+    for name in others:
+        shutil.copytree(run / "checkpoint-2", run / name)
+    rotate(run, limit, best)
+    assert {path.name for path in run.iterdir() if path.is_dir()} == others | {f"checkpoint-{step}" for step in kept}
 
 
 def test_a_checkpoint_of_another_name_tells_its_step_by_what_it_holds(run):
