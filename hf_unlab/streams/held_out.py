@@ -132,7 +132,6 @@ def keep_held_out(
     num_examples: int,
     check: Check | None = None,
     decode: Decode | None = None,
-    *,
     file_columns: Sequence[str] = (),
     may_replace: bool = True,
 ) -> None:
@@ -182,9 +181,8 @@ def keep_held_out(
 
 def _identity(source: WeightedStream, file_columns: Sequence[str]) -> dict[str, Any]:
     """What shows cheaply that examples are of this data; neither its name nor its weight, which may change."""
-    stream = source.stream.to_iterable_dataset() if isinstance(source.stream, Dataset) else source.stream
-    first = next(iterate(stream.take(1)), {})
-    column = source.column if isinstance(source, HeldOutPart) else next(iter(first), None)
+    first = next(iterate(good_stream(source.stream, None).take(1)), {})
+    column = source.column if isinstance(source, HeldOutPart) else next(iter(first), "")
     content = content_of(first.get(column), is_file=column in file_columns)
     fraction = source.fraction if isinstance(source, HeldOutPart) else None
     first_hash = None if content is None else f"{content_hash(content):016x}"
@@ -236,8 +234,9 @@ def _written(value: Any, is_file: bool) -> Any:
     return valid_unicode(value) if isinstance(value, str) else value
 
 
-def good_stream(stream: IterableDataset, check: Check | None) -> IterableDataset:
-    """The examples of a stream in which a check finds nothing."""
+def good_stream(stream: IterableDataset | Dataset, check: Check | None) -> IterableDataset:
+    """The examples of any data in which a check finds nothing, as a stream."""
+    stream = stream.to_iterable_dataset() if isinstance(stream, Dataset) else stream
     return stream.filter(partial(_is_good, check=check)) if check else stream
 
 

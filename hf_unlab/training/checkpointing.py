@@ -44,6 +44,7 @@ class CheckpointingTrainer(PushingTrainer):
         self._loader: StreamLoader | None = None
         self._resume_state: dict[str, Any] | None = None
         self._saved_step = 0
+        self._has_held_out = False
         self._is_saving_checkpoint = False
         self._window = MetricSums(self.args.device)
         self._train_seconds = self._step_started = 0.0
@@ -89,8 +90,10 @@ class CheckpointingTrainer(PushingTrainer):
             self._load_from_checkpoint(str(checkpoint))
             self._load_best_of_finished()
             return TrainOutput(self.state.global_step, math.nan, {})
-        if checkpoint is None and args.local_process_index == 0:
-            (Path(args.output_dir) / run_folder.HELD_OUT_NAME).unlink(missing_ok=True)  # another run's, of other data
+        if checkpoint is None:
+            self._has_held_out = False
+            if args.local_process_index == 0:  # another run's, perhaps of other data
+                (Path(args.output_dir) / run_folder.HELD_OUT_NAME).unlink(missing_ok=True)
         self.accelerator.wait_for_everyone()
         if args.should_save:
             run_folder.claim(Path(args.output_dir), type(self).__name__, args)

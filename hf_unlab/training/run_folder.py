@@ -70,6 +70,11 @@ def claim(output_dir: Path, trainer: str, args: PretrainingArguments) -> None:
     write_json(output_dir / RUN_NAME, {"trainer": trainer, "is_stopped": False, "settings": settings})
 
 
+def is_claimed(output_dir: Path) -> bool:
+    """Whether a folder holds a run."""
+    return (output_dir / RUN_NAME).exists()
+
+
 def mark_stopped(output_dir: Path) -> None:
     """Note that a signal ended the run, so that the same command goes on with it."""
     write_json(output_dir / RUN_NAME, {**_read_run(output_dir), "is_stopped": True})

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import datasets
 import torch
-from datasets import Dataset, IterableDataset
+from datasets import IterableDataset
 from torch import nn
 from transformers import PreTrainedModel, TrainerCallback
 from transformers.trainer_utils import EvalLoopOutput
@@ -237,8 +237,7 @@ class PretrainingTrainer(CheckpointingTrainer):
             stream = self.held_out()
         else:
             (given,) = open_streams(eval_dataset, self.raw_columns)
-            stream = given.stream.to_iterable_dataset() if isinstance(given.stream, Dataset) else given.stream
-            stream = good_stream(stream, self.make_check())
+            stream = good_stream(given.stream, self.make_check())
         # The forward of FSDP and ZeRO is collective: every rank runs every batch, sums and counts stay in proportion.
         place = {"rank": 0, "world_size": 1} if self._is_collective else {}
         prepare = self.make_prepare()
@@ -257,10 +256,11 @@ class PretrainingTrainer(CheckpointingTrainer):
     def held_out(self) -> IterableDataset:
         """The raw held-out examples, written to the output folder the first time and read from there ever after."""
         args, path = self.args, Path(self.args.output_dir) / run_folder.HELD_OUT_NAME
-        how = {"file_columns": self.file_columns, "may_replace": not path.with_name(run_folder.RUN_NAME).exists()}
-        make = (self.eval_dataset, path, args.validation_num_examples, self.make_check(), self.make_decode())
-        with args.main_process_first(desc="writing the held-out examples"):
-            keep_held_out(*make, **how)
+        if not self._has_held_out:
+            how = (args.validation_num_examples, self.make_check(), self.make_decode(), self.file_columns)
+            with args.main_process_first(desc="writing the held-out examples"):
+                keep_held_out(self.eval_dataset, path, *how, may_replace=not run_folder.is_claimed(path.parent))
+            self._has_held_out = True
         return datasets.Dataset.from_parquet(str(path), keep_in_memory=True).to_iterable_dataset()
 
     # ---- One step ----
