@@ -4,6 +4,7 @@ The content of an example alone decides, so that the choice is the same in any o
 held out are kept in a file, so that no evaluation reads the training stream again; the file says which data it is of.
 """
 
+import itertools
 import json
 import logging
 import uuid
@@ -13,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Dataset, IterableDataset
 
@@ -185,12 +187,17 @@ def _identity(source: WeightedStream, file_columns: Sequence[str]) -> dict[str, 
     column = source.column if isinstance(source, HeldOutPart) else next(iter(first), "")
     content = content_of(first.get(column), is_file=column in file_columns)
     fraction = source.fraction if isinstance(source, HeldOutPart) else None
-    first_hash = None if content is None else f"{content_hash(content):016x}"
-    return {"size": source.size, "column": column, "fraction": fraction, "first_hash": first_hash}
+    first_hash = None if content is None else f"#{content_hash(content):016x}"
+    return {"size": source.size, "column": column, "fraction": fraction, "first example": first_hash}
 
 
 def _is_of(path: Path, identity: dict[str, Any], may_replace: bool) -> bool:
-    written = (pq.read_schema(path).metadata or {}).get(_IDENTITY)
+    try:
+        written = (pq.read_schema(path).metadata or {}).get(_IDENTITY)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise ValueError(
+            f"Cannot read the held-out examples in {path}: {error}. Delete it to hold out anew."
+        ) from error
     if written is None and not may_replace:
         logger.warning(
             "%s does not say which data it is of (an earlier version wrote it), and is taken as it is.", path
@@ -199,20 +206,18 @@ def _is_of(path: Path, identity: dict[str, Any], may_replace: bool) -> bool:
     before = json.loads(written) if written else {}
     if before == identity or may_replace:
         return before == identity
-    flat, flat_before = _flat(identity), _flat(before)
-    changed = [name for name in flat_before | flat if flat.get(name) != flat_before.get(name)]
+    numbers = ("validation_num_examples", before["num_examples"], identity["num_examples"])
+    changed = [numbers] if numbers[1] != numbers[2] else []
+    none = dict.fromkeys(("size", "column", "fraction", "first example"), "none")
+    sources = itertools.zip_longest(before["sources"], identity["sources"], fillvalue=none)
+    for number, (old, new) in enumerate(sources, 1):
+        changed += [(f"{name} of source {number}", old[name], new[name]) for name in none if old[name] != new[name]]
     raise ValueError(
-        f"{path} holds examples that were held out with "
-        + ", ".join(f"{name}={flat_before.get(name)} (now {flat.get(name)})" for name in changed)
-        + ": evaluations would not compare, and might be of what is trained on. Go on with the same data and "
+        f"{path} holds examples that were held out otherwise: "
+        + ", ".join(f"{name} {old} (now {new})" for name, old, new in changed)
+        + ". Evaluations would not compare, and might be of what is trained on. Go on with the same data and "
         "settings, start a new run, or delete the file to hold out anew."
     )
-
-
-def _flat(identity: dict[str, Any]) -> dict[str, Any]:
-    parts = enumerate(identity["sources"])
-    named = {f"{name} of source {number}": value for number, part in parts for name, value in part.items()}
-    return {"validation_num_examples": identity["num_examples"], **named}
 
 
 def _is_wanted(example: Example, source: WeightedStream, check: Check | None) -> bool:

@@ -129,11 +129,11 @@ def test_the_first_of_each_source_are_written_by_weight_and_once(tmp_path):
 
 OTHERWISE = {
     "size": ([Dataset.from_dict({"text": ["a", "b", "c", "d"]})], 0.5, "text", 8),
-    "first_hash": ([Dataset.from_dict({"text": ["x", "b", "c"]})], 0.5, "text", 8),
+    "first example": ([Dataset.from_dict({"text": ["x", "b", "c"]})], 0.5, "text", 8),
     "fraction": ([DATA], 0.6, "text", 8),
     "column": ([DATA.add_column("title", ["a", "b", "c"])], 0.5, "title", 8),
     "validation_num_examples": ([DATA], 0.5, "text", 9),
-    "source 1": ([DATA, DATA], 0.5, "text", 8),
+    "size of source 2": ([DATA, DATA], 0.5, "text", 8),
 }
 
 
@@ -149,12 +149,19 @@ def test_a_file_of_other_data_is_refused_with_what_differs_or_written_anew(tmp_p
     before = path.read_bytes()
     keep_held_out(held_out([DATA], "text", 0.5), path, 8, may_replace=False)
     with pytest.raises(
-        ValueError, match=f"held out with .*{what}.* \\(now .*delete the file to hold out anew"
+        ValueError, match=f"held out otherwise: .*{what}.* \\(now .*delete the file to hold out anew"
     ) as error:
         keep_held_out(held_out(data, column, fraction), path, number, may_replace=False)
     assert str(path) in str(error.value) and path.read_bytes() == before and not caplog.records
     keep_held_out(held_out(data, column, fraction), path, number)
     assert path.read_bytes() != before and "was of other data, and is written anew" in caplog.text
+
+
+def test_a_file_that_is_cut_short_says_what_to_do(tmp_path):
+    keep_held_out((weighted(["a"]),), tmp_path / "a.parquet", 8)
+    (tmp_path / "a.parquet").write_bytes((tmp_path / "a.parquet").read_bytes()[:-9])
+    with pytest.raises(ValueError, match=r"Cannot read the held-out examples in .*a\.parquet: .* Delete it"):
+        keep_held_out((weighted(["a"]),), tmp_path / "a.parquet", 8)
 
 
 def test_a_file_that_does_not_say_of_which_data_it_is_is_kept_by_a_run_that_goes_on(tmp_path, caplog):

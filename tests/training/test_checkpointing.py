@@ -46,14 +46,6 @@ def test_a_run_that_goes_on_from_an_earlier_checkpoint_abandons_the_later_ones(t
     assert sorted(path.name for path in tmp_path.glob("*checkpoint-*")) == names
 
 
-def test_the_best_checkpoint_of_a_run_that_went_back_is_its_own(tmp_path):
-    best = {"eval_strategy": "steps", "eval_steps": 3, "load_best_model_at_end": True, "greater_is_better": False}
-    make_trainer(tmp_path, **best, save_total_limit=4).train()
-    again = make_trainer(tmp_path, **best, max_steps=6, learning_rate=0.0)
-    again.train(str(tmp_path / "checkpoint-3"))
-    assert again.state.best_model_checkpoint in {str(tmp_path / f"checkpoint-{step}") for step in (3, 6)}
-
-
 def test_a_finished_run_that_was_moved_finds_its_best_checkpoint_or_says_that_it_is_gone(tmp_path, caplog):
     best = {"load_best_model_at_end": True, "eval_strategy": "steps", "eval_steps": 3, "greater_is_better": True}
     make_trainer(tmp_path / "here", metric_for_best_model="loss", **best).train()
@@ -277,6 +269,21 @@ def train_rank(folder):
     trainer.train()
     digest = {name: value.double().sum().item() for name, value in trainer.auxiliary.state_dict().items()}
     (folder / f"rank-{os.environ['RANK']}.json").write_text(json.dumps(digest))
+
+
+def go_back_in_rank(folder):
+    for resume, callbacks in ((None, None), (str(folder / "checkpoint-3"), [At(4, stop)])):
+        trainer = make_trainer(folder, max_steps=6, use_cpu=True, callbacks=callbacks)
+        trainer.train(resume)
+    names = sorted(path.name for path in folder.glob("*checkpoint-*"))
+    trainer.accelerator.wait_for_everyone()
+    (folder / f"rank-{os.environ['RANK']}.json").write_text(json.dumps([trainer.state.global_step, names]))
+
+
+def test_all_ranks_abandon_the_same_checkpoints(tmp_path):
+    in_two_processes(go_back_in_rank, tmp_path)
+    ranks = [json.loads((tmp_path / f"rank-{rank}.json").read_text()) for rank in (0, 1)]
+    assert ranks == 2 * [[4, ["_abandoned-checkpoint-6", "checkpoint-3"]]]
 
 
 def test_modules_beside_the_model_are_alike_on_all_ranks(tmp_path):

@@ -46,7 +46,7 @@ def test_a_run_that_goes_on_does_not_evaluate_on_other_data(tmp_path):
     settings = {"eval_strategy": "steps", "eval_steps": 3, "save_steps": 3}
     make_trainer(tmp_path, max_steps=3, eval_dataset=tiny_stream(tiny_texts(20, seed=9)), **settings).train()
     with pytest.raises(
-        ValueError, match=r"held out with .*first_hash of source 0=.* delete the file to hold out anew"
+        ValueError, match=r"held out otherwise: .*first example of source 1 #.* delete the file to hold out anew"
     ):
         make_trainer(tmp_path, eval_dataset=tiny_stream(tiny_texts(20, seed=8)), **settings).train("auto")
     make_trainer(tmp_path, eval_dataset=tiny_stream(tiny_texts(20, seed=9)), **settings).train("auto")
