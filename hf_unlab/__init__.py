@@ -21,9 +21,9 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not follow __getatt
     from hf_unlab.modalities.image_text.models import load_dual_encoder as load_dual_encoder
     from hf_unlab.objectives import *  # noqa: F403
     from hf_unlab.streams.eval_loader import EvalLoader as EvalLoader
+    from hf_unlab.streams.held_out import hold_out as hold_out
     from hf_unlab.streams.loader import StreamLoader as StreamLoader
     from hf_unlab.streams.sources import Source as Source
-    from hf_unlab.streams.sources import hold_out as hold_out
     from hf_unlab.streams.sources import open_stream as open_stream
     from hf_unlab.training.arguments import PretrainingArguments as PretrainingArguments
     from hf_unlab.training.objective import ObjectiveOutput as ObjectiveOutput
@@ -38,7 +38,7 @@ _MODULES = {
     "PretrainingTrainer": "hf_unlab.training.trainer",
     "Source": "hf_unlab.streams.sources",
     "StreamLoader": "hf_unlab.streams.loader",
-    "hold_out": "hf_unlab.streams.sources",
+    "hold_out": "hf_unlab.streams.held_out",
     "load_audio_model": "hf_unlab.modalities.audio.models",
     "load_dual_encoder": "hf_unlab.modalities.image_text.models",
     "open_stream": "hf_unlab.streams.sources",

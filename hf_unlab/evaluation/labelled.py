@@ -117,11 +117,11 @@ def load_labelled(
     if sources is None:
         return None
     task, decode = sources[1].label, modality.make_decode(settings, encoder)
-    pool_rows, test_rows = (_read(source, column) for source in sources)
+    pool_rows, test_rows = (_read(source, modality) for source in sources)
     names = tuple(sorted({row["label"] for row in pool_rows}))
     if unseen := sorted({row["label"] for row in test_rows} - set(names)):
         raise ValueError(f"The test data has labels that the training data lacks: {', '.join(unseen[:5])}.")
-    is_seen = _is_trained_on([row["hash"] for row in test_rows], training, column)
+    is_seen = _is_trained_on([row["hash"] for row in test_rows], training, modality)
     kept = [row for row, seen in zip(test_rows, is_seen, strict=True) if not seen]
     pool = _labelled(_at_most(settings.few_label_max_pool, pool_rows), column, names, decode)
     test = _labelled(_at_most(settings.few_label_max_test, kept), column, names, decode)
@@ -146,20 +146,21 @@ def load_test(
     if sources is None:
         return None
     open_stream(sources[0], [column, "label"])  # a mistake there should not wait for the end of training
-    rows = _read(sources[1], column)
+    rows = _read(sources[1], modality)
     names = tuple(sorted({row["label"] for row in rows}))
     kept, decode = _at_most(settings.few_label_max_test, rows), modality.make_decode(settings, encoder)
     return _labelled(kept, column, names, decode)
 
 
-def _read(source: Source, column: str) -> list[Example]:
+def _read(source: Source, modality: Modality) -> list[Example]:
     """Rows with the `hash` of their content and their label's name; without those that have no content."""
+    column = modality.column
     columns = [column, "label", *(["group"] if "group" in source.columns else [])]
     stream = open_stream(source, columns)
     feature = (stream.features or {}).get("label")
     rows = []
     for row in iterate(stream.select_columns(columns)):
-        if content := content_of(row[column]):
+        if content := _content(row, modality):
             label = feature.int2str(row["label"]) if isinstance(feature, ClassLabel) else row["label"]
             group = {"group": str(row["group"])} if "group" in row else {}
             rows.append({column: row[column], "hash": content_hash(content), "label": str(label), **group})
@@ -173,11 +174,16 @@ def _at_most(num_rows: int, rows: list[Example]) -> list[Example]:
     return [rows[i] for i in np.sort(np.random.default_rng(0).permutation(len(rows))[:num_rows])]
 
 
-def _is_trained_on(hashes: list[int], training: list[Source], column: str) -> np.ndarray:
+def _content(row: Example, modality: Modality) -> str | bytes | None:
+    return content_of(row[modality.column], is_file=modality.column in modality.file_columns)
+
+
+def _is_trained_on(hashes: list[int], training: list[Source], modality: Modality) -> np.ndarray:
+    column = modality.column
     seen = np.zeros(len(hashes), dtype=bool)
     for source in training:
         stream = iterate(open_stream(source, [column]).select_columns([column]))
-        contents = ({column: content} for row in stream if (content := content_of(row[column])))
+        contents = ({column: content} for row in stream if (content := _content(row, modality)))
         seen |= find_overlap(hashes, contents, column, MAX_SCANNED)
     return seen
 

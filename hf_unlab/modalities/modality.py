@@ -217,6 +217,7 @@ class Modality:
         make_baselines: From an encoder and the groups of pool and test, one after the other or empty, to baselines.
         data_settings: What a recipe is told of raw data.
         few_label_settings: What it is told of labelled data.
+        file_columns: Of its raw columns those that may hold the path or URL of a file.
     """
 
     name: str
@@ -229,6 +230,7 @@ class Modality:
     make_baselines: Callable[[Any, Sequence[str]], tuple[Baseline, ...]]
     data_settings: type[DataSettings]
     few_label_settings: type[FewLabelSettings]
+    file_columns: tuple[str, ...] = ()
 
 
 @contextlib.contextmanager

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from hf_unlab.streams.redaction import redacted
+
 logger = logging.getLogger(__name__)
 Example = dict[str, Any]
 Check = Callable[[Example], str | None]
@@ -125,12 +127,17 @@ def bad_examples_table(tallies: Iterable[tuple[str, Tally]]) -> str:
 
 
 def _shortened(example: Example) -> str:
-    columns = ", ".join(f"{column!r}: {_SHORTENER.repr(_without_bytes(value))}" for column, value in example.items())
+    columns = ", ".join(f"{column!r}: {_SHORTENER.repr(_presentable(value))}" for column, value in example.items())
     return " ".join(f"{{{columns}}}".split())[:100]
 
 
-def _without_bytes(value: Any) -> Any:
-    # the first of an encoded file say enough, and to spell out megabytes takes long
+def _presentable(value: Any) -> Any:
+    # the first bytes of an encoded file say enough, and to spell out megabytes takes long; links lose their secrets
+    # before they are shortened, as of a half nobody would know it for one
     if isinstance(value, bytes):
         return value[:20]
-    return {key: _without_bytes(one) for key, one in value.items()} if isinstance(value, dict) else value
+    if isinstance(value, str) and "://" in value:
+        return redacted(value[:1000])
+    if isinstance(value, list):
+        return [_presentable(one) for one in value[:10]]
+    return {key: _presentable(one) for key, one in value.items()} if isinstance(value, dict) else value

@@ -100,19 +100,26 @@ def cell_bytes(cell: dict[str, Any]) -> bytes | None:
     return read_file(cell["path"]) if cell.get("path") else None
 
 
-def with_bytes(cell: Any) -> Any:
+def with_bytes(cell: Any, *, is_file: bool = False) -> Any:
     """A cell that holds its file's bytes, if they can be read; any other value as it is.
+
+    Args:
+        cell: A cell, or what else stands in its column.
+        is_file: A text is the path or URL of a file.
+
+    Raises:
+        OSError: A file is there and cannot be read.
 
     Example:
         >>> with_bytes("a text"), with_bytes({"bytes": None, "path": "nowhere.png"})
         ('a text', {'bytes': None, 'path': 'nowhere.png'})
     """
+    if is_file and isinstance(cell, str | Path):
+        cell = {"bytes": None, "path": str(cell)}
     if not is_cell(cell) or cell.get("bytes") is not None:
         return cell
-    try:
-        return {**cell, "bytes": cell_bytes(cell)}
-    except (FileNotFoundError, IsADirectoryError):
-        return cell
+    content = content_of(cell)
+    return cell if content is None else {**cell, "bytes": content}
 
 
 def read_file(path: str | Path) -> bytes:
@@ -160,11 +167,15 @@ def read_cell(cell: Any, what: str) -> bytes:
     return cell
 
 
-def content_of(value: Any) -> str | bytes | None:
+def content_of(value: Any, *, is_file: bool = False) -> str | bytes | None:
     """What an example's content is hashed by: text or bytes; None where there is nothing to hash.
 
     Args:
         value: A text, bytes, an undecoded cell, or several texts, of which the first counts.
+        is_file: A text is the path or URL of a file (images and audio may be given so), and its bytes are the content.
+
+    Raises:
+        OSError: A file is there and cannot be read.
 
     Example:
         >>> content_of(["a river", "a stream"]), content_of({"bytes": None, "path": None}), content_of(7)
@@ -172,10 +183,11 @@ def content_of(value: Any) -> str | bytes | None:
     """
     if isinstance(value, list) and value:
         value = value[0]
-    try:
-        value = cell_bytes(value) if is_cell(value) else value
-    except (FileNotFoundError, IsADirectoryError):
-        return None
+    if is_file or is_cell(value):
+        try:
+            return read_cell(value, "a file")
+        except BadExample:
+            return None
     return value if isinstance(value, str | bytes) else None
 
 

@@ -32,6 +32,8 @@ from datasets import IterableDataset
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 from huggingface_hub.utils import httpx
 
+from hf_unlab.streams.redaction import redacted
+
 if TYPE_CHECKING:
     import aiohttp
 
@@ -117,9 +119,9 @@ class _RetryingClient:
             except (aiohttp.ClientError, TimeoutError) as error:
                 cause, reason = error, _describe(error)
             if attempt >= self.retries:
-                raise NetworkError(f"{reason}, {attempt + 1} times for {request.url}") from cause
+                raise NetworkError(f"{reason}, {attempt + 1} times for {redacted(str(request.url))}") from cause
             wait = _wait_seconds(attempt, retry_after)
-            logger.warning("%s: %s; asking again in %.1f s", request.url, reason, wait)
+            logger.warning("%s: %s; asking again in %.1f s", redacted(str(request.url)), reason, wait)
             await asyncio.sleep(wait)
         raise AssertionError  # for mypy: the count has no end
 
@@ -162,13 +164,14 @@ def with_retries(read: Callable[[], Result], reopen: Callable[[], None], *, read
         except Exception as error:
             file = failed_file(error)
             kind, reason = _judge(error, file), _describe(error)
+            file = redacted(file or "a remote file")
             if kind == "other":
                 raise
             if kind == "final" or attempt >= retries:
                 tries = f" (tried {attempt + 1} times)" if attempt else ""
-                raise NetworkError(f"Cannot read {file or 'a remote file'} for {reader}: {reason}{tries}.") from error
+                raise NetworkError(f"Cannot read {file} for {reader}: {reason}{tries}.") from error
         wait = _wait_seconds(attempt)
-        logger.warning("%s: %s: %s; reading again in %.1f s", reader, file or "a remote file", reason, wait)
+        logger.warning("%s: %s: %s; reading again in %.1f s", reader, file, reason, wait)
         time.sleep(wait)
     raise AssertionError  # for mypy: the count has no end
 
@@ -213,7 +216,7 @@ def _describe(error: BaseException) -> str:
     if isinstance(link, aiohttp.NonHttpUrlClientError):
         # Where a server denies having the file, datasets looks for a folder of that name, at a URL without its scheme.
         return "the server says that it is not there, or not for you"
-    return " ".join(str(link).split()) or type(link).__name__
+    return redacted(" ".join(str(link).split())) or type(link).__name__
 
 
 def files_of(stream: IterableDataset) -> list[str]:

@@ -61,11 +61,11 @@ def spread(stream: IterableDataset | Dataset, num_readers: int, name: str = "dat
     stream = _by_file(stream)
     files = files_of(stream)
     is_local = bool(files) and not any("://" in file for file in files)
-    if (is_local or stream.num_shards < num_readers) and not _is_cut_by_number(stream):
+    if (is_local or stream.num_shards < num_readers) and not is_cut_by_number(stream):
         stream = stream.reshard()
     num_shards = stream.num_shards
-    if are_shared(num_shards, num_readers) or _is_cut_by_number(stream):
-        times = most_reads(1 if _is_cut_by_number(stream) else num_shards, num_readers)
+    if are_shared(num_shards, num_readers) or is_cut_by_number(stream):
+        times = most_reads(1 if is_cut_by_number(stream) else num_shards, num_readers)
         logger.warning(
             "%r has %d shard%s for %d readers, which share them: a shard is read by up to %d readers, each keeping "
             "its share. That costs reading, not examples; a number of files that is a multiple of num_readers, or "
@@ -125,7 +125,7 @@ def shard(
     """
     if isinstance(stream, Dataset):
         return _permuted_part(stream, num_shards, index, seed, parts_seed)
-    if _is_cut_by_number(stream):
+    if is_cut_by_number(stream):
         return _share_of(copy.copy(stream), range(index, index + 1), num_shards)
     if are_shared(stream.num_shards, num_shards):
         return _cut_part(stream, num_shards, index, seed if parts_seed is None else parts_seed)
@@ -193,7 +193,7 @@ def _joined(pieces: list[IterableDataset]) -> IterableDataset:
     return IterableDataset(chained, first.info, first.split, token_per_repo_id=first._token_per_repo_id)
 
 
-def _is_cut_by_number(stream: IterableDataset) -> bool:
+def is_cut_by_number(stream: IterableDataset) -> bool:
     """Whether `take` or `skip` counts over several shards: of a part or in another order it would count others."""
     cuts = (TakeExamplesIterable, SkipExamplesIterable)
     return stream.num_shards > 1 and any(isinstance(stage, cuts) for stage in _stages(stream._ex_iterable))

@@ -8,7 +8,6 @@ import importlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -16,7 +15,8 @@ import datasets
 from datasets import Dataset, IterableDataset
 
 from hf_unlab.streams.bad_examples import Example
-from hf_unlab.streams.content import content_of, hash_fraction, undecoded
+from hf_unlab.streams.content import undecoded
+from hf_unlab.streams.redaction import redacted
 
 BUILTIN_PREFIX = "builtin:"
 _BUILDER_OF_SUFFIX = {".txt": "text", ".jsonl": "json", ".json": "json", ".csv": "csv", ".parquet": "parquet"}
@@ -73,10 +73,10 @@ class Source:
 
     @property
     def label(self) -> str:
-        """A short name for messages and logs."""
+        """A short name for messages, logs and checkpoints, which tells no secret of a link."""
         files = [self.data_files] if isinstance(self.data_files, str) else self.data_files or []
         more = [f"{files[0]} and {len(files) - 1} more"] if len(files) > 1 else files
-        return ":".join(part for part in (self.path, self.name, *more) if part)
+        return redacted(":".join(part for part in (self.path, self.name, *more) if part))
 
 
 def open_stream(source: Source, required_columns: Sequence[str] = ()) -> IterableDataset:
@@ -105,7 +105,7 @@ def open_stream(source: Source, required_columns: Sequence[str] = ()) -> Iterabl
         hint = "; is a file empty, cut short, or of another format?"
         first = next(iter(stream.take(1)), None)
     except (ValueError, OSError, EOFError, RuntimeError, StopIteration, datasets.exceptions.DatasetsError) as error:
-        reason = " ".join(str(error.__cause__ or error).split())
+        reason = redacted(" ".join(str(error.__cause__ or error).split()))
         reason = reason + hint if reason else "no such file, or nothing in it"  # a bare StopIteration says nothing
         raise ValueError(f"Cannot read the source {source.label!r} (split {source.split!r}): {reason}") from error
     if first is None:
@@ -174,7 +174,8 @@ def _builder_of(file: Path) -> str:
 def _refuse(source: Source, *settings: str) -> None:
     for setting in settings:
         if getattr(source, setting) is not None:
-            raise ValueError(f"{setting}={getattr(source, setting)!r} means nothing for this path; leave it out.")
+            given = redacted(repr(getattr(source, setting)))
+            raise ValueError(f"{setting}={given} means nothing for this path; leave it out.")
 
 
 def _missing_column(source: Source, column: str, first: dict[str, Any]) -> str:
@@ -263,47 +264,3 @@ def iterate(stream: IterableDataset) -> Iterator[Example]:
     """
     for columns in stream.iter(batch_size=1):
         yield {column: values[0] for column, values in columns.items()}
-
-
-def hold_out(
-    stream: IterableDataset | Dataset, *, column: str, fraction: float
-) -> tuple[IterableDataset | Dataset, IterableDataset | Dataset]:
-    """Split any stream into training and validation by the content hash of one column's raw bytes.
-
-    The split is the same in any order, on any machine, and duplicates of an example never stand on both sides.
-
-    Args:
-        stream: The stream, or a map-style data set.
-        column: The column whose raw bytes decide: text, or an undecoded cell.
-        fraction: Share of the distinct examples held out, in (0, 1).
-
-    Returns:
-        The training stream and the validation stream; streams are filtered as they are read, a data set at once.
-
-    Raises:
-        ValueError: `fraction` is not between 0 and 1.
-
-    Example:
-        >>> numbers = Dataset.from_dict({"text": [str(i) for i in range(1000)]}).to_iterable_dataset()
-        >>> train, validation = hold_out(numbers, column="text", fraction=0.1)
-        >>> len(list(train)), len(list(validation))
-        (896, 104)
-    """
-    if not 0 < fraction < 1:
-        raise ValueError(f"The held-out fraction must lie between 0 and 1, not {fraction}; 0.01 is usual.")
-    part = partial(belongs, column=column, fraction=fraction)
-    return stream.filter(partial(part, held_out=False)), stream.filter(partial(part, held_out=True))
-
-
-def belongs(example: Example, *, column: str, fraction: float, held_out: bool) -> bool:
-    """Whether an example is in that part of `hold_out`.
-
-    Raises:
-        ValueError: There is no such column.
-    """
-    if column not in example:
-        raise ValueError(f"Cannot hold out by the column {column!r}: the columns are {sorted(example)}.")
-    content = content_of(example[column])
-    if content is None:
-        return not held_out  # nothing to hash: a bad example, which the readers of the training part count and skip
-    return (hash_fraction(content) < fraction) == held_out

@@ -44,7 +44,8 @@ HONOURED: dict[str, str] = {
     "disable_tqdm": "recipes have a progress bar of their own, which it turns off too",
     "report_to": "refused at once where the package is missing",
     "push_to_hub": "refused before training where the Hub cannot be written to; later a failure is a warning",
-    "hub_strategy": "`end` or `every_save`",
+    "hub_strategy": "a checkpoint goes along once it is whole, and a run resumes from it",
+    "hub_token": "written nowhere",
     "seed": "of weights, dropout, masks and crops; fixed for a run",
     "data_seed": "of the order of the data; fixed for a run",
     "use_cpu": "true where there is no accelerator, or the launcher says so",
@@ -63,9 +64,6 @@ REFUSED_VALUES: dict[str, dict[str, str]] = {
     "logging_strategy": {"epoch": _STEPS},
     "eval_strategy": {"epoch": _STEPS},
     "save_strategy": {"epoch": _STEPS},
-    "hub_strategy": dict.fromkeys(
-        ("checkpoint", "all_checkpoints"), "checkpoints are pushed without what a run resumes from: use every_save"
-    ),
     "debug": {"tpu_metrics_debug": "TPUs are not supported"},
 }
 
@@ -86,8 +84,6 @@ REFUSED: dict[str, str] = {
     "save_only_model": "no run could go on from its checkpoints, and every run may have to; save_total_limit=1 or "
     "save_strategy=no save disk, too",
     "enable_jit_checkpoint": "SIGTERM and SIGUSR1 save and exit in any case",
-    "hub_token": "it would be saved in training_args.bin beside each checkpoint; log in by `hf auth login`, or set "
-    "HF_TOKEN",
     "ignore_data_skip": "false would replay the data; the streams resume by themselves",
     "dataloader_in_order": "batches out of order would be another run each time",
     "remove_unused_columns": "an objective names the columns that it reads",

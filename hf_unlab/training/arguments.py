@@ -59,7 +59,7 @@ class PretrainingArguments(TrainingArguments):
         },
     )
     validation_num_examples: int = field(
-        default=1000, metadata={"help": "Held-out raw examples kept for evaluation, in OUTPUT_DIR/held_out.parquet."}
+        default=1000, metadata={"help": "Held-out raw examples kept for evaluation, in OUTPUT_DIR/_held_out.parquet."}
     )
     max_bad_fraction: float = field(
         default=0.01,

@@ -4,6 +4,7 @@ Beside Trainer's own files: the state of the streams, the logging window that th
 modules, which are optimised with the model and saved, but never published.
 """
 
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -12,20 +13,22 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import PreTrainedModel, Trainer, TrainerControl, TrainerState
-from transformers.trainer import TRAINING_ARGS_NAME
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, TrainOutput, rotate_checkpoints
+from transformers import TrainerControl, TrainerState
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, TrainOutput
 
 from hf_unlab.streams.loader import StreamLoader
 from hf_unlab.streams.progress import merge_states
-from hf_unlab.training import checkpoints, stopping, stream_state
+from hf_unlab.training import checkpoints, run_folder, stopping, stream_state
 from hf_unlab.training.arguments import PretrainingArguments
 from hf_unlab.training.auxiliary import AuxiliaryModules
 from hf_unlab.training.collapse import CollapseGuard, GoBack
 from hf_unlab.training.metrics import MetricSums, gather_objects
+from hf_unlab.training.pushing import PushingTrainer
+
+logger = logging.getLogger(__name__)
 
 
-class CheckpointingTrainer(Trainer):
+class CheckpointingTrainer(PushingTrainer):
     """The half of `PretrainingTrainer` that knows nothing of data and losses."""
 
     args: PretrainingArguments
@@ -41,19 +44,12 @@ class CheckpointingTrainer(Trainer):
         self._loader: StreamLoader | None = None
         self._resume_state: dict[str, Any] | None = None
         self._saved_step = 0
+        self._has_held_out = False
         self._is_saving_checkpoint = False
         self._window = MetricSums(self.args.device)
         self._train_seconds = self._step_started = 0.0
 
     # ---- What an objective may say ----
-
-    def published_model(self) -> nn.Module:
-        """What is saved as the ordinary checkpoint: the model, or the part of it that users load.
-
-        It has `save_pretrained(folder, state_dict)`. Where it is not one of transformers' models, it has
-        `load_weights(folder)` too. Checkpoints within a run hold the whole model in any case.
-        """
-        return self.accelerator.unwrap_model(self.model)
 
     def is_decayed(self, name: str, parameter: nn.Parameter) -> bool:
         """Whether weight decay acts on a parameter, if Trainer's own rule lets it (no bias, no norm)."""
@@ -88,16 +84,21 @@ class CheckpointingTrainer(Trainer):
 
     def _train(self, resume: str | bool | None, trial: Any, ignore_keys_for_eval: list[str] | None) -> TrainOutput:
         args = self.args
-        checkpoint = self._checkpoint_to_resume(args.resume_from_checkpoint if resume is None else resume)
+        checkpoint = self._checkpoint_to_resume(resume)
         self._saved_step = self.state.global_step if checkpoint else 0
         if checkpoint and self._saved_step >= args.max_steps:
             self._load_from_checkpoint(str(checkpoint))
-            if args.load_best_model_at_end and self.state.best_model_checkpoint:
-                self._load_best_model()
+            self._load_best_of_finished()
             return TrainOutput(self.state.global_step, math.nan, {})
+        if checkpoint is None:
+            self._has_held_out = False
+            if args.local_process_index == 0:  # another run's, perhaps of other data
+                (Path(args.output_dir) / run_folder.HELD_OUT_NAME).unlink(missing_ok=True)
         self.accelerator.wait_for_everyone()
         if args.should_save:
-            checkpoints.claim(Path(args.output_dir), type(self).__name__)
+            run_folder.claim(Path(args.output_dir), type(self).__name__, args)
+            if checkpoint and checkpoint.resolve().parent == Path(args.output_dir).resolve():
+                checkpoints.set_aside_later(Path(args.output_dir), self._saved_step)
         if args.eval_strategy != "no":
             self.held_out()  # a network that fails now costs nothing
         self._window.clear()
@@ -107,14 +108,19 @@ class CheckpointingTrainer(Trainer):
             stopping.exit_stopped(args, f"{self._save_where_it_stands()} is saved.")
         return output
 
+    def _load_best_of_finished(self) -> None:
+        state = self.state
+        if not self.args.load_best_model_at_end or not state.best_model_checkpoint:
+            return
+        best = Path(self.args.output_dir) / Path(state.best_model_checkpoint).name  # the folder may have been moved
+        if not best.is_dir():
+            logger.warning("The best checkpoint, %s, is gone: the model is that of step %d.", best, state.global_step)
+            return
+        state.best_model_checkpoint = str(best)
+        self._load_best_model()
+
     def _checkpoint_to_resume(self, resume: str | bool | None) -> Path | None:
-        args = self.args
-        with args.main_process_first(local=args.save_on_each_node, desc="looking for checkpoints"):
-            # the other ranks follow when a folder to be overwritten is empty already
-            overwrite = args.overwrite_output_dir and args.should_save
-            checkpoint = checkpoints.resolve_checkpoint(args.output_dir, resume, overwrite)
-        if len({found and found.name for found in gather_objects(checkpoint)}) > 1:
-            raise ValueError("The processes find different checkpoints: --output_dir must be a folder that all share.")
+        args, checkpoint = self.args, run_folder.find_checkpoint(self.args, resume)
         self._resume_state = state = checkpoints.read_stream_state(checkpoint) if checkpoint else None
         if checkpoint and state:
             num_micro_batches, given = state["micro_batches_per_step"], args.gradient_accumulation_steps
@@ -208,8 +214,9 @@ class CheckpointingTrainer(Trainer):
             self._save_stream_state(folder)
             self.accelerator.wait_for_everyone()
         if self.args.should_save and limit is not None and self.collapse_guard.may_rotate(limit):
-            rotate_checkpoints(str(folder.parent), limit, self.state.best_model_checkpoint, use_mtime=True)
+            checkpoints.rotate(folder.parent, limit, self.state.best_model_checkpoint)
         self._saved_step = self.state.global_step
+        self.push_checkpoint(folder)
 
     def _save_stream_state(self, folder: Path) -> None:
         assert self._loader is not None
@@ -222,6 +229,7 @@ class CheckpointingTrainer(Trainer):
         parts = gather_objects((self._loader.state_dict(), window))
         if self.args.should_save:
             state = merge_states([part for part, _ in parts]) | {
+                "format_version": checkpoints.STREAM_STATE_VERSION,
                 "micro_batches_per_step": self.args.gradient_accumulation_steps * self.args.world_size,
                 "mix": self._mix(),
                 "settings": self._fixed(),
@@ -236,26 +244,8 @@ class CheckpointingTrainer(Trainer):
         lanes = {f"batch_size of {name}": one.batch_size for name, one in getattr(plan, "others", {}).items()}
         return self.args.fixed() | {"source_sizes": [source.size for source in plan.streams], **lanes}
 
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, torch.Tensor] | None = None) -> None:
-        """As the model's library saves it: within a run the whole model, otherwise what is published."""
-        core = self.accelerator.unwrap_model(self.model)
-        saved = core if self._is_saving_checkpoint else self.published_model()
-        if saved is core and (isinstance(core, PreTrainedModel) or not hasattr(core, "save_pretrained")):
-            super()._save(output_dir, state_dict)
-        elif self.args.should_save:
-            folder = Path(output_dir or self.args.output_dir)
-            if state_dict is not None and saved is not core:
-                name = next((name for name, module in core.named_modules() if module is saved), None)
-                if name is None:
-                    raise ValueError("published_model() is no part of the model, so its weights cannot be gathered.")
-                prefix = f"{name}."
-                state_dict = {
-                    name.removeprefix(prefix): value for name, value in state_dict.items() if name.startswith(prefix)
-                }
-            saved.save_pretrained(folder, state_dict=state_dict)
-            if self.processing_class is not None:
-                self.processing_class.save_pretrained(folder)
-            torch.save(self.args, folder / TRAINING_ARGS_NAME)
+    def _saved_model(self) -> nn.Module:
+        return self.accelerator.unwrap_model(self.model) if self._is_saving_checkpoint else self.published_model()
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         core = self.accelerator.unwrap_model(self.model)

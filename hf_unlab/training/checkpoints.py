@@ -1,15 +1,16 @@
-"""Checkpoints that are whole or absent, and output folders that belong to one run.
+"""Checkpoints that are whole or absent.
 
 Trainer saves in place. A checkpoint counts as whole when it holds a manifest of sizes and checksums that agrees with
-its files; the manifest is written last, by an atomic rename.
+its files; the manifest is written last, by an atomic rename. What a run has left behind it by going on from an earlier
+checkpoint is set aside, under a name that nothing takes for a checkpoint.
 """
 
 import contextlib
+import itertools
 import json
 import logging
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,16 @@ from typing import Any
 import torch
 import xxhash
 from safetensors import SafetensorError
+from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, sort_checkpoints
 
 logger = logging.getLogger(__name__)
 MANIFEST_NAME = "manifest.json"
 STREAM_STATE_NAME = "stream_state.json"
-RUN_NAME = "run.json"
-HELD_OUT_NAME = "held_out.parquet"
-_NEWEST = (True, "auto", "true", "True")
+# Of the form in which a checkpoint says where its streams stood; those before numbers began are of form 1.
+STREAM_STATE_VERSION = 2
+ABANDONED_PREFIX = "_abandoned-"  # by the underscore, Trainer uploads none
+_found_whole: dict[Path, list[tuple[Any, ...]]] = {}  # by this process: checkpoint -> what its files looked like then
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -41,8 +44,7 @@ def write_manifest(checkpoint: Path) -> None:
         checkpoint: A folder to which every process has written all it has.
 
     Example:
-        >>> import tempfile
-        >>> folder = Path(tempfile.mkdtemp())
+        >>>         >>> folder = Path(tempfile.mkdtemp())
         >>> _ = (folder / "weights").write_text("abc")
         >>> write_manifest(folder); damage(folder) is None
         True
@@ -97,17 +99,26 @@ def _save_error(checkpoint: Path, error: Exception) -> OSError:
 def damage(checkpoint: Path) -> str | None:
     """What keeps a checkpoint from being whole, in words; None if it is whole."""
     try:
-        entries = json.loads((checkpoint / MANIFEST_NAME).read_text())["files"]
-    except (OSError, ValueError, KeyError):
+        entries = {
+            name: {"size": entry["size"], "xxh3": entry["xxh3"]}
+            for name, entry in json.loads((checkpoint / MANIFEST_NAME).read_text())["files"].items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return f"it has no readable {MANIFEST_NAME}: it was cut short while it was saved, or another program made it"
+    seen = []
     for name, entry in entries.items():
         path = checkpoint / name
         if not path.is_file():
             return f"{name} is missing"
-        if (size := path.stat().st_size) != entry["size"]:
-            return f"{name} has {size} bytes instead of {entry['size']}"
-        if _checksum(path) != entry["xxh3"]:
-            return f"{name} has changed since it was saved"
+        stat = path.stat()
+        if stat.st_size != entry["size"]:
+            return f"{name} has {stat.st_size} bytes instead of {entry['size']}"
+        seen.append((name, entry["xxh3"], stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))
+    if _found_whole.get(checkpoint) != seen:  # gigabytes are summed once, and again where a file was touched since
+        for name, entry in entries.items():
+            if _checksum(checkpoint / name) != entry["xxh3"]:
+                return f"{name} has changed since it was saved"
+        _found_whole[checkpoint] = seen
     return None
 
 
@@ -119,10 +130,15 @@ def _checksum(path: Path) -> str:
     return digest.hexdigest()
 
 
+def checkpoints_of(output_dir: Path) -> list[Path]:
+    """The checkpoints of a run by their steps, whole or not; `checkpoint-300-mine` is none."""
+    found = map(Path, sort_checkpoints(str(output_dir)) if output_dir.is_dir() else [])
+    return [path for path in found if path.name.removeprefix(f"{PREFIX_CHECKPOINT_DIR}-").isdecimal()]
+
+
 def newest_whole_checkpoint(output_dir: Path) -> Path | None:
     """The whole checkpoint of the highest step; damaged ones are passed over with a warning."""
-    for name in reversed(sort_checkpoints(str(output_dir)) if output_dir.is_dir() else []):
-        checkpoint = Path(name)
+    for checkpoint in reversed(checkpoints_of(output_dir)):
         problem = damage(checkpoint)
         if problem is None:
             return checkpoint
@@ -130,90 +146,83 @@ def newest_whole_checkpoint(output_dir: Path) -> Path | None:
     return None
 
 
-def make_output_dir(output_dir: Path) -> None:
-    """Make the folder of a run, and find out at once whether it can be written to.
-
-    Raises:
-        ValueError: It cannot.
-    """
-    try:
-        output_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=output_dir):
-            pass
-    except OSError as error:
-        raise ValueError(f"Cannot write to {output_dir}: {error.strerror}. Choose another --output_dir.") from error
+def step_of(checkpoint: Path) -> int:
+    """The step behind which a checkpoint was saved, by its name, or where it has another one, by what it holds."""
+    number = checkpoint.name.removeprefix(f"{PREFIX_CHECKPOINT_DIR}-")
+    if number.isdecimal():
+        return int(number)
+    return json.loads((checkpoint / TRAINER_STATE_NAME).read_text())["global_step"]
 
 
-def claim(output_dir: Path, trainer: str) -> None:
-    """Make a folder the run's own.
+def set_aside_later(output_dir: Path, step: int) -> list[Path]:
+    """Rename the checkpoints of later steps, whole or not: a run that goes on from this step has abandoned them.
+
+    Else the next resume, which takes the newest, would fall back to them, and they would be counted among those to
+    keep.
 
     Args:
         output_dir: The run's folder.
-        trainer: The class that trains.
-    """
-    write_json(output_dir / RUN_NAME, {"trainer": trainer, "is_stopped": False})
-
-
-def mark_stopped(output_dir: Path) -> None:
-    """Note that a signal ended the run, so that the same command goes on with it."""
-    run = json.loads((output_dir / RUN_NAME).read_text())
-    write_json(output_dir / RUN_NAME, {**run, "is_stopped": True})
-
-
-def _was_stopped(output_dir: Path) -> bool:
-    try:
-        return bool(json.loads((output_dir / RUN_NAME).read_text()).get("is_stopped"))
-    except (OSError, ValueError):
-        return False
-
-
-def resolve_checkpoint(output_dir: str | Path, resume: str | bool | None, overwrite: bool = False) -> Path | None:
-    """Decide where a run begins, and refuse to mix it with another one.
-
-    Args:
-        output_dir: The run's folder.
-        resume: `"auto"` or True for the newest whole checkpoint, or none if there is none; a path; or None.
-        overwrite: Delete the run that the folder holds.
-
-    A run that a signal stopped goes on from its newest whole checkpoint, whatever else is asked: the command that was
-    stopped is the one that is run again.
+        step: The step that the run goes on from.
 
     Returns:
-        The checkpoint to resume from, or None for a new run.
+        Their new names.
 
     Raises:
-        ValueError: The named checkpoint is missing or damaged, or a new run would begin in a folder that holds one.
+        OSError: One cannot be renamed.
     """
-    folder = Path(output_dir)
-    was_stopped = _was_stopped(folder)
-    if was_stopped and (newest := newest_whole_checkpoint(folder)):
-        if overwrite or resume not in (None, *_NEWEST):
-            logger.warning("A signal stopped this run: going on from %s. To begin anew, delete the folder.", newest)
-        return newest
-    if resume in _NEWEST:
-        return newest_whole_checkpoint(folder)
-    if resume:
-        checkpoint = Path(str(resume))
-        problem = damage(checkpoint) if checkpoint.is_dir() else "there is no such folder"
-        if problem:
-            raise ValueError(f"Cannot resume from {checkpoint}: {problem}. 'auto' takes the newest whole checkpoint.")
-        is_another = checkpoint.resolve().parent != folder.resolve() and (folder / RUN_NAME).exists()
-        if is_another and not was_stopped:
-            raise ValueError(f"The folder {folder} holds another run than {checkpoint}; choose another --output_dir.")
-        return checkpoint
-    previous = [folder / RUN_NAME, *folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"), folder / HELD_OUT_NAME]
-    if overwrite:
-        for path in previous:
-            # another process may be deleting the same
-            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
-    elif not was_stopped and any(path.exists() for path in previous[:-1]):
-        raise ValueError(
-            f"The folder {folder} holds another run. Go on with it (--resume_from_checkpoint auto), choose another "
-            "--output_dir, or delete its checkpoints and start anew (--overwrite_output_dir)."
+    moved = []
+    for checkpoint in checkpoints_of(output_dir):
+        if step_of(checkpoint) > step:
+            names = itertools.chain([""], map("-{}".format, itertools.count(2)))
+            asides = (output_dir / f"{ABANDONED_PREFIX}{checkpoint.name}{name}" for name in names)
+            moved.append(checkpoint.rename(next(aside for aside in asides if not aside.exists())))
+    if moved:
+        logger.warning(
+            "Going on from step %d: the later checkpoint%s set aside as %s in %s. Delete what you do not want back.",
+            step,
+            " is" if len(moved) == 1 else "s are",
+            ", ".join(path.name for path in moved),
+            output_dir,
         )
-    return None
+    return moved
+
+
+def rotate(output_dir: Path, limit: int, best: str | None) -> None:
+    """Delete whole checkpoints but the newest by their steps, and the best.
+
+    Trainer goes by the age of folders, which copying changes, and takes `checkpoint-300-mine` for one.
+
+    Args:
+        output_dir: The run's folder.
+        limit: How many to keep, the best among them; that and the newest are kept in any case. Below 1: all.
+        best: The best checkpoint, if one is known.
+    """
+    whole = [checkpoint for checkpoint in checkpoints_of(output_dir) if (checkpoint / MANIFEST_NAME).is_file()]
+    first = [one for one in whole if one == whole[-1] or (best and one.name == Path(best).name)]
+    others = [one for one in whole if one not in first]
+    for checkpoint in others[: max(0, len(whole) - limit)] if limit > 0 else []:
+        shutil.rmtree(checkpoint, ignore_errors=True)
 
 
 def read_stream_state(checkpoint: Path) -> dict[str, Any]:
-    """The data position that a checkpoint holds."""
-    return json.loads((checkpoint / STREAM_STATE_NAME).read_text())
+    """The data position that a checkpoint holds.
+
+    Raises:
+        ValueError: It is not there, or of a form that this version of hf_unlab does not read.
+    """
+    try:
+        state = json.loads((checkpoint / STREAM_STATE_NAME).read_text())
+    except FileNotFoundError:
+        raise ValueError(
+            f"Cannot resume from {checkpoint}: it holds no {STREAM_STATE_NAME}, so nobody knows where its data stood. "
+            "Take a checkpoint of one of these trainers, or start a new run from its weights."
+        ) from None
+    version = state.get("format_version", 1)
+    if version != STREAM_STATE_VERSION:
+        newer = isinstance(version, int) and version > STREAM_STATE_VERSION
+        mend = "upgrade hf_unlab" if newer else "go on with the hf_unlab that saved it"
+        raise ValueError(
+            f"Cannot resume from {checkpoint}: its {STREAM_STATE_NAME} is of format {version}, and this hf_unlab "
+            f"reads format {STREAM_STATE_VERSION}. Either {mend}, or start a new run from its weights."
+        )
+    return state

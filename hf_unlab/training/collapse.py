@@ -2,23 +2,21 @@
 
 import json
 import logging
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers.trainer_utils import sort_checkpoints
 
-from hf_unlab.training.checkpoints import damage, write_json
+from hf_unlab.training.checkpoints import checkpoints_of, damage, set_aside_later, step_of, write_json
 from hf_unlab.training.metrics import gather_objects
+from hf_unlab.training.run_folder import RETURNS_NAME
 
 logger = logging.getLogger(__name__)
 
 # Key of a log line behind which the count of steps begins anew, because something was done.
 ACTED = "collapse_acted"
-_RETURNS_NAME = "returns.json"
 _MOST_RETURNS = 3  # a model that collapses at an eighth of the learning rate wants other settings
 
 
@@ -181,14 +179,14 @@ class CollapseGuard:
         if self._args.should_save:
             rate = base_rate(self._trainer.lr_scheduler) * self._args.collapse_lr_factor
             Returns(Returns.load(self._folder).number + 1, rate).save(self._folder)
-            delete_later_checkpoints(checkpoint)
+            set_aside_later(self._folder, step_of(checkpoint))
         self._trainer.accelerator.wait_for_everyone()
 
     def begin(self) -> None:
         """Once everything is loaded: behind a return the learning rate is lower than the checkpoint's."""
         if not self._trainer.state.global_step:  # a new run
             if self._args.should_save:
-                (self._folder / _RETURNS_NAME).unlink(missing_ok=True)
+                (self._folder / RETURNS_NAME).unlink(missing_ok=True)
             return
         returns = Returns.load(self._folder)
         if returns.number and returns.base_rate < base_rate(self._trainer.lr_scheduler):
@@ -201,27 +199,16 @@ class CollapseGuard:
             return True
         last_good_step = self._health().last_good_step
         good = last_good_checkpoint(self._folder, last_good_step)
-        others = sort_checkpoints(self._args.output_dir)[-limit:] if limit else []
-        return good is None or last_good_step == self._trainer.state.global_step or str(good) in others
+        others = checkpoints_of(self._folder)[-limit:] if limit else []
+        return good is None or last_good_step == self._trainer.state.global_step or good in others
 
 
 def last_good_checkpoint(output_dir: Path, last_good_step: int) -> Path | None:
     """The newest whole checkpoint at or before a step."""
-    for name in reversed(sort_checkpoints(str(output_dir)) if output_dir.is_dir() else []):
-        if _step_of(Path(name)) <= last_good_step and damage(Path(name)) is None:
-            return Path(name)
+    for checkpoint in reversed(checkpoints_of(output_dir)):
+        if step_of(checkpoint) <= last_good_step and damage(checkpoint) is None:
+            return checkpoint
     return None
-
-
-def delete_later_checkpoints(checkpoint: Path) -> None:
-    """Delete those of later steps in the same folder."""
-    for name in sort_checkpoints(str(checkpoint.parent)):
-        if _step_of(Path(name)) > _step_of(checkpoint):
-            shutil.rmtree(name)
-
-
-def _step_of(checkpoint: Path) -> int:
-    return int(checkpoint.name.rpartition("-")[2])
 
 
 @dataclass(frozen=True)
@@ -237,12 +224,12 @@ class Returns:
     @classmethod
     def load(cls, output_dir: Path) -> "Returns":
         """Those of a run, none if it has never gone back."""
-        path = output_dir / _RETURNS_NAME
+        path = output_dir / RETURNS_NAME
         return cls(**json.loads(path.read_text())) if path.exists() else cls()
 
     def save(self, output_dir: Path) -> None:
         """Keep them."""
-        write_json(output_dir / _RETURNS_NAME, asdict(self))
+        write_json(output_dir / RETURNS_NAME, asdict(self))
 
 
 def base_rate(scheduler: Any) -> float:

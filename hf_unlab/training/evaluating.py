@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import datasets
 import torch
-from datasets import Dataset, IterableDataset
+from datasets import IterableDataset
 from transformers.trainer_utils import EvalLoopOutput, PredictionOutput
 
 from hf_unlab.modalities.modality import evaluating
@@ -19,7 +19,7 @@ from hf_unlab.streams.eval_loader import EvalLoader
 from hf_unlab.streams.held_out import good_stream, keep_held_out
 from hf_unlab.streams.loader import Collator
 from hf_unlab.streams.sources import Data, iterate, open_streams
-from hf_unlab.training import checkpoints
+from hf_unlab.training import run_folder
 from hf_unlab.training.checkpointing import CheckpointingTrainer
 from hf_unlab.training.metrics import MetricSums, gather_objects
 from hf_unlab.training.objective import ObjectiveOutput
@@ -32,6 +32,7 @@ class EvaluatingTrainer(CheckpointingTrainer):
 
     # What an objective says; PretrainingTrainer describes it.
     raw_columns: ClassVar[tuple[str, ...]]
+    file_columns: ClassVar[tuple[str, ...]]
     make_prepare: Callable[[], Prepare | None]
     make_check: Callable[[], Check | None]
     make_decode: Callable[[], Decode | None]
@@ -97,11 +98,7 @@ class EvaluatingTrainer(CheckpointingTrainer):
 
     def _read_together(self, data: Data | Sequence[Data]) -> IterableDataset:
         """The good examples of all that is given, one data set behind the other."""
-        streams = [
-            one.stream.to_iterable_dataset() if isinstance(one.stream, Dataset) else one.stream
-            for one in open_streams(data, self.raw_columns)
-        ]
-        good = tuple(good_stream(stream, self.make_check()) for stream in streams)
+        good = tuple(good_stream(one.stream, self.make_check()) for one in open_streams(data, self.raw_columns))
         # not concatenate_datasets, which wants the same features; a list would be taken for shards
         return good[0] if len(good) == 1 else IterableDataset.from_generator(_chain, gen_kwargs={"streams": good})
 
@@ -111,11 +108,12 @@ class EvaluatingTrainer(CheckpointingTrainer):
 
     def held_out(self) -> IterableDataset:
         """The raw held-out examples, written to the output folder the first time and read from there ever after."""
-        path = Path(self.args.output_dir) / checkpoints.HELD_OUT_NAME
-        with self.args.main_process_first(desc="writing the held-out examples"):
-            keep_held_out(
-                self.eval_dataset, path, self.args.validation_num_examples, self.make_check(), self.make_decode()
-            )
+        args, path = self.args, Path(self.args.output_dir) / run_folder.HELD_OUT_NAME
+        if not self._has_held_out:
+            how = (args.validation_num_examples, self.make_check(), self.make_decode(), self.file_columns)
+            with args.main_process_first(desc="writing the held-out examples"):
+                keep_held_out(self.eval_dataset, path, *how, may_replace=not run_folder.is_claimed(path.parent))
+            self._has_held_out = True
         return datasets.Dataset.from_parquet(str(path), keep_in_memory=True).to_iterable_dataset()
 
     def evaluation_loop(

@@ -1,7 +1,7 @@
-"""PushingTrainer: `push_to_hub`, of what is published, and so that a Hub that fails ends no run.
+"""PushingTrainer: Trainer's pushes to the Hub, of what may be published alone, and so that no failing Hub ends a run.
 
-Trainer pushes while a checkpoint is being saved, all that lies in the output folder, and hears of no failure but the
-last one, which loses what comes behind the training.
+Trainer pickles its arguments beside each model it saves; with them goes the token that they may hold. It pushes a
+checkpoint while it is being saved, and hears of no failure but the last, which loses what comes behind the training.
 """
 
 import logging
@@ -9,27 +9,28 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+import torch
 from huggingface_hub.utils import httpx
+from safetensors.torch import save_file
 from torch import nn
-from transformers import Trainer
-from transformers.trainer import TRAINING_ARGS_NAME
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
-from transformers.utils.hub import hf_api
+from transformers import PreTrainedModel, Trainer
+from transformers.trainer_utils import HubStrategy, SaveStrategy
+from transformers.utils import SAFE_WEIGHTS_NAME
+from transformers.utils.hub import PushInProgress, hf_api
 
-from hf_unlab.training.arguments import PretrainingArguments
-from hf_unlab.training.checkpoints import HELD_OUT_NAME, RUN_NAME
+from hf_unlab.training.metrics import gather_objects
+from hf_unlab.training.run_folder import NOT_PUBLISHED
 
 logger = logging.getLogger(__name__)
 HUB_ERRORS = (OSError, httpx.RequestError)  # of which HfHubHTTPError, and being offline, are some
-# Raw data, a run's state, and a pickle: none of it is the model.
-NOT_PUBLISHED = ["_*", ".*", f"{PREFIX_CHECKPOINT_DIR}-*", HELD_OUT_NAME, RUN_NAME, TRAINING_ARGS_NAME]
 
 
 class PushingTrainer(Trainer):
-    """The part of `PretrainingTrainer` that publishes as it trains, where `push_to_hub` is set."""
+    """Saves and pushes as Trainer does, without its pickle, and checkpoints only when they are whole."""
 
-    args: PretrainingArguments
-    _push: Future | None = None
+    def __init__(self, *positional: Any, **named: Any) -> None:
+        self._pushes: list[Future] = []  # that nobody has looked at yet
+        super().__init__(*positional, **named)
 
     def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
         """Stock; Trainer calls it at its construction.
@@ -46,86 +47,24 @@ class PushingTrainer(Trainer):
                 "or HF_TOKEN), see to the network, or leave push_to_hub out and publish behind the training."
             ) from error
 
-    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
-        """Not while it is being saved: `_save_checkpoint` does it behind that."""
-
-    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        """A whole checkpoint first; then what is published of it, in the background."""
-        super()._save_checkpoint(model, trial)
-        if not self.args.push_to_hub or self.args.hub_strategy == "end":
-            return
-        self.save_model(_internal_call=True)  # by all processes, as a sharded model is collected
-        if self.is_world_process_zero() and (self.args.hub_always_push or self._push is None or self._push.done()):
-            self._tell_of_failure()
-            self._push = self._upload(f"Training in progress, step {self.state.global_step}", in_background=True)
-
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Stock; where it pushes too, a failure is a warning."""
         super().save_model(output_dir, _internal_call=True)
         if self.args.push_to_hub and not _internal_call:
             try:
-                self.push_to_hub("Model save", revision=self.args.hub_revision)
+                self.push_to_hub(commit_message="Model save", revision=self.args.hub_revision)
             except HUB_ERRORS as error:
                 self._warn(error)
 
-    def push_to_hub(
-        self,
-        commit_message: str | None = "End of training",
-        blocking: bool = True,
-        token: str | None = None,
-        revision: str | None = None,
-        private: bool | None = None,
-        **card: Any,
-    ) -> Any:
-        """Upload what is published: the model as it is, and its tokenizer or processor.
-
-        Args:
-            commit_message: Of the commit.
-            blocking: Wait for the upload.
-            token: In place of the one that is logged in.
-            revision: The branch; by default `hub_revision`.
-            private: Whether a new repository is.
-            **card: As in `Trainer.create_model_card`.
-
-        Returns:
-            The commit, or a future of it; None on other processes than the first.
-
-        Raises:
-            ValueError: The repository cannot be made or reached.
-            OSError: The upload failed.
-        """
-        self.callback_handler.on_push_begin(self.args, self.state, self.control)
-        if self.hub_model_id is None:
-            self.init_hf_repo(token, private)
-        self.save_model(_internal_call=True)
-        if not self.is_world_process_zero():
-            return None
-        self.create_model_card(**{"model_name": str(self.hub_model_id).rpartition("/")[2], **card})
-        self._finish_current_push()
-        return self._upload(commit_message, in_background=not blocking, token=token, revision=revision)
-
-    def _upload(
-        self, message: str | None, *, in_background: bool, token: str | None = None, revision: str | None = None
-    ) -> Any:
-        return hf_api().upload_folder(
-            repo_id=str(self.hub_model_id),
-            folder_path=self.args.output_dir,
-            commit_message=message,
-            token=token,
-            run_as_future=in_background,
-            ignore_patterns=NOT_PUBLISHED,
-            revision=revision or self.args.hub_revision,
-        )
-
     def _finish_current_push(self) -> None:
-        """Wait for the upload in the background, and say if it failed."""
-        if self._push is not None:
-            self._push.exception()  # waits
-        self._tell_of_failure()
+        """Wait for what is uploaded in the background, and say if it failed."""
+        super()._finish_current_push()
+        self._tell_of_failures()
 
-    def _tell_of_failure(self) -> None:
-        push, self._push = self._push, None
-        if push is not None and push.done() and (error := push.exception()):
+    def _tell_of_failures(self) -> None:
+        done = [push for push in self._pushes if push.done()]
+        self._pushes = [push for push in self._pushes if not push.done()]
+        if error := next((error for push in done if (error := push.exception())), None):
             self._warn(error)
 
     def _warn(self, error: BaseException) -> None:
@@ -133,6 +72,86 @@ class PushingTrainer(Trainer):
             "Could not push to %s: %s The run goes on; %s holds the model.",
             *(self.hub_model_id, _in_short(error), self.args.output_dir),
         )
+
+    def published_model(self) -> nn.Module:
+        """What is saved as the ordinary checkpoint: the model, or the part of it that users load.
+
+        It has `save_pretrained(folder, state_dict)`. Where it is not one of transformers' models, it has
+        `load_weights(folder)` too. Checkpoints within a run hold the whole model in any case.
+        """
+        return self.accelerator.unwrap_model(self.model)
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, torch.Tensor] | None = None) -> None:
+        """As the model's library saves it; what Trainer has gathered of a sharded model is the whole one's."""
+        core, saved = self.accelerator.unwrap_model(self.model), self._saved_model()
+        folder, is_writer = Path(output_dir or self.args.output_dir), self.args.should_save
+        if not is_writer and not self.is_distributed_loading_by_transformers:  # there all ranks gather
+            return
+        if state_dict is not None and saved is not core:
+            state_dict = _of_part(state_dict, core, saved)
+        if isinstance(saved, PreTrainedModel):
+            saved.save_pretrained(folder, state_dict=state_dict, is_main_process=is_writer)
+        elif is_writer and hasattr(saved, "save_pretrained"):
+            saved.save_pretrained(folder, state_dict=state_dict)
+        elif is_writer:
+            folder.mkdir(parents=True, exist_ok=True)
+            save_file(state_dict or saved.state_dict(), folder / SAFE_WEIGHTS_NAME, metadata={"format": "pt"})
+        if is_writer and self.processing_class is not None:
+            self.processing_class.save_pretrained(folder)
+
+    def _saved_model(self) -> nn.Module:
+        return self.published_model()
+
+    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
+        """Trainer's call comes before the checkpoint is whole: see `push_checkpoint`."""
+
+    def push_checkpoint(self, checkpoint: Path) -> None:
+        """Push as `hub_strategy` says, in the background; every rank must call it, once the checkpoint is whole.
+
+        Args:
+            checkpoint: Its folder; it goes along under `hub_strategy` "checkpoint" and "all_checkpoints".
+        """
+        args = self.args
+        if not args.push_to_hub or args.hub_strategy == HubStrategy.END:
+            return
+        before: PushInProgress | None = getattr(self, "push_in_progress", None)  # of the first rank alone
+        is_busy = gather_objects(before is not None and not before.is_done())[0]
+        if is_busy and not args.hub_always_push:
+            return
+        self.save_model(_internal_call=True)
+        if not self.is_world_process_zero():
+            return
+        self._tell_of_failures()
+        self.callback_handler.on_push_begin(args, self.state, self.control)
+        place = f"epoch {int(self.state.epoch or 0)}" if args.save_strategy == SaveStrategy.EPOCH else None
+        message = f"Training in progress, {place or f'step {self.state.global_step}'}"
+        common: dict[str, Any] = {
+            "repo_id": self.hub_model_id,
+            "token": args.hub_token,
+            "revision": args.hub_revision,
+            "run_as_future": True,
+            "ignore_patterns": list(NOT_PUBLISHED),
+        }
+        jobs = [hf_api().upload_folder(folder_path=args.output_dir, commit_message=message, **common)]
+        if args.hub_strategy in (HubStrategy.CHECKPOINT, HubStrategy.ALL_CHECKPOINTS):
+            name = "last-checkpoint" if args.hub_strategy == HubStrategy.CHECKPOINT else checkpoint.name
+            message += ", checkpoint"
+            jobs.append(
+                hf_api().upload_folder(folder_path=checkpoint, path_in_repo=name, commit_message=message, **common)
+            )
+        self._pushes += jobs
+        if is_busy and before is not None:
+            before.jobs.extend(jobs)
+        else:
+            self.push_in_progress = PushInProgress(jobs)
+
+
+def _of_part(state_dict: dict[str, torch.Tensor], whole: nn.Module, part: nn.Module) -> dict[str, torch.Tensor]:
+    name = next((name for name, module in whole.named_modules() if module is part), None)
+    if name is None:
+        raise ValueError("published_model() is no part of the model, so its weights cannot be gathered.")
+    prefix = f"{name}."
+    return {key.removeprefix(prefix): value for key, value in state_dict.items() if key.startswith(prefix)}
 
 
 def _in_short(error: BaseException) -> str:

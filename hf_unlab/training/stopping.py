@@ -21,7 +21,7 @@ from transformers import TrainingArguments
 
 from hf_unlab.streams.bad_examples import bad_examples_table
 from hf_unlab.streams.progress import SourceProgress
-from hf_unlab.training.checkpoints import mark_stopped
+from hf_unlab.training.run_folder import mark_stopped
 
 logger = logging.getLogger(__name__)
 # The code of sysexits.h for a temporary failure: nothing is wrong, run the same command line again.

@@ -25,7 +25,7 @@ from hf_unlab.streams.loader import Batch, Collator, ReaderPlan, StreamLoader
 from hf_unlab.streams.progress import SourceProgress, progress_of, sum_progress
 from hf_unlab.streams.sharding import spread
 from hf_unlab.streams.sources import Data, WeightedStream, open_streams
-from hf_unlab.training import checkpoints, stopping, stream_state
+from hf_unlab.training import run_folder, stopping, stream_state
 from hf_unlab.training.arguments import PretrainingArguments
 from hf_unlab.training.auxiliary import AuxiliaryModules
 from hf_unlab.training.collapse import CollapseGuard, HealthyBand
@@ -34,10 +34,9 @@ from hf_unlab.training.evaluating import EvaluatingTrainer
 from hf_unlab.training.launch import check_running, check_world_size
 from hf_unlab.training.metrics import gather_objects
 from hf_unlab.training.objective import ObjectiveOutput, Term
-from hf_unlab.training.pushing import PushingTrainer
 
 
-class PretrainingTrainer(PushingTrainer, EvaluatingTrainer):
+class PretrainingTrainer(EvaluatingTrainer):
     """`transformers.Trainer` over unlabelled streams.
 
     Args:
@@ -58,6 +57,7 @@ class PretrainingTrainer(PushingTrainer, EvaluatingTrainer):
     # ---- What an objective says; all but the first three and the last have a neutral default ----
 
     raw_columns: ClassVar[tuple[str, ...]] = ()
+    file_columns: ClassVar[tuple[str, ...]] = ()  # those of them that may hold paths or URLs of images or audio
     input_unit: ClassVar[str] = "examples"
     # The metrics that lead on a line of the log, and further lines: title -> label -> metric.
     leading_metrics: ClassVar[tuple[str, ...]] = ("accuracy",)
@@ -145,13 +145,12 @@ class PretrainingTrainer(PushingTrainer, EvaluatingTrainer):
                 "eval_dataset is one held-out part, of one data set or several. To measure several apart, by names, "
                 "call trainer.evaluate({name: data})."
             )
-        checkpoints.make_output_dir(Path(args.output_dir))
+        run_folder.make_output_dir(Path(args.output_dir))
         training = open_streams(train_dataset, self.raw_columns)
         self._lanes = self._open_lanes(lanes or {})
         stream_state.check_same_data([*training, *(stream for lane in self._lanes.values() for stream in lane)])
-        training, validation = split(
-            training, eval_dataset, self.raw_columns, args.validation_column, args.validation_fraction
-        )
+        how = (args.validation_column, args.validation_fraction, self.file_columns)
+        training, validation = split(training, eval_dataset, self.raw_columns, *how)
         super().__init__(
             model=model,
             args=args,

@@ -15,7 +15,7 @@ from hf_unlab.modalities.image_text.models import dual_encoder_for
 from hf_unlab.modalities.image_text.settings import DualEncoderSettings, ImageTextDataSettings
 from hf_unlab.objectives.image_text.arguments import ImageTextContrastiveTrainingArguments
 from hf_unlab.objectives.image_text.trainer import ImageTextContrastiveTrainer
-from hf_unlab.training.checkpoints import resolve_checkpoint
+from hf_unlab.training.run_folder import find_checkpoint
 from hf_unlab.training.stopping import behind_training
 
 
@@ -28,8 +28,7 @@ def main(argv: list[str] | None = None) -> None:
         argv=argv,
     )
     with quiet_libraries(), exit_cleanly():
-        with args.main_process_first(desc="looking for checkpoints"):
-            checkpoint = resolve_checkpoint(args.output_dir, args.resume_from_checkpoint, args.overwrite_output_dir)
+        checkpoint = find_checkpoint(args)
         sources, eval_sources = data.sources(), data.eval_sources()
         modality = get_modality("image_text")
         test_images = load_test(few_label, sources, modality)

@@ -13,7 +13,7 @@ from hf_unlab.modalities.text.models import load_masked_lm, tokenizer_for
 from hf_unlab.modalities.text.settings import TextDataSettings, TextFewLabelSettings, TextModelSettings
 from hf_unlab.objectives.masked_lm.trainer import MaskedLMTrainer, MaskedLMTrainingArguments
 from hf_unlab.streams.sources import open_stream
-from hf_unlab.training.checkpoints import resolve_checkpoint
+from hf_unlab.training.run_folder import find_checkpoint
 from hf_unlab.training.stopping import behind_training
 
 
@@ -22,8 +22,7 @@ def main(argv: list[str] | None = None) -> None:
         TextDataSettings, TextModelSettings, TextFewLabelSettings, MaskedLMTrainingArguments, argv=argv
     )
     with quiet_libraries(), exit_cleanly():
-        with args.main_process_first(desc="looking for checkpoints"):
-            checkpoint = resolve_checkpoint(args.output_dir, args.resume_from_checkpoint, args.overwrite_output_dir)
+        checkpoint = find_checkpoint(args)
         sources = data.sources()
         for source in few_label.labelled_sources(sources) or ():
             open_stream(source, ["text", "label"])  # a mistake here should not wait for the end of training

@@ -13,7 +13,7 @@ from hf_unlab.modalities.audio.models import audio_model_for
 from hf_unlab.modalities.audio.settings import AudioDataSettings, AudioFewLabelSettings, AudioModelSettings
 from hf_unlab.objectives.wav2vec2.arguments import Wav2Vec2TrainingArguments
 from hf_unlab.objectives.wav2vec2.trainer import Wav2Vec2PretrainingTrainer
-from hf_unlab.training.checkpoints import resolve_checkpoint
+from hf_unlab.training.run_folder import find_checkpoint
 from hf_unlab.training.stopping import behind_training
 
 
@@ -22,8 +22,7 @@ def main(argv: list[str] | None = None) -> None:
         AudioDataSettings, AudioModelSettings, AudioFewLabelSettings, Wav2Vec2TrainingArguments, argv=argv
     )
     with quiet_libraries(), exit_cleanly():
-        with args.main_process_first(desc="looking for checkpoints"):
-            checkpoint = resolve_checkpoint(args.output_dir, args.resume_from_checkpoint, args.overwrite_output_dir)
+        checkpoint = find_checkpoint(args)
         sources, eval_sources = data.sources(), data.eval_sources()
 
         # From a preset or a checkpoint; the feature extractor says at which rate the model hears.

@@ -65,6 +65,16 @@ def test_bad_cells_are_left_out_and_what_was_pretrained_on_is_counted(tmp_path, 
     assert all(image.mode == "RGB" for image in labelled.pool.inputs)
 
 
+def test_what_was_pretrained_on_is_found_by_its_bytes_where_files_are_given_by_their_paths(tmp_path):
+    rows = []
+    for number, pair in enumerate(list(tiny_pairs(100))[98:]):
+        (tmp_path / f"{number}.png").write_bytes(pair["image"]["bytes"])
+        rows.append({"image": str(tmp_path / f"{number}.png")})
+    Dataset.from_list(rows).to_parquet(tmp_path / "raw.parquet")
+    raw = [Source("parquet", data_files=str(tmp_path / "raw.parquet"))]
+    assert load_labelled(ImageFewLabelSettings(**labelled_files(tmp_path)), raw, IMAGE).num_overlapping == 2
+
+
 def test_the_test_set_alone(tmp_path, training):
     test = load_test(ImageFewLabelSettings(**labelled_files(tmp_path)), training, IMAGE)
     assert len(test) == 39 and test.label_names == tuple(COLOURS)

@@ -15,6 +15,13 @@ def test_every_name_leads_to_a_modality() -> None:
         get_modality("video")
 
 
+def test_cells_that_are_decoded_may_be_given_by_their_paths() -> None:
+    for name in MODALITIES:
+        modality = get_modality(name)
+        assert set(modality.file_columns) <= set(modality.raw_columns)
+        assert (modality.column in modality.file_columns) == (name != "text")
+
+
 def test_modes_come_back_part_by_part_even_after_an_error() -> None:
     model = torch.nn.Sequential(torch.nn.BatchNorm1d(2), torch.nn.Dropout())
     model[0].eval()

@@ -30,9 +30,9 @@ from hf_unlab.streams.blocks import Prepare
 from hf_unlab.streams.lanes import Lane
 from hf_unlab.streams.loader import Batch, Collator, Place
 from hf_unlab.training.arguments import PretrainingArguments
-from hf_unlab.training.checkpoints import resolve_checkpoint
 from hf_unlab.training.collapse import HealthyBand
 from hf_unlab.training.objective import Objective, ObjectiveOutput, Term
+from hf_unlab.training.run_folder import find_checkpoint
 from hf_unlab.training.stopping import behind_training
 from hf_unlab.training.trainer import PretrainingTrainer
 
@@ -191,7 +191,7 @@ LINE = Row("tests.objectives.dummy", ("DummyTrainer", "DummyTrainingArguments"))
 def main(argv: list[str] | None = None) -> None:
     data, model_settings, few_label, args = parse_arguments(*OBJECTIVE.settings, OBJECTIVE.arguments, argv=argv)
     with quiet_libraries(), exit_cleanly():
-        checkpoint = resolve_checkpoint(args.output_dir, args.resume_from_checkpoint, args.overwrite_output_dir)
+        checkpoint = find_checkpoint(args)
         sources = data.sources()
         labelled, _ = few_label.labelled_sources(sources)
         tokenizer = tokenizer_for(model_settings, sources, checkpoint, args)

@@ -129,6 +129,25 @@ class ObjectiveTemplate:
         with pytest.raises(ValueError, match="Too many bad examples"):
             self.make(tmp_path / "strict", rows=rows, max_bad_fraction=0.0).train()
 
+    def test_files_given_by_their_paths_are_held_out_as_those_given_by_their_bytes(self, tmp_path):
+        """So copies of one file are on one side, and those held out outlast the files."""
+        rows = self.rows()
+        is_cell = isinstance(rows[0][self.column], dict)
+        trainer = self.make(tmp_path / "bytes", rows=rows)
+        assert (self.column in trainer.file_columns) == is_cell
+        if not is_cell:
+            return
+        by_path = []
+        for number, row in enumerate(rows):
+            path = tmp_path / str(number)
+            path.write_bytes(row[self.column]["bytes"])
+            by_path.append({**row, self.column: str(path)})
+        expected, held_out = (
+            [row[self.column]["bytes"] for row in one.held_out()]
+            for one in (trainer, self.make(tmp_path / "paths", rows=by_path))
+        )
+        assert sorted(held_out) == sorted(expected) != []
+
 
 def flat(batch):
     """A batch of several lanes, its names joined."""

@@ -71,7 +71,7 @@ def test_glyphs_are_learnt_and_digits_are_the_table(tmp_path, capsys):
     ]
     evaluation = json.loads((tmp_path / "eval_results.json").read_text())
     assert evaluation["eval_zero_shot_accuracy"] * 40 == pytest.approx(table["rows"][-1]["accuracies"]["2"][0] * 40)
-    fonts = set(Dataset.from_parquet(str(tmp_path / "held_out.parquet")).column_names)
+    fonts = set(Dataset.from_parquet(str(tmp_path / "_held_out.parquet")).column_names)
     assert fonts == {"image", "text"}
     output = capsys.readouterr().out.replace(str(tmp_path), "OUT")
     assert [line for line in output.splitlines() if len(line) > 80] == []
@@ -156,6 +156,6 @@ def test_emoji(tmp_path):
     data = ["--dataset", "imagefolder", "--data_dir", emoji, "--validation_column", "text", "--num_readers", "1"]
     data += ["--validation_fraction", "0.1"]
     run("--config", TINY, *FEW_STEPS, *data, "--output_dir", tmp_path)
-    held_out = Dataset.from_parquet(str(tmp_path / "held_out.parquet"))
+    held_out = Dataset.from_parquet(str(tmp_path / "_held_out.parquet"))
     assert len(set(held_out["text"])) == len(held_out) == 50
     assert all(image["bytes"] for image in held_out.to_dict()["image"])

@@ -108,6 +108,15 @@ def test_content_is_the_first_of_several_texts_and_nothing_where_there_is_none(t
         assert content_of(value) is None
 
 
+def test_the_content_of_a_file_is_its_bytes_however_it_is_given(tmp_path):
+    (tmp_path / "a.bin").write_bytes(b"abc")
+    path = str(tmp_path / "a.bin")
+    for value in (path, [path], {"path": path}, b"abc", {"bytes": b"abc", "path": "elsewhere"}):
+        assert content_of(value, is_file=True) == b"abc"
+    for value in (f"{path}.gone", "", str(tmp_path), None, 3, [], {"array": [0.0], "sampling_rate": 8000}):
+        assert content_of(value, is_file=True) is None
+
+
 PNG = {"bytes": b"\x89PNG, and no more", "path": None}
 
 

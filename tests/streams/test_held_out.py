@@ -1,13 +1,17 @@
 """Held-out examples are chosen by their content alone, and written once."""
 
+from pathlib import Path
+
 import pytest
 from datasets import Dataset, concatenate_datasets
 
 from hf_unlab.streams.bad_examples import BadExample
 from hf_unlab.streams.content import hash_fraction
-from hf_unlab.streams.held_out import good_stream, keep_held_out, split
-from hf_unlab.streams.sources import WeightedStream, hold_out, open_streams
+from hf_unlab.streams.held_out import good_stream, hold_out, keep_held_out, split
+from hf_unlab.streams.sources import WeightedStream, open_streams
 from hf_unlab.testing import tiny_stream, tiny_texts
+
+DATA = Dataset.from_dict({"text": ["a", "b", "c"]})
 
 
 def texts_of(stream):
@@ -85,14 +89,16 @@ def weighted(texts, weight=1.0, name="data"):
     return WeightedStream(tiny_stream(texts), weight, name)
 
 
-def test_each_source_is_split_by_the_column_asked_for():
+def test_each_source_is_split_by_the_column_asked_for(tmp_path):
     rows = [{"text": text, "title": text[::-1]} for text in tiny_texts(200)]
     sources = open_streams([Dataset.from_list(rows), Dataset.from_list(rows[:50])], ["text", "title"])
     for column, given in (("text", None), ("title", "title")):
         training, held_out = split(sources, None, ["text", "title"], given, 0.2)
         for source, train, held in zip(sources, training, held_out, strict=True):
             expected = hold_out(source.stream, column=column, fraction=0.2)
-            assert [train.stream.to_list(), held.stream.to_list()] == [half.to_list() for half in expected]
+            assert train.stream.to_list() == expected[0].to_list() and held.stream is source.stream
+            keep_held_out([held], tmp_path / f"{column}-{held.name}.parquet", 1000)
+            assert kept(tmp_path / f"{column}-{held.name}.parquet") == expected[1].to_list()
             assert (train.name, train.weight) == (held.name, held.weight) == (source.name, source.weight)
     with pytest.raises(ValueError, match="validation_column must be text or title, not 'body'"):
         split(sources, None, ["text", "title"], "body", 0.2)
@@ -115,8 +121,80 @@ def test_the_first_of_each_source_are_written_by_weight_and_once(tmp_path):
     keep_held_out(sources, path, 8)
     assert "".join(row["text"] for row in kept(path)) == "abcdefxy"
     assert [file.name for file in path.parent.iterdir()] == ["held_out.parquet"]
-    keep_held_out((weighted(["another"]),), path, 8)
-    assert "".join(row["text"] for row in kept(path)) == "abcdefxy"
+    before = path.stat().st_mtime_ns
+    renamed = (weighted(list("abcdefgh"), 2.0, name="moved"), weighted(list("xyz"), 1.0))
+    keep_held_out(renamed, path, 8)  # neither a name nor a weight makes other data
+    assert path.stat().st_mtime_ns == before
+
+
+OTHERWISE = {
+    "size": ([Dataset.from_dict({"text": ["a", "b", "c", "d"]})], 0.5, "text", 8),
+    "first example": ([Dataset.from_dict({"text": ["x", "b", "c"]})], 0.5, "text", 8),
+    "fraction": ([DATA], 0.6, "text", 8),
+    "column": ([DATA.add_column("title", ["a", "b", "c"])], 0.5, "title", 8),
+    "validation_num_examples": ([DATA], 0.5, "text", 9),
+    "size of source 2": ([DATA, DATA], 0.5, "text", 8),
+}
+
+
+@pytest.mark.parametrize("what", OTHERWISE)
+def test_a_file_of_other_data_is_refused_with_what_differs_or_written_anew(tmp_path, what, caplog):
+    path, (data, fraction, column, number) = tmp_path / "a.parquet", OTHERWISE[what]
+
+    def held_out(data, column, fraction):
+        sources = open_streams(data, sorted({"text", column}))
+        return split(sources, None, sorted({"text", column}), column, fraction)[1]
+
+    keep_held_out(held_out([DATA], "text", 0.5), path, 8)
+    before = path.read_bytes()
+    keep_held_out(held_out([DATA], "text", 0.5), path, 8, may_replace=False)
+    with pytest.raises(
+        ValueError, match=f"held out otherwise: .*{what}.* \\(now .*delete the file to hold out anew"
+    ) as error:
+        keep_held_out(held_out(data, column, fraction), path, number, may_replace=False)
+    assert str(path) in str(error.value) and path.read_bytes() == before and not caplog.records
+    keep_held_out(held_out(data, column, fraction), path, number)
+    assert path.read_bytes() != before and "was of other data, and is written anew" in caplog.text
+
+
+def test_a_file_that_is_cut_short_says_what_to_do(tmp_path):
+    keep_held_out((weighted(["a"]),), tmp_path / "a.parquet", 8)
+    (tmp_path / "a.parquet").write_bytes((tmp_path / "a.parquet").read_bytes()[:-9])
+    with pytest.raises(ValueError, match=r"Cannot read the held-out examples in .*a\.parquet: .* Delete it"):
+        keep_held_out((weighted(["a"]),), tmp_path / "a.parquet", 8)
+
+
+def test_a_file_that_does_not_say_of_which_data_it_is_is_kept_by_a_run_that_goes_on(tmp_path, caplog):
+    Dataset.from_dict({"text": ["old"]}).to_parquet(tmp_path / "a.parquet")
+    keep_held_out((weighted(["a"]),), tmp_path / "a.parquet", 8, may_replace=False)
+    assert kept(tmp_path / "a.parquet") == [{"text": "old"}] and "an earlier version wrote it" in caplog.text
+    keep_held_out((weighted(["a"]),), tmp_path / "a.parquet", 8)
+    assert kept(tmp_path / "a.parquet") == [{"text": "a"}]
+
+
+def test_files_given_by_their_paths_are_held_out_by_their_content(tmp_path):
+    """Copies of one file stand on one side; what is gone or empty stays in training, where it is counted."""
+    paths = []
+    for number in range(90):
+        paths.append(str(tmp_path / f"{number}.bin"))
+        (tmp_path / f"{number}.bin").write_bytes(bytes([number % 30]) * 10)  # three copies of each
+    (tmp_path / "empty.bin").touch()
+    broken = [str(tmp_path / "gone.bin"), str(tmp_path / "empty.bin"), str(tmp_path), "", None]
+    data = Dataset.from_dict({"file": [*paths, *broken]})
+    for given in (data, data.to_iterable_dataset(num_shards=4)):
+        halves = [[row["file"] for row in half] for half in hold_out(given, column="file", fraction=0.3, is_file=True)]
+        contents = [{Path(path).read_bytes() for path in half if path in paths} for half in halves]
+        assert contents[0].isdisjoint(contents[1]) and len(contents[0]) + len(contents[1]) == 30
+        assert (
+            contents[1] == {content for content in contents[0] | contents[1] if hash_fraction(content) < 0.3} != set()
+        )
+        assert halves[0][-5:] == broken
+    (training,), held_out = split(open_streams(data, ["file"]), None, ["file"], None, 0.3, file_columns=["file"])
+    assert training.stream["file"] == halves[0]
+    keep_held_out(held_out, tmp_path / "a.parquet", 1000, file_columns=["file"])
+    written = kept(tmp_path / "a.parquet")
+    assert [row["file"]["path"] for row in written] == halves[1]
+    assert {row["file"]["bytes"] for row in written} == contents[1]  # which outlast the files
 
 
 def test_a_source_of_little_weight_still_has_one_and_a_short_one_all_it_has(tmp_path):

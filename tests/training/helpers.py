@@ -5,6 +5,8 @@ from transformers import TrainerCallback
 
 from hf_unlab.objectives.masked_lm.trainer import MaskedLMTrainer, MaskedLMTrainingArguments
 from hf_unlab.testing import tiny_bert, tiny_stream, tiny_texts, tiny_tokenizer
+from hf_unlab.training.checkpoints import write_json, write_manifest
+from hf_unlab.training.run_folder import RUN_NAME
 
 TEXTS = tiny_texts(400)
 TOKENIZER = tiny_tokenizer()
@@ -72,3 +74,15 @@ def losses(trainer):
 def assert_same_weights(one, other):
     for name, parameter in one.model.named_parameters():
         assert torch.equal(parameter, other.model.get_parameter(name)), name
+
+
+def write_run(folder):
+    """The folder of a run with whole checkpoints of steps 2, 10 and 9, written in this order, of no content."""
+    write_json(folder / RUN_NAME, {"is_stopped": False})
+    for step in (2, 10, 9):
+        checkpoint = folder / f"checkpoint-{step}"
+        (checkpoint / "sub").mkdir(parents=True)
+        (checkpoint / "model.safetensors").write_bytes(bytes(100))
+        (checkpoint / "sub" / "rng.pth").write_bytes(b"abc")
+        write_manifest(checkpoint)
+    return folder

@@ -31,6 +31,36 @@ def test_a_checkpoint_cut_short_is_passed_over_and_the_run_is_still_the_uninterr
     assert losses(resumed) == losses(whole)
 
 
+def test_a_run_that_goes_on_from_an_earlier_checkpoint_abandons_the_later_ones(tmp_path):
+    make_trainer(tmp_path).train()
+    earlier = str(tmp_path / "checkpoint-9")
+    assert make_trainer(tmp_path, max_steps=9).train(earlier).global_step == 9  # it has nothing to do: none is left
+    assert (tmp_path / "checkpoint-12").exists()
+    make_trainer(tmp_path, callbacks=[At(10, stop)]).train(earlier)  # it ends before its first save
+    assert sorted(path.name for path in tmp_path.glob("*checkpoint-*")) == ["_abandoned-checkpoint-12", "checkpoint-9"]
+    steps = []
+    resumed = make_trainer(tmp_path, callbacks=[At(10, lambda control: steps.append(10))], save_total_limit=2)
+    resumed.train("auto")
+    assert steps == [10]  # it went on from 9, not from 12
+    names = ["_abandoned-checkpoint-12", "checkpoint-12", "checkpoint-9"]
+    assert sorted(path.name for path in tmp_path.glob("*checkpoint-*")) == names
+
+
+def test_a_finished_run_that_was_moved_finds_its_best_checkpoint_or_says_that_it_is_gone(tmp_path, caplog):
+    best = {"load_best_model_at_end": True, "eval_strategy": "steps", "eval_steps": 3, "greater_is_better": True}
+    make_trainer(tmp_path / "here", metric_for_best_model="loss", **best).train()
+    (tmp_path / "here").rename(tmp_path / "there")
+    moved = make_trainer(tmp_path / "there", metric_for_best_model="loss", **best)
+    moved.train("auto")
+    saved = load_file(tmp_path / "there" / "checkpoint-3" / "model.safetensors")  # the greatest loss
+    weights = moved.model.state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in saved.items())
+    assert "is gone" not in caplog.text
+    (tmp_path / "there" / "checkpoint-3").rename(tmp_path / "gone")
+    make_trainer(tmp_path / "there", metric_for_best_model="loss", **best).train("auto")
+    assert "The best checkpoint" in caplog.text and "is that of step 12" in caplog.text
+
+
 def test_a_finished_run_is_not_trained_further(tmp_path):
     trainer = make_trainer(tmp_path)
     trainer.train()
@@ -238,6 +268,21 @@ def train_rank(folder):
     trainer.train()
     digest = {name: value.double().sum().item() for name, value in trainer.auxiliary.state_dict().items()}
     (folder / f"rank-{os.environ['RANK']}.json").write_text(json.dumps(digest))
+
+
+def go_back_in_rank(folder):
+    for resume, callbacks in ((None, None), (str(folder / "checkpoint-3"), [At(4, stop)])):
+        trainer = make_trainer(folder, max_steps=6, use_cpu=True, callbacks=callbacks)
+        trainer.train(resume)
+    names = sorted(path.name for path in folder.glob("*checkpoint-*"))
+    trainer.accelerator.wait_for_everyone()
+    (folder / f"rank-{os.environ['RANK']}.json").write_text(json.dumps([trainer.state.global_step, names]))
+
+
+def test_all_ranks_abandon_the_same_checkpoints(tmp_path):
+    in_two_processes(go_back_in_rank, tmp_path)
+    ranks = [json.loads((tmp_path / f"rank-{rank}.json").read_text()) for rank in (0, 1)]
+    assert ranks == 2 * [[4, ["_abandoned-checkpoint-6", "checkpoint-3"]]]
 
 
 def test_modules_beside_the_model_are_alike_on_all_ranks(tmp_path):

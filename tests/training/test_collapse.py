@@ -208,4 +208,4 @@ def test_a_watch_needs_the_logs(tmp_path):
 
 def test_returns_are_kept_as_json(tmp_path):
     Returns(2, 1e-4).save(tmp_path)
-    assert json.loads((tmp_path / "returns.json").read_text()) == {"number": 2, "base_rate": 1e-4}
+    assert json.loads((tmp_path / "_returns.json").read_text()) == {"number": 2, "base_rate": 1e-4}

@@ -13,17 +13,52 @@ from hf_unlab.training.objective import Term
 from tests.training.helpers import TEXTS, make_trainer
 
 
+def trained_on(trainer):
+    """The raw examples that training may see."""
+    for source in trainer.train_dataset:
+        yield from (row for row in source.select(list(source.stream)) if row is not None)
+
+
 def test_held_out_examples_are_written_once_and_never_trained_on(tmp_path):
     trainer = make_trainer(tmp_path, eval_strategy="steps", eval_steps=4, validation_num_examples=15)
     trainer.train()
     held_out = [row["text"] for row in trainer.held_out()]
     assert len(held_out) == 15
-    kept = [row for source in trainer.train_dataset for row in source.select(list(source.stream)) if row is not None]
-    assert {row["text"] for row in kept}.isdisjoint(held_out)
-    assert {row["text"] for row in kept} < set(TEXTS)
-    before = (tmp_path / "held_out.parquet").stat().st_mtime_ns
+    trained = {row["text"] for row in trained_on(trainer)}
+    assert trained.isdisjoint(held_out) and trained < set(TEXTS)
+    before = (tmp_path / "_held_out.parquet").stat().st_mtime_ns
     trainer.evaluate()
-    assert (tmp_path / "held_out.parquet").stat().st_mtime_ns == before
+    assert (tmp_path / "_held_out.parquet").stat().st_mtime_ns == before
+
+
+def test_a_new_run_in_a_folder_with_another_run_s_held_out_examples_trains_on_none_of_its_own(tmp_path):
+    other = tiny_texts(400, seed=5)
+    make_trainer(tmp_path, tiny_stream(other, num_shards=3), max_steps=1, save_strategy="no").evaluate()
+    before = [row["text"] for row in make_trainer(tmp_path, tiny_stream(other, num_shards=3)).held_out()]
+    trainer = make_trainer(tmp_path, max_steps=1, eval_strategy="steps", eval_steps=1)
+    trainer.train()
+    trained = {row["text"] for row in trained_on(trainer)}
+    held_out = {row["text"] for row in trainer.held_out()}
+    assert before and held_out < set(TEXTS) and held_out.isdisjoint(trained)
+
+
+def test_data_that_only_looks_the_same_is_held_out_anew_by_a_new_run(tmp_path):
+    """Its first example and its size tell nothing: the rest is other."""
+    others = [TEXTS[0], *tiny_texts(399, seed=5)]
+    make_trainer(tmp_path, tiny_stream(others, num_shards=3)).evaluate()
+    trainer = make_trainer(tmp_path, max_steps=1)
+    trainer.train()
+    assert {row["text"] for row in trainer.held_out()} < set(TEXTS)
+
+
+def test_a_run_that_goes_on_does_not_evaluate_on_other_data(tmp_path):
+    settings = {"eval_strategy": "steps", "eval_steps": 3, "save_steps": 3}
+    make_trainer(tmp_path, max_steps=3, eval_dataset=tiny_stream(tiny_texts(20, seed=9)), **settings).train()
+    with pytest.raises(
+        ValueError, match=r"held out otherwise: .*first example of source 1 #.* delete the file to hold out anew"
+    ):
+        make_trainer(tmp_path, eval_dataset=tiny_stream(tiny_texts(20, seed=8)), **settings).train("auto")
+    make_trainer(tmp_path, eval_dataset=tiny_stream(tiny_texts(20, seed=9)), **settings).train("auto")
 
 
 def test_own_evaluation_data_leaves_all_else_to_training(tmp_path):

@@ -31,10 +31,10 @@ def test_a_checkpoint_of_the_weights_alone_is_refused(tmp_path, missing):
     checkpoint = tmp_path / "checkpoint-3"
     (checkpoint / missing).unlink()
     write_manifest(checkpoint)  # whole, as save_only_model leaves it
-    before = (tmp_path / "run.json").stat().st_mtime_ns
+    before = (tmp_path / "_run.json").stat().st_mtime_ns
     with pytest.raises(ValueError, match=f"it has no {missing.removesuffix('.pt')}.*, only weights"):
         make_trainer(tmp_path).train(resume_from_checkpoint="auto")
-    assert (tmp_path / "run.json").stat().st_mtime_ns == before
+    assert (tmp_path / "_run.json").stat().st_mtime_ns == before
 
 
 @pytest.mark.parametrize("name", ["optimizer.bin", "optimizer_0/part", "global_step3/part"])

@@ -9,6 +9,8 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.text import Text
 
+from hf_unlab.streams.redaction import redacted
+
 _COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 _INDENT = 28  # columns of the status and of what was looked at
 
@@ -43,7 +45,7 @@ def guard(what: str, check: Callable[..., Iterable[Finding]], *args: Any) -> Ite
 
 def explain(error: BaseException) -> str:
     """An error in one line; the type is left out where the message is made for users."""
-    text = textwrap.shorten(str(error), 600, placeholder=" ...")
+    text = textwrap.shorten(redacted(str(error)), 600, placeholder=" ...")
     return text if isinstance(error, ValueError) and text else f"{type(error).__name__}: {text}"
 
 

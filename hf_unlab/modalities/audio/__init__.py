@@ -27,4 +27,5 @@ MODALITY = Modality(
     make_baselines=lambda encoder, groups: log_mel_baselines(encoder.sampling_rate_hz, groups),
     data_settings=AudioDataSettings,
     few_label_settings=AudioFewLabelSettings,
+    file_columns=("audio",),
 )

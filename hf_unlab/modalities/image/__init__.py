@@ -17,4 +17,5 @@ MODALITY = Modality(
     make_baselines=always((RAW_PIXELS,)),
     data_settings=ImageDataSettings,
     few_label_settings=ImageFewLabelSettings,
+    file_columns=("image",),
 )

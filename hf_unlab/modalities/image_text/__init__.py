@@ -18,4 +18,5 @@ MODALITY = Modality(
     make_baselines=IMAGE.make_baselines,
     data_settings=ImageTextDataSettings,
     few_label_settings=ImageFewLabelSettings,
+    file_columns=("image",),
 )

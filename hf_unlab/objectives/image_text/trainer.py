@@ -73,6 +73,7 @@ class ImageTextContrastiveTrainer(PretrainingTrainer):
     """
 
     raw_columns = ("image", "text")
+    file_columns = ("image",)
     input_unit = "pairs"
     needs_distinct_examples = True
     leading_metrics = ("accuracy", "mean_recall", "zero_shot_accuracy")

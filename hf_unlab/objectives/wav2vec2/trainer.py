@@ -53,7 +53,7 @@ class Wav2Vec2PretrainingTrainer(PretrainingTrainer):
         2
     """
 
-    raw_columns = ("audio",)
+    raw_columns = file_columns = ("audio",)
     input_unit = "audio_seconds"
     metric_lines: ClassVar = {
         "perplexity": {

@@ -216,7 +216,7 @@ def test_bad_pairs_are_skipped_and_counted_and_never_held_out(tmp_path):
     kinds = set(progress.tally.reasons)
     assert {"empty", "missing"} <= kinds and kinds & {"truncated image", "broken image", "not an image"}
     trainer.evaluate()
-    held_out = Dataset.from_parquet(str(tmp_path / "held_out.parquet"))
+    held_out = Dataset.from_parquet(str(tmp_path / "_held_out.parquet"))
     assert all(row["text"] and row["text"].strip() for row in held_out)
 
 
@@ -244,7 +244,7 @@ def test_images_that_datasets_would_decode_are_left_to_the_readers(tmp_path):
 def test_an_eval_dataset_takes_the_place_of_the_held_out_part(tmp_path):
     trainer = make_trainer(tmp_path, eval_dataset=stream(list(tiny_pairs(30, seed=5)), num_shards=1))
     trainer.evaluate()
-    held_out = Dataset.from_parquet(str(tmp_path / "held_out.parquet"))
+    held_out = Dataset.from_parquet(str(tmp_path / "_held_out.parquet"))
     assert len(held_out) == 30
 
 
