@@ -45,7 +45,7 @@ def prove(
         turn. Empty if there are no labels to test with.
 
     Raises:
-        ValueError: The labelled data cannot be read, or has too few labels of a class.
+        ValueError: The labelled data cannot be read, or labels of a class are missing.
 
     Example:
         >>> (table,) = prove("out", get_modality("text"), settings, [Source("web.jsonl")])  # doctest: +SKIP
@@ -61,7 +61,7 @@ def prove(
             return []
         pool, test = labelled.pool, labelled.test
         if pool.groups:
-            check_groups(pool, test, counts)  # now, and not when the first table is done
+            check_groups(pool, test)  # now, and not when the first table is done
         candidates = [
             *(cheap(each, pool, test) for each in modality.make_baselines(pretrained, (*pool.groups, *test.groups))),
             probed("random weights", untrained, pool, test),
@@ -71,7 +71,8 @@ def prove(
             *zero_shot_rows("pretrained", pretrained, test, templates),
         ]
         more: dict[str, Any] = {"task": labelled.task, "num_overlapping": labelled.num_overlapping}
-        tables = [few_label_table(candidates, pool.labels, test.labels, counts, seeds, on_progress, **more)]
+        labels = {"label_names": pool.label_names, **more}
+        tables = [few_label_table(candidates, pool.labels, test.labels, counts, seeds, on_progress, **labels)]
         if pool.groups:
             tables.append(left_out_table(candidates, pool, test, counts, seeds, on_progress, **more))
         return tables
