@@ -128,3 +128,9 @@ def test_images_of_pairs_have_a_row_without_labels(tmp_path) -> None:
     assert [row.method for row in table.rows] == [*METHODS, "zero-shot"]
     assert len({score for scores in table.rows[-1].accuracies.values() for score in scores}) == 1
     assert "zero-shot" in table.to_markdown() and json.loads(table.to_json())["num_classes"] == 4
+
+
+@pytest.mark.parametrize("settings", [{"few_label_seeds": []}, {"num_labels_per_class": []}, {"finetune_steps": 0}])
+def test_settings_of_no_table_are_refused(text, settings) -> None:
+    with pytest.raises(ValueError, match=r"No seed|No number of labels|finetune_steps is 0; it must be above 0"):
+        prove(text[0], get_modality("text"), replace(text[1], **settings), text[2])
