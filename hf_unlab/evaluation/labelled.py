@@ -6,8 +6,9 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-from datasets import ClassLabel
 
+from hf_unlab.evaluation.label_reading import open_labelled, read_rows, sample_rows, warn_of
+from hf_unlab.evaluation.label_values import check_classes
 from hf_unlab.modalities.modality import Encoder, Modality
 from hf_unlab.modalities.settings import FewLabelSettings
 from hf_unlab.streams.bad_examples import Decode, Example, good_examples
@@ -119,12 +120,12 @@ def load_labelled(
     task, decode = sources[1].label, modality.make_decode(settings, encoder)
     pool_rows, test_rows = (_read(source, modality) for source in sources)
     names = tuple(sorted({row["label"] for row in pool_rows}))
-    if unseen := sorted({row["label"] for row in test_rows} - set(names)):
-        raise ValueError(f"The test data has labels that the training data lacks: {', '.join(unseen[:5])}.")
+    check_classes(names, {row["label"] for row in test_rows})
     is_seen = _is_trained_on([row["hash"] for row in test_rows], training, modality)
     kept = [row for row, seen in zip(test_rows, is_seen, strict=True) if not seen]
-    pool = _labelled(_at_most(settings.few_label_max_pool, pool_rows), column, names, decode)
-    test = _labelled(_at_most(settings.few_label_max_test, kept), column, names, decode)
+    drawn_from = sample_rows(pool_rows, settings.few_label_max_pool, max(settings.num_labels_per_class))
+    pool = _labelled(drawn_from, column, names, decode)
+    test = _labelled(sample_rows(kept, settings.few_label_max_test), column, names, decode)
     return LabelledSplits(pool, test, int(is_seen.sum()), task)
 
 
@@ -145,33 +146,18 @@ def load_test(
     sources, column = settings.labelled_sources(training), modality.column
     if sources is None:
         return None
-    open_stream(sources[0], [column, "label"])  # a mistake there should not wait for the end of training
+    open_labelled(sources[0], [column, "label"])  # a mistake there should not wait for the end of training
     rows = _read(sources[1], modality)
     names = tuple(sorted({row["label"] for row in rows}))
-    kept, decode = _at_most(settings.few_label_max_test, rows), modality.make_decode(settings, encoder)
+    kept, decode = sample_rows(rows, settings.few_label_max_test), modality.make_decode(settings, encoder)
     return _labelled(kept, column, names, decode)
 
 
 def _read(source: Source, modality: Modality) -> list[Example]:
-    """Rows with the `hash` of their content and their label's name; without those that have no content."""
-    column = modality.column
-    columns = [column, "label", *(["group"] if "group" in source.columns else [])]
-    stream = open_stream(source, columns)
-    feature = (stream.features or {}).get("label")
-    rows = []
-    for row in iterate(stream.select_columns(columns)):
-        if content := _content(row, modality):
-            label = feature.int2str(row["label"]) if isinstance(feature, ClassLabel) else row["label"]
-            group = {"group": str(row["group"])} if "group" in row else {}
-            rows.append({column: row[column], "hash": content_hash(content), "label": str(label), **group})
-    return rows
-
-
-def _at_most(num_rows: int, rows: list[Example]) -> list[Example]:
-    """So many of them, drawn at random, in their order."""
-    if len(rows) <= num_rows:
-        return rows
-    return [rows[i] for i in np.sort(np.random.default_rng(0).permutation(len(rows))[:num_rows])]
+    """Rows with the `hash` of their content and their label's name; without those that have no label or no content."""
+    found = read_rows(source, modality.column)
+    warn_of(found.remarks)
+    return [{**row, "hash": content_hash(content)} for row in found.rows if (content := _content(row, modality))]
 
 
 def _content(row: Example, modality: Modality) -> str | bytes | None:

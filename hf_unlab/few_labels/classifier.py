@@ -4,8 +4,9 @@ How much pretraining is worth with how many labels is another question, which `p
 """
 
 import json
+import textwrap
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ from transformers import TrainingArguments
 
 from hf_unlab.evaluation.labelled import LabelledData
 from hf_unlab.evaluation.metrics import Accuracy
-from hf_unlab.few_labels.draws import draw_few
+from hf_unlab.few_labels.draws import draw_few, rare_classes
 from hf_unlab.few_labels.methods import cheap, refuse_not_positive
+from hf_unlab.few_labels.table import rare_note
 from hf_unlab.modalities.modality import Encoder, Modality, TransformersEncoder
 from hf_unlab.training.finetuning import alone_and_quiet, finetune_classifier, predict_classes, refuse_overwriting
 
@@ -39,6 +41,8 @@ class ClassifierResults:
         num_steps: Optimiser steps.
         chance: What always answering the commonest class would score.
         noun: What the examples are called.
+        rare_classes: Classes with fewer labels than were asked for, all of which were taken.
+        num_labels_per_class: How many were asked for; None for all.
 
     Example:
         >>> accuracy = {"log-mel + logistic regression": 0.5, "from scratch": 0.25, "pretrained": 0.75}
@@ -58,6 +62,8 @@ class ClassifierResults:
     num_steps: int
     chance: float
     noun: str = "examples"
+    rare_classes: dict[str, int] = field(default_factory=dict)
+    num_labels_per_class: int | None = None
 
     def render(self) -> str:
         """Plain text of at most 80 columns."""
@@ -67,7 +73,10 @@ class ClassifierResults:
             f"after {self.num_steps:,} steps on {self.num_train:,} labelled {self.noun}",
             "",
         ]
-        return "\n".join([*lines, *(f"{name:30}{100 * share:>9.1f}" for name, share in self.accuracy.items())])
+        lines += [f"{name:30}{100 * share:>9.1f}" for name, share in self.accuracy.items()]
+        if self.rare_classes and self.num_labels_per_class:
+            lines += ["", *textwrap.wrap(rare_note(self.rare_classes, self.num_labels_per_class), 80)]
+        return "\n".join(lines)
 
     def save(self, folder: str | Path) -> None:
         """Writes classification_results.json beside a checkpoint."""
@@ -101,14 +110,15 @@ def keep_classifier(
         args: Of training: the folder, steps, batch size, rate (by default 5e-4 for models under 20 M parameters and
             5e-5 for larger ones), seed and device. Others that differ from their defaults are refused.
         on_progress: Called as (model, steps done, steps in all).
-        num_labels_per_class: How many labels are drawn, by `args.seed`; None takes all.
+        num_labels_per_class: How many labels are drawn, by `args.seed`; all of a class that has fewer. None takes
+            all of each.
         compare_from_scratch: Whether to train from random weights, too.
 
     Returns:
         The accuracies.
 
     Raises:
-        ValueError: A class has too few examples, a setting would have no effect, or the result would overwrite the
+        ValueError: A count or rate is too low, a setting would have no effect, or the result would overwrite the
             checkpoint.
     """
     refuse_overwriting(checkpoint, args.output_dir)
@@ -119,7 +129,9 @@ def keep_classifier(
         raise ValueError(f"No library has a classifier for {modality.name}, so there is none to keep.")
     encoders = {SCRATCH: modality.load_encoder(checkpoint, random_weights=True)} if compare_from_scratch else {}
     encoders[PRETRAINED] = encoder
+    rare: dict[str, int] = {}
     if num_labels_per_class is not None:
+        rare = rare_classes(pool.labels, num_labels_per_class, pool.label_names)
         pool = pool.take(draw_few(pool.labels, num_labels_per_class, args.seed))
     baseline = cheap(modality.make_baselines(encoder, ())[0], pool, test)
     predictions = {f"{baseline.name} + {baseline.method}": baseline.predict(np.arange(len(pool)), args.seed)}
@@ -133,7 +145,9 @@ def keep_classifier(
     encoder.processor.save_pretrained(args.output_dir)
     chance = float(np.bincount(test.labels).max() / len(test))
     accuracy = {name: _accuracy(classes, test.labels) for name, classes in predictions.items()}
-    results = ClassifierResults(accuracy, names, len(pool), len(test), args.max_steps, chance, modality.noun)
+    results = ClassifierResults(
+        accuracy, names, len(pool), len(test), args.max_steps, chance, modality.noun, rare, num_labels_per_class
+    )
     results.save(args.output_dir)
     return results
 

@@ -29,7 +29,7 @@ class Candidate:
 
 
 def draw_few(labels: np.ndarray, num_per_class: int, seed: int) -> np.ndarray:
-    """Draws the same number of examples from every class.
+    """Draws the same number of examples from every class; where there are fewer, all of them.
 
     For one seed the draws are nested: the 5 are among the 10 and the 10 among the 50, so that a column of the table
     differs from the next by more labels, not by other ones.
@@ -40,10 +40,10 @@ def draw_few(labels: np.ndarray, num_per_class: int, seed: int) -> np.ndarray:
         seed: A whole number, at least 0.
 
     Returns:
-        Indices into `labels`, (num_per_class * number of classes,), class by class.
+        Indices into `labels`, (M,), class by class: M is at most num_per_class * number of classes.
 
     Raises:
-        ValueError: A class has too few examples, or `num_per_class` is below 1.
+        ValueError: `num_per_class` is below 1.
 
     Example:
         >>> labels = np.array([0, 0, 0, 1, 1, 1])
@@ -51,7 +51,7 @@ def draw_few(labels: np.ndarray, num_per_class: int, seed: int) -> np.ndarray:
         [0, 0, 1, 1]
     """
     labels = np.asarray(labels)
-    check_enough(labels, num_per_class)
+    check_draws([num_per_class], [seed])
     return np.concatenate(
         [
             # A generator a class: another class in the pool does not change what is drawn from this one.
@@ -71,6 +71,7 @@ def few_label_table(
     *,
     task: str = "",
     num_overlapping: int = 0,
+    label_names: Sequence[str] = (),
 ) -> FewLabelTable:
     """Runs every candidate on every draw and tabulates test accuracy. All candidates see the same draws.
 
@@ -83,14 +84,16 @@ def few_label_table(
         on_progress: Called before each fit with the candidate's name, the fits done and the fits in all.
         task: A title for the table, such as a data set's name.
         num_overlapping: Test examples that were left out because the pretraining stream held them; only reported.
+        label_names: What classes are called where the table names those that are too small for the largest count; by
+            default by their number.
 
     Returns:
         The table.
 
     Raises:
-        ValueError: No candidates, counts or seeds; a class is too small for the largest count or is missing from the
-            pool; two candidates have the same name and method; a candidate returns another number of predictions than
-            there are test labels. All but the last are raised before any work.
+        ValueError: No candidates, counts or seeds, or one that is too low; a class is missing from the pool; two
+            candidates have the same name and method; a candidate returns another number of predictions than there are
+            test labels. All but the last are raised before any work.
 
     Example:
         >>> always_one = Candidate("constant", "says 1", lambda indices, seed: np.ones(4, dtype=int))
@@ -129,24 +132,38 @@ def few_label_table(
         num_test=len(test_labels),
         num_overlapping=num_overlapping,
         task=task,
+        rare_classes=rare_classes(pool_labels, counts[-1], label_names),
     )
 
 
-def check_enough(labels: np.ndarray, num_per_class: int) -> None:
-    """Refuse a draw that some class is too small for.
+def rare_classes(labels: np.ndarray, num_per_class: int, label_names: Sequence[str] = ()) -> dict[str, int]:
+    """The classes that a draw takes wholly because they have fewer examples than it asks for, and their numbers.
+
+    Args:
+        labels: Class indices, (N,).
+        num_per_class: What is asked for.
+        label_names: What the classes are called; by default by their index.
+
+    Example:
+        >>> rare_classes(np.array([0, 0, 0, 1, 2, 2]), 3, ["common", "rare", "scarce"])
+        {'rare': 1, 'scarce': 2}
+    """
+    classes, sizes = np.unique(labels, return_counts=True)
+    names = [label_names[label] if len(label_names) else str(label) for label in classes.tolist()]
+    return {name: size for name, size in zip(names, sizes.tolist(), strict=True) if size < num_per_class}
+
+
+def check_draws(num_labels_per_class: Sequence[int], seeds: Sequence[int]) -> None:
+    """Refuse draws that nobody can make.
 
     Raises:
-        ValueError: Names the class, and how many could be asked for.
+        ValueError: No count or no seed is given, or one that is too low.
     """
-    if num_per_class < 1:
-        raise ValueError(f"{num_per_class} labels a class were asked for; ask for at least 1.")
-    classes, sizes = np.unique(labels, return_counts=True)
-    short = [f"class {label} has {size}" for label, size in zip(classes, sizes, strict=True) if size < num_per_class]
-    if short:
-        raise ValueError(
-            f"{num_per_class} labels a class were asked for, but {', '.join(short)}. Ask for at most {sizes.min()} a "
-            "class, add labelled examples, or leave those classes out."
-        )
+    for what, given, least in (("number of labels a class", num_labels_per_class, 1), ("seed", seeds, 0)):
+        if len(given) == 0:
+            raise ValueError(f"No {what} was given; give at least one.")
+        if min(given) < least:
+            raise ValueError(f"A {what} is {min(given)}; give whole numbers of at least {least}.")
 
 
 def _check_task(
@@ -156,9 +173,9 @@ def _check_task(
     counts: tuple[int, ...],
     seeds: Sequence[int],
 ) -> None:
-    for what, given in (("candidate", candidates), ("number of labels a class", counts), ("seed", seeds)):
-        if len(given) == 0:
-            raise ValueError(f"No {what} was given; give at least one.")
+    if len(candidates) == 0:
+        raise ValueError("No candidate was given; give at least one.")
+    check_draws(counts, seeds)
     if len(pool_labels) == 0 or len(test_labels) == 0:
         raise ValueError(
             f"The pool has {len(pool_labels)} labels and the test set {len(test_labels)}; neither may be empty. If "
@@ -179,5 +196,3 @@ def _check_task(
     names = [(candidate.name, candidate.method) for candidate in candidates]
     if len(set(names)) < len(names):
         raise ValueError(f"Two candidates have the same name and method among {names}; rename one.")
-    for count in counts:
-        check_enough(pool_labels, count)

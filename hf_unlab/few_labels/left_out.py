@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 
 from hf_unlab.evaluation.labelled import LabelledData
-from hf_unlab.few_labels.draws import Candidate, check_enough, few_label_table
+from hf_unlab.few_labels.draws import Candidate, few_label_table
 from hf_unlab.few_labels.table import FewLabelRow, FewLabelTable
 
 
@@ -34,12 +34,13 @@ def left_out_table(
         num_overlapping: As in `few_label_table`.
 
     Returns:
-        One table; a cell holds the accuracies of all groups and seeds. Its chance is the mean over groups.
+        One table; a cell holds the accuracies of all groups and seeds. Its chance is the mean over groups, and of a
+        class that is too small for the largest count it says how few are left without some group.
 
     Raises:
         ValueError: As `few_label_table`'s and `check_groups`'s, before any work.
     """
-    names = check_groups(pool, test, num_labels_per_class)
+    names = check_groups(pool, test)
     tables = []
     for number, name in enumerate(names):
         pool_M = _without(pool, name)
@@ -51,6 +52,7 @@ def left_out_table(
             num_labels_per_class,
             seeds,
             on_progress and partial(_over_groups, on_progress, number, len(names)),
+            label_names=pool.label_names,
         )
         tables.append(table)
     rows = tuple(
@@ -70,31 +72,39 @@ def left_out_table(
         num_overlapping=num_overlapping,
         task=task,
         groups=tuple(names),
+        rare_classes=_fewest([table.rare_classes for table in tables]),
     )
 
 
-def check_groups(pool: LabelledData, test: LabelledData, num_labels_per_class: Sequence[int]) -> list[str]:
+def check_groups(pool: LabelledData, test: LabelledData) -> list[str]:
     """The groups of the test set, if each of them can be left out; a group that the pool lacks leaves nothing out.
 
     Raises:
-        ValueError: There are fewer than two, or without one of them a class has too few labels.
+        ValueError: There are fewer than two, or without one of them a class has no label.
     """
     names = sorted(set(test.groups))
     if len(names) < 2:
-        raise ValueError(f"To leave groups out in turn there must be several in the test set, not {names}.")
+        raise ValueError(
+            f"To leave groups out in turn there must be several in the test set, not {names}. Test on data of "
+            "several, or name no column of groups."
+        )
     for name in names:
         labels = pool.labels[_without(pool, name)]
         if missing := sorted(set(pool.labels.tolist()) - set(labels.tolist())):
-            raise ValueError(f"Only the group {name!r} has labels of class {missing[0]}: it cannot be left out.")
-        try:
-            check_enough(labels, max(num_labels_per_class))
-        except ValueError as error:
-            raise ValueError(f"The group {name!r} cannot be left out. {error}") from None
+            raise ValueError(
+                f"Only the group {name!r} has labels of class {pool.label_names[missing[0]]!r}: it cannot be left "
+                "out. Add examples of that class from other groups, leave the class out, or name no column of groups."
+            )
     return names
 
 
 def _without(data: LabelledData, group: str) -> np.ndarray:
     return np.flatnonzero(np.array(data.groups) != group)
+
+
+def _fewest(rare_classes: list[dict[str, int]]) -> dict[str, int]:
+    """The least number of each class over the groups left out, in the order of the classes."""
+    return {name: min(one[name] for one in rare_classes if name in one) for name in sorted(set().union(*rare_classes))}
 
 
 def _restricted(candidate: Candidate, pool_M: np.ndarray, test_M: np.ndarray) -> Candidate:

@@ -6,6 +6,7 @@ from typing import Any
 
 from hf_unlab.evaluation.labelled import load_labelled
 from hf_unlab.few_labels.draws import few_label_table
+from hf_unlab.few_labels.label_checks import check_settings
 from hf_unlab.few_labels.left_out import check_groups, left_out_table
 from hf_unlab.few_labels.methods import cheap, finetuned, probed, zero_shot_rows
 from hf_unlab.few_labels.table import FewLabelTable
@@ -45,12 +46,13 @@ def prove(
         turn. Empty if there are no labels to test with.
 
     Raises:
-        ValueError: The labelled data cannot be read, or has too few labels of a class.
+        ValueError: A count or rate is too low, the labelled data cannot be read, or labels of a class are missing.
 
     Example:
         >>> (table,) = prove("out", get_modality("text"), settings, [Source("web.jsonl")])  # doctest: +SKIP
         >>> print(table.render())  # doctest: +SKIP
     """
+    check_settings(settings)
     counts, seeds = settings.num_labels_per_class, settings.few_label_seeds
     fit: dict[str, Any] = {"num_steps": settings.finetune_steps, "learning_rate": settings.finetune_learning_rate}
     with alone_and_quiet():
@@ -61,7 +63,7 @@ def prove(
             return []
         pool, test = labelled.pool, labelled.test
         if pool.groups:
-            check_groups(pool, test, counts)  # now, and not when the first table is done
+            check_groups(pool, test)  # now, and not when the first table is done
         candidates = [
             *(cheap(each, pool, test) for each in modality.make_baselines(pretrained, (*pool.groups, *test.groups))),
             probed("random weights", untrained, pool, test),
@@ -71,7 +73,8 @@ def prove(
             *zero_shot_rows("pretrained", pretrained, test, templates),
         ]
         more: dict[str, Any] = {"task": labelled.task, "num_overlapping": labelled.num_overlapping}
-        tables = [few_label_table(candidates, pool.labels, test.labels, counts, seeds, on_progress, **more)]
+        labels = {"label_names": pool.label_names, **more}
+        tables = [few_label_table(candidates, pool.labels, test.labels, counts, seeds, on_progress, **labels)]
         if pool.groups:
             tables.append(left_out_table(candidates, pool, test, counts, seeds, on_progress, **more))
         return tables

@@ -3,10 +3,13 @@
 import json
 import os
 import textwrap
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+
+from hf_unlab.evaluation.label_values import shortened
 
 FORMAT_VERSION = 1
 GAP = "  "
@@ -56,6 +59,7 @@ class FewLabelTable:
         task: Title, such as a data set's name; may be empty.
         groups: Groups such as speakers, each left out of the labels in turn and tested on; the accuracies are of all
             seeds and all groups. Empty where nothing was left out.
+        rare_classes: Classes with fewer labels than the largest count, and how many there are: all of them were taken.
 
     Example:
         >>> rows = [FewLabelRow("pretrained", "probe", {5: (0.8, 0.9)}), FewLabelRow("TF-IDF", "LR", {5: (0.6, 0.6)})]
@@ -74,6 +78,7 @@ class FewLabelTable:
     num_overlapping: int = 0
     task: str = ""
     groups: tuple[str, ...] = ()
+    rare_classes: dict[str, int] = field(default_factory=dict)
 
     @property
     def num_labels_per_class(self) -> tuple[int, ...]:
@@ -122,8 +127,8 @@ class FewLabelTable:
                     scores = "".join(cells[n][i].rjust(cell_width) for n in block) if j == 0 else ""
                     lines.append(f"{name:<{name_width}}{GAP}{method:<{method_width}}{scores}".rstrip())
         lines += ["", "* best of its column"]
-        if self.num_overlapping:
-            lines += textwrap.wrap(self._overlap_note(), console_width)
+        for note in self._notes():
+            lines += textwrap.wrap(note, console_width)
         return "\n".join(lines)
 
     def to_markdown(self) -> str:
@@ -139,8 +144,7 @@ class FewLabelTable:
             name, method = (text.replace("|", "\\|") for text in (row.name, row.method))
             lines.append(f"| {name} | {method} | " + " | ".join(cells) + " |")
         lines += ["", f"Accuracy in %, {self._scope()}. Best of each column in bold."]
-        if self.num_overlapping:
-            lines[-1] += " " + self._overlap_note()
+        lines[-1] = " ".join([lines[-1], *self._notes()])
         return "\n".join(lines)
 
     def to_json(self) -> str:
@@ -164,6 +168,7 @@ class FewLabelTable:
             "num_overlapping": self.num_overlapping,
             "seeds": list(self.seeds),
             "groups": list(self.groups),
+            "rare_classes": self.rare_classes,
             "num_labels_per_class": list(self.num_labels_per_class),
             "rows": rows,
         }
@@ -191,8 +196,8 @@ class FewLabelTable:
                 for row in content["rows"]
             )
             scalars = {key: content[key] for key in ("num_classes", "chance", "num_test", "num_overlapping", "task")}
-            groups = tuple(content.get("groups", ()))
-            return cls(rows=rows, seeds=tuple(content["seeds"]), groups=groups, **scalars)
+            more = {"groups": tuple(content.get("groups", ())), "rare_classes": content.get("rare_classes", {})}
+            return cls(rows=rows, seeds=tuple(content["seeds"]), **more, **scalars)
         except KeyError as error:
             raise ValueError(f"The table lacks the key {error}; give a file that FewLabelTable.save wrote.") from error
 
@@ -223,8 +228,29 @@ class FewLabelTable:
             runs += f" x {len(self.groups)} groups, each left out of the labels in turn"
         return f"{runs}, {self.num_test:,} test examples, {self.num_classes} classes, chance {100 * self.chance:.1f}"
 
-    def _overlap_note(self) -> str:
-        return f"{self.num_overlapping:,} test examples were in the pretraining stream and are left out."
+    def _notes(self) -> list[str]:
+        notes = [rare_note(self.rare_classes, self.num_labels_per_class[-1])] if self.rare_classes else []
+        if self.num_overlapping:
+            notes.append(f"{self.num_overlapping:,} test examples were in the pretraining stream and are left out.")
+        return notes
+
+
+def rare_note(rare_classes: Mapping[str, int], num_labels_per_class: int, tense: str = "were") -> str:
+    """The sentence that says which classes have fewer labels than are asked for.
+
+    Args:
+        rare_classes: Their names and numbers.
+        num_labels_per_class: What is asked for.
+        tense: "were" beside accuracies, "are" before there are some.
+
+    Example:
+        >>> rare_note({"okapi": 3, "zebra": 12}, 50)
+        '2 classes have fewer than 50 labels, and all of them were taken: okapi (3), zebra (12).'
+    """
+    have = f"{len(rare_classes):,} classes have" if len(rare_classes) > 1 else "One class has"
+    # the smallest are the most telling
+    sizes = dict(sorted(rare_classes.items(), key=lambda item: item[1]))
+    return f"{have} fewer than {num_labels_per_class:,} labels, and all of them {tense} taken: {shortened(sizes)}."
 
 
 def _tenths(row: FewLabelRow, num_labels_per_class: int) -> str:

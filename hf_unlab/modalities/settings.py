@@ -117,7 +117,8 @@ class FewLabelSettings:
     labelled_test_split: str = field(default="test", metadata={"help": "Split that is tested on."})
     label_column: str = field(default="label", metadata={"help": "Its column with the label."})
     num_labels_per_class: list[int] = field(
-        default_factory=lambda: [5, 10, 50], metadata={"help": "Columns of the table."}
+        default_factory=lambda: [5, 10, 50],
+        metadata={"help": "Columns of the table; of a class that has fewer labels, all are taken."},
     )
     few_label_seeds: list[int] = field(default_factory=lambda: [0, 1, 2], metadata={"help": "Draws of the labels."})
     few_label_max_pool: int = field(default=20_000, metadata={"help": "Examples that labels are drawn from."})

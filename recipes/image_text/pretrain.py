@@ -8,6 +8,7 @@ from transformers import set_seed
 from hf_unlab.app.arguments import parse_arguments
 from hf_unlab.app.console import announce, exit_cleanly, proof_progress, quiet_libraries, say
 from hf_unlab.evaluation.labelled import load_test
+from hf_unlab.few_labels.label_checks import check_labels
 from hf_unlab.few_labels.prove import prove
 from hf_unlab.modalities import get_modality
 from hf_unlab.modalities.image.settings import ImageFewLabelSettings
@@ -31,6 +32,7 @@ def main(argv: list[str] | None = None) -> None:
         checkpoint = find_checkpoint(args)
         sources, eval_sources = data.sources(), data.eval_sources()
         modality = get_modality("image_text")
+        check_labels(few_label, sources, modality, args)  # a mistake here should not wait for the end of training
         test_images = load_test(few_label, sources, modality)
 
         # From a preset, a checkpoint, or two towers; `tiny` has a tokenizer trained on the captions.

@@ -7,12 +7,12 @@ from transformers import set_seed
 
 from hf_unlab.app.arguments import parse_arguments
 from hf_unlab.app.console import announce, exit_cleanly, proof_progress, quiet_libraries, say
+from hf_unlab.few_labels.label_checks import check_labels
 from hf_unlab.few_labels.prove import prove
 from hf_unlab.modalities import get_modality
 from hf_unlab.modalities.text.models import load_masked_lm, tokenizer_for
 from hf_unlab.modalities.text.settings import TextDataSettings, TextFewLabelSettings, TextModelSettings
 from hf_unlab.objectives.masked_lm.trainer import MaskedLMTrainer, MaskedLMTrainingArguments
-from hf_unlab.streams.sources import open_stream
 from hf_unlab.training.run_folder import find_checkpoint
 from hf_unlab.training.stopping import behind_training
 
@@ -23,9 +23,8 @@ def main(argv: list[str] | None = None) -> None:
     )
     with quiet_libraries(), exit_cleanly():
         checkpoint = find_checkpoint(args)
-        sources = data.sources()
-        for source in few_label.labelled_sources(sources) or ():
-            open_stream(source, ["text", "label"])  # a mistake here should not wait for the end of training
+        sources, modality = data.sources(), get_modality("text")
+        check_labels(few_label, sources, modality, args)  # a mistake here should not wait for the end of training
 
         # The tokenizer of the checkpoint, of the named model, or a new one trained on the stream.
         tokenizer = tokenizer_for(model_settings, sources, checkpoint, args)
@@ -51,7 +50,7 @@ def main(argv: list[str] | None = None) -> None:
             trainer.accelerator.end_training()
             if is_main:
                 with proof_progress() as on_progress:
-                    tables = prove(args.output_dir, get_modality("text"), few_label, sources, on_progress)
+                    tables = prove(args.output_dir, modality, few_label, sources, on_progress)
                 say(tables, args.output_dir)
 
 

@@ -7,6 +7,7 @@ from transformers import set_seed
 
 from hf_unlab.app.arguments import parse_arguments
 from hf_unlab.app.console import announce, exit_cleanly, proof_progress, quiet_libraries, say
+from hf_unlab.few_labels.label_checks import check_labels
 from hf_unlab.few_labels.prove import prove
 from hf_unlab.modalities import get_modality
 from hf_unlab.modalities.audio.models import audio_model_for
@@ -23,7 +24,8 @@ def main(argv: list[str] | None = None) -> None:
     )
     with quiet_libraries(), exit_cleanly():
         checkpoint = find_checkpoint(args)
-        sources, eval_sources = data.sources(), data.eval_sources()
+        sources, eval_sources, modality = data.sources(), data.eval_sources(), get_modality("audio")
+        check_labels(few_label, sources, modality, args)  # a mistake here should not wait for the end of training
 
         # From a preset or a checkpoint; the feature extractor says at which rate the model hears.
         set_seed(args.seed)
@@ -45,7 +47,7 @@ def main(argv: list[str] | None = None) -> None:
             trainer.accelerator.end_training()
             if is_main:
                 with proof_progress() as on_progress:
-                    tables = prove(args.output_dir, get_modality("audio"), few_label, sources, on_progress)
+                    tables = prove(args.output_dir, modality, few_label, sources, on_progress)
                 say(tables, args.output_dir)
 
 

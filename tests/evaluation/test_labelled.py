@@ -1,5 +1,6 @@
 """Labelled data as the proof reads it: names, bad cells, what was pretrained on, how much of it."""
 
+import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
@@ -9,6 +10,7 @@ from datasets import ClassLabel, Dataset
 from hf_unlab.evaluation.labelled import LabelledData, find_overlap, load_labelled, load_test
 from hf_unlab.modalities import get_modality
 from hf_unlab.modalities.image.settings import ImageFewLabelSettings
+from hf_unlab.modalities.text.settings import TextFewLabelSettings
 from hf_unlab.streams.content import content_hash
 from hf_unlab.streams.sources import Source
 from hf_unlab.testing import tiny_pairs
@@ -139,3 +141,40 @@ def test_errors_name_the_columns() -> None:
         find_overlap([1], [{"content": "x"}], "text")
     with pytest.raises(ValueError, match="max_examples is -1"):
         find_overlap([1], [], "text", max_examples=-1)
+
+
+# ---- Labels that are none, and classes that are rare ----
+
+
+def labelled_texts(folder, pool, test, **settings):
+    for name, labels in (("train", pool), ("test", test)):
+        data = Dataset.from_dict({"text": [f"{name} {i}" for i in range(len(labels))], "label": labels})
+        data.to_parquet(folder / f"{name}.parquet")
+    files = {f"labelled_{name}_files": [str(folder / f"{name}.parquet")] for name in ("train", "test")}
+    return TextFewLabelSettings(labelled_dataset="parquet", **files, **settings)
+
+
+def test_examples_without_label_are_left_out_and_counted(tmp_path, caplog):
+    settings = labelled_texts(tmp_path, [1.0, None, 0.0, float("nan"), 1.0], [0.0, -100.0, 1.0])
+    Dataset.from_dict({"text": ["x"]}).to_parquet(tmp_path / "raw.parquet")
+    labelled = load_labelled(settings, [Source(str(tmp_path / "raw.parquet"))], get_modality("text"))
+    assert labelled.pool.label_names == ("0", "1") and labelled.pool.labels.tolist() == [1, 0, 1]
+    assert labelled.pool.inputs == ["train 0", "train 2", "train 4"] and labelled.test.labels.tolist() == [0, 1]
+    assert [message[:17] for message in caplog.messages] == ["Left out 2 of 5 e", "Left out 1 of 3 e"]
+    assert load_test(settings, [], get_modality("text")).label_names == ("0", "1")
+
+
+def test_a_rare_class_is_not_lost_where_not_all_are_read(tmp_path):
+    settings = labelled_texts(tmp_path, ["a"] * 500 + ["b"], ["a", "b"], few_label_max_pool=4)
+    Dataset.from_dict({"text": ["x"]}).to_parquet(tmp_path / "raw.parquet")
+    labelled = load_labelled(settings, [Source(str(tmp_path / "raw.parquet"))], get_modality("text"))
+    assert labelled.pool.labels.tolist() == [0, 0, 0, 1]
+
+
+def test_no_labels_at_all_is_a_mistake(tmp_path):
+    settings = labelled_texts(tmp_path, ["a", "b"], [None, None])
+    for load in (load_labelled, load_test):
+        with pytest.raises(ValueError, match="None of the 2 examples"):
+            load(settings, [], get_modality("text"))
+    with pytest.raises(ValueError, match="has no labels: its columns are"):
+        load_test(dataclasses.replace(settings, label_column="kind"), [], get_modality("text"))

@@ -53,8 +53,10 @@ def test_labels_are_drawn_by_the_seed(tmp_path):
         assert results.num_train == 3 and "from scratch" not in results.accuracy
         weights.append(AutoModelForAudioClassification.from_pretrained(tmp_path / "out").classifier.weight)
     assert weights[0].equal(weights[1]) and not weights[0].equal(weights[2])
-    with pytest.raises(ValueError, match="5"):
-        keep(checkpoint, train, train, args, num_labels_per_class=5)
+    results = keep(checkpoint, train, letters(1, 1), args, num_labels_per_class=5, compare_from_scratch=False)
+    assert results.num_train == 12 and results.rare_classes == {"a": 4, "b": 4, "c": 4}
+    assert results.render().endswith("were taken: a (4), b (4), c\n(4).")
+    assert json.loads((tmp_path / "out" / "classification_results.json").read_text())["num_labels_per_class"] == 5
 
 
 @pytest.mark.parametrize("do_normalize", [True, False])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hf_unlab.few_labels.draws import Candidate, draw_few, few_label_table
+from hf_unlab.few_labels.draws import Candidate, draw_few, few_label_table, rare_classes
 from hf_unlab.few_labels.table import FewLabelRow
 
 POOL = np.repeat(np.arange(4), 60)
@@ -29,19 +29,40 @@ def test_draws_are_balanced_nested_and_seeded() -> None:
     assert set(draws[5]) != set(draw_few(labels, 5, seed=4))
 
 
-def test_too_few_labels_are_named() -> None:
-    labels = np.array([0] * 9 + [1] * 3 + [2] * 4)
-    with pytest.raises(ValueError, match=r"class 1 has 3, class 2 has 4\. Ask for at most 3"):
-        draw_few(labels, 5, seed=0)
+def test_of_rare_classes_all_are_drawn_and_of_the_others_the_same_as_without() -> None:
+    labels = np.array([0] * 9 + [1] * 3 + [2] * 5 + [4] * 60)
+    draws = {n: draw_few(labels, n, seed=3) for n in (2, 5, 50)}
+    assert [np.bincount(labels[draws[n]]).tolist() for n in draws] == [
+        [2, 2, 2, 0, 2],
+        [5, 3, 5, 0, 5],
+        [9, 3, 5, 0, 50],
+    ]
+    assert set(draws[2]) < set(draws[5]) < set(draws[50])
+    for n, indices in draws.items():
+        common = np.flatnonzero(labels == 4)
+        assert indices[-min(n, 60) :].tolist() == np.random.default_rng([3, 4]).permutation(common)[:n].tolist()
+    assert rare_classes(labels, 9) == {"1": 3, "2": 5}
+    assert rare_classes(labels, 5, "abcde") == {"b": 3}
     with pytest.raises(ValueError, match="at least 1"):
         draw_few(labels, 0, seed=0)
+
+
+def test_the_table_names_rare_classes_and_how_many_there_are() -> None:
+    labels = np.array([0] * 60 + [1] * 3 + [2] * 12)
+    candidates = [Candidate("spy", "x", lambda indices, seed: np.array([0, 1, 2]))]
+    table = few_label_table(candidates, labels, np.array([0, 1, 2]), (1, 50), label_names=("horse", "okapi", "zebra"))
+    assert table.rare_classes == {"okapi": 3, "zebra": 12}
+    assert few_label_table(candidates, labels, np.array([0, 1, 2]), (1, 3)).rare_classes == {}
+    assert few_label_table(candidates, labels, np.array([0, 1, 2]), (1, 5)).rare_classes == {"1": 3}
 
 
 def test_checks_come_before_any_work() -> None:
     calls: list[int] = []
     candidate = Candidate("spy", "none", lambda indices, seed: calls.append(seed) or TEST)
-    with pytest.raises(ValueError, match="Ask for at most 60"):
-        few_label_table([candidate], POOL, TEST, (5, 61))
+    with pytest.raises(ValueError, match="number of labels a class is 0"):
+        few_label_table([candidate], POOL, TEST, (5, 0))
+    with pytest.raises(ValueError, match="A seed is -1"):
+        few_label_table([candidate], POOL, TEST, seeds=(0, -1))
     with pytest.raises(ValueError, match=r"pool lacks: \[9\]"):
         few_label_table([candidate], POOL, np.array([0, 9]))
     with pytest.raises(ValueError, match="rename one"):

@@ -54,10 +54,20 @@ def test_a_group_that_the_pool_lacks_leaves_nothing_out():
 
 
 def test_what_cannot_be_left_out_is_found_before_any_fit():
-    asked = []
-    with pytest.raises(ValueError, match="The group 'a' cannot be left out"):
-        left_out_table([spying(asked)], POOL, TEST, (1, 12))
+    asked, labels = [], np.where(np.array(POOL.groups) == "a", POOL.labels, 0)
+    alone = LabelledData(POOL.inputs, labels, POOL.label_names, POOL.groups)
+    with pytest.raises(ValueError, match=r"Only the group 'a' has labels of class 'yes'.*Add examples"):
+        left_out_table([spying(asked)], alone, TEST, (1, 12))
     assert not asked
+
+
+def test_what_is_left_of_a_class_is_said_of_the_group_that_leaves_fewest():
+    asked = []
+    table = left_out_table([spying(asked)], POOL, TEST, (1, 12), (0,))
+    assert table.rare_classes == {"no": 8, "yes": 8} and len(asked) == 2 * 3
+    labels = np.where((np.array(POOL.groups) == "a") | (np.arange(24) < 6), POOL.labels, 0)
+    fewer = LabelledData(POOL.inputs, labels, POOL.label_names, POOL.groups)
+    assert left_out_table([spying(asked)], fewer, TEST, (1, 5), (0,)).rare_classes == {"yes": 2}
 
 
 def test_one_group_cannot_be_left_out():

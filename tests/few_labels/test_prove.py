@@ -1,6 +1,7 @@
 """One way from a checkpoint to its table, for each modality."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -106,9 +107,14 @@ def test_audio_with_groups_has_a_second_table(tmp_path) -> None:
         assert one.num_test == 8
     assert table.groups == () and left_out.groups == ("a", "b")
     assert len(told) == 12 + 2 * 12
-    settings.num_labels_per_class = [1, 9]
-    with pytest.raises(ValueError, match="The group 'a' cannot be left out"):
-        prove(*arguments)
+    assert table.rare_classes == left_out.rare_classes == {}
+
+
+def test_rare_classes_are_in_the_table_by_name(text) -> None:
+    settings = replace(text[1], num_labels_per_class=[1, 50], few_label_seeds=[0])
+    (table,) = prove(text[0], get_modality("text"), settings, text[2])
+    assert table.rare_classes == {"no": 10, "yes": 10}
+    assert "2 classes have fewer than 50 labels" in table.render()
 
 
 def test_images_of_pairs_have_a_row_without_labels(tmp_path) -> None:
@@ -122,3 +128,9 @@ def test_images_of_pairs_have_a_row_without_labels(tmp_path) -> None:
     assert [row.method for row in table.rows] == [*METHODS, "zero-shot"]
     assert len({score for scores in table.rows[-1].accuracies.values() for score in scores}) == 1
     assert "zero-shot" in table.to_markdown() and json.loads(table.to_json())["num_classes"] == 4
+
+
+@pytest.mark.parametrize("settings", [{"few_label_seeds": []}, {"num_labels_per_class": []}, {"finetune_steps": 0}])
+def test_settings_of_no_table_are_refused(text, settings) -> None:
+    with pytest.raises(ValueError, match=r"No seed|No number of labels|finetune_steps is 0; it must be above 0"):
+        prove(text[0], get_modality("text"), replace(text[1], **settings), text[2])

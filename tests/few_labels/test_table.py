@@ -1,6 +1,7 @@
 """The three ways in which a table is written down."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -69,3 +70,16 @@ def test_best_is_marked_and_ties_are_shared() -> None:
     assert table.to_markdown().count("**80.0 ± 0.0**") == 2
     with pytest.raises(ValueError, match="at least 50"):
         table.render(20)
+
+
+def test_rare_classes_are_in_all_three() -> None:
+    table = replace(example_table(), rare_classes={"zebra": 12, "okapi": 3})
+    note = "2 classes have fewer than 50 labels, and all of them were taken: okapi (3), zebra (12)."
+    assert note in " ".join(table.render().split()) and note in table.to_markdown()
+    assert json.loads(table.to_json())["rare_classes"] == {"zebra": 12, "okapi": 3}
+    assert FewLabelTable.from_json(table.to_json()) == table
+    assert "fewer than" not in example_table().render() + example_table().to_markdown()
+    before = json.loads(example_table().to_json())
+    del before["rare_classes"]  # as older versions wrote it
+    assert FewLabelTable.from_json(json.dumps(before)) == example_table()
+    assert max(map(len, table.render(50).splitlines())) <= 50

@@ -140,6 +140,7 @@ def test_every_key_of_the_recipes_is_known(name):
         (["--text_column", "title"], "has no column 'title'"),
         (["--validation_column", "label"], "validation_column must be image or text"),
         (["--labelled_dataset", "no/such/labels.csv"], "Cannot read the source 'no/such/labels.csv'"),
+        (["--labelled_dataset", "builtin:digits", "--few_label_seeds", "-1"], "A seed is -1"),
     ],
 )
 def test_a_mistake_ends_in_one_message_and_code_2(settings, message, pairs, tmp_path, capsys):

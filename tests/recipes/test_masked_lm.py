@@ -12,7 +12,7 @@ import pytest
 from hf_unlab.app.arguments import read_arguments
 from hf_unlab.app.resources import recipe_path
 from hf_unlab.modalities.text.settings import TextDataSettings, TextFewLabelSettings, TextModelSettings
-from hf_unlab.objectives.masked_lm.trainer import MaskedLMTrainingArguments
+from hf_unlab.objectives.masked_lm.trainer import MaskedLMTrainer, MaskedLMTrainingArguments
 from hf_unlab.testing import tiny_texts
 
 SCRIPT = recipe_path("masked_lm", "pretrain.py")
@@ -174,6 +174,29 @@ def test_a_mistake_ends_in_one_message_and_code_2(settings, message, tmp_path, c
     error = capsys.readouterr().err
     assert exit_info.value.code == 2
     assert message in error and "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    "test_labels, message",
+    [
+        ([-1, -1], "None of the 2 examples"),
+        ([0.5, 1.5], "regression"),
+        ([["0", "1"], ["0"]], "multi-label"),
+        ([0, 2], "labels that the training data lacks: 2"),
+    ],
+)
+def test_labels_that_nothing_can_be_measured_by_end_the_run_before_it_trains(
+    test_labels, message, labelled_files, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(MaskedLMTrainer, "train", lambda self, **given: pytest.fail("it trains"))
+    rows = [{"text": f"text {i}", "label": label} for i, label in enumerate(test_labels)]
+    (tmp_path / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    options = ["--dataset", "json", "--data_files", f"{labelled_files}/raw-0.jsonl", "--labelled_dataset", "json"]
+    options += ["--labelled_train_files", f"{labelled_files}/train.jsonl", "--labelled_test_files"]
+    with pytest.raises(SystemExit) as exit_info:
+        run_main(*options, tmp_path / "test.jsonl", "--output_dir", tmp_path / "out")
+    error = capsys.readouterr().err
+    assert exit_info.value.code == 2 and message in error and "Traceback" not in error
 
 
 @pytest.mark.skipif("HF_UNLAB_TEST_DATA" not in os.environ, reason="needs HF_UNLAB_TEST_DATA")

@@ -9,6 +9,7 @@ from hf_unlab.app.arguments import read_arguments
 from hf_unlab.app.resources import recipe_path
 from hf_unlab.modalities.audio.settings import AudioDataSettings, AudioFewLabelSettings, AudioModelSettings
 from hf_unlab.objectives.wav2vec2.arguments import Wav2Vec2TrainingArguments
+from hf_unlab.objectives.wav2vec2.trainer import Wav2Vec2PretrainingTrainer
 from hf_unlab.testing import tiny_clips
 from tests.processes.launching import WAV2VEC2, pretrain
 
@@ -77,3 +78,10 @@ def test_help_is_readable(capsys):
         run("--help")
     shown = capsys.readouterr().out
     assert "--max_batch_seconds" in shown and "--on_collapse" in shown
+
+
+def test_labels_that_nothing_can_be_measured_by_end_the_run_before_it_trains(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(Wav2Vec2PretrainingTrainer, "train", lambda self, **given: pytest.fail("it trains"))
+    with pytest.raises(SystemExit) as exit_info:
+        run("--config", TINY, *SMALL, "--output_dir", tmp_path, "--few_label_max_pool", "0")
+    assert exit_info.value.code == 2 and "few_label_max_pool is 0" in capsys.readouterr().err

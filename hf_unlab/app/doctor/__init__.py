@@ -35,8 +35,10 @@ def examine(argv: Sequence[str] = (), *, output_dir: str | None = None, num_exam
     yield from guard("hub", machine.check_hub, bool(settings and settings.push_to_hub))
     if settings and (settings.dataset or "--config" in argv):
         from hf_unlab.app.doctor.data import check_data
+        from hf_unlab.app.doctor.labels import check_labels
 
         yield from guard("data", check_data, settings, num_examples)
+        yield from guard("labels", check_labels, settings)
     elif settings or not argv:
         yield Finding("ok", "data", "none was named; --config FILE.yaml or --dataset NAME has it opened and timed")
 

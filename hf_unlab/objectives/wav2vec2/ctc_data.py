@@ -26,10 +26,15 @@ BLANK, UNKNOWN, SPACE = "[PAD]", "[UNK]", "|"
 def normalise_transcript(text: str, lowercase: bool = False) -> str:
     """A transcript in the one form that labels and references have: NFKC, single spaces, no "|", which means a space.
 
+    Raises:
+        ValueError: It is no text.
+
     Example:
         >>> normalise_transcript(" Cafe\\u0301 |  ﬁne ", lowercase=True)
         'café fine'
     """
+    if not isinstance(text, str):
+        raise ValueError(f"A transcript is {text!r}: give text, and leave out recordings that have none.")
     text = unicodedata.normalize("NFKC", text)
     # NFKC again: small letters of some composed ones are decomposed
     text = unicodedata.normalize("NFKC", text.lower()) if lowercase else text

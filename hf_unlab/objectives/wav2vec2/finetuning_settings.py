@@ -68,7 +68,10 @@ class AudioFinetuneSettings:
         default=10, metadata={"help": "Frames of a hidden span; clips under two spans are not masked (ctc)."}
     )
     num_labels_per_class: int | None = field(
-        default=None, metadata={"help": "Labels of each class, drawn by the seed (classification); all by default."}
+        default=None,
+        metadata={
+            "help": "Labels of each class, as far as there are, drawn by the seed (classification); all by default."
+        },
     )
     compare_from_scratch: bool = field(
         default=True, metadata={"help": "Train the same architecture from random weights, too."}

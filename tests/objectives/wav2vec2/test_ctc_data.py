@@ -6,7 +6,14 @@ import torch
 from transformers import AutoModelForCTC, AutoProcessor, Wav2Vec2Config
 
 from hf_unlab.modalities.audio.models import frames_of
-from hf_unlab.objectives.wav2vec2.ctc_data import CTCCollator, character_vocabulary, encode, has_path, make_processor
+from hf_unlab.objectives.wav2vec2.ctc_data import (
+    CTCCollator,
+    character_vocabulary,
+    encode,
+    has_path,
+    make_processor,
+    normalise_transcript,
+)
 from tests.objectives.wav2vec2.utterances import TINY, extractor, spoken
 
 
@@ -65,3 +72,9 @@ def test_has_path_agrees_with_torch():
                 torch.zeros(num_frames, 1, 4).log_softmax(-1), torch.tensor([labels]), [num_frames], [len(labels)]
             )
             assert has_path(labels, num_frames) == bool(torch.isfinite(loss)), (labels, num_frames)
+
+
+@pytest.mark.parametrize("transcript", [None, 1201.0, ["a"]])
+def test_what_is_no_text_is_no_transcript(transcript):
+    with pytest.raises(ValueError, match="give text, and leave out"):
+        normalise_transcript(transcript)

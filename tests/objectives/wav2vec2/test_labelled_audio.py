@@ -58,3 +58,53 @@ def test_refusals(data, tmp_path):
 def test_minutes_are_at_least_one_clip():
     clips = [{"audio": np.zeros(100)}] * 3
     assert [len(list(draw_minutes(clips, minutes, 1))) for minutes in (None, 0.001, 3.4, 100.0)] == [3, 1, 2, 3]
+
+
+def test_clips_without_transcript_are_left_out_and_whole_numbers_stay_whole(data, tmp_path, caplog):
+    settings, rows, _ = data
+    numbers = [1201.0, None, float("nan"), *range(3, 12)]
+    files = {name: [write_clips(tmp_path / f"{name}.parquet", rows, text=numbers)] for name in ("train", "test")}
+    train, test = read_clips(settings(train_files=files["train"], test_files=files["test"], max_seconds=None), seed=0)
+    # the first clip is broken
+    assert (
+        sorted(row["text"] for row in train) == sorted(row["text"] for row in test) == sorted(map(str, range(3, 12)))
+    )
+    said = [message for message in caplog.messages if "without transcript" in message]
+    assert len(said) == 2 and "Left out 2 of 12 examples" in said[0]
+
+
+def test_a_blank_transcript_is_silence_in_the_test_data_and_nothing_in_training(data, tmp_path):
+    settings, rows, texts = data
+    blank = [write_clips(tmp_path / f"{name}.parquet", rows, text=[*texts[:10], " ", ""]) for name in ("some", "same")]
+    train, test = read_clips(settings(train_files=blank[:1], test_files=blank[1:], max_seconds=None), seed=0)
+    assert len(train) == 9 and sorted(row["text"] for row in test)[:2] == ["", ""]
+    silent = write_clips(tmp_path / "silent.parquet", rows, text=[""] * 12)
+    with pytest.raises(ValueError, match="transcripts of 11 test clips are all blank"):
+        read_clips(settings(test_files=[silent]), seed=0)
+    with pytest.raises(ValueError, match=r"None of the 12 examples .* has a transcript"):
+        read_clips(settings(train_files=[silent]), seed=0)
+
+
+def test_classes_that_are_none_and_that_cannot_be_told(data, tmp_path):
+    settings, rows, _ = data
+
+    def classes(labels, test=None):
+        train = write_clips(tmp_path / "some.parquet", rows, label=labels)
+        test = write_clips(tmp_path / "others.parquet", rows, label=test or labels)
+        files = {"train_files": [train], "test_files": [test]}
+        train, _ = read_clips(settings(task="classification", **files), seed=0)
+        return sorted({row["label"] for row in train})
+
+    assert classes([7.0, None, 12.0] * 4) == ["12", "7"]
+    for labels, words in (
+        ([0.5] * 12, "regression"),
+        ([["a", "b"]] * 12, "multi-label"),
+        (["a"] * 12, "All labels of the training data are 'a'"),
+        ([None] * 12, "None of the 12 examples"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            classes(labels)
+    with pytest.raises(ValueError, match=r"has no transcripts: .*text_column"):
+        read_clips(settings(text_column="words"), seed=0)
+    with pytest.raises(ValueError, match=r"has no labels: .*label_column"):
+        read_clips(settings(task="classification", label_column="word"), seed=0)
