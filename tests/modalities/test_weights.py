@@ -177,7 +177,7 @@ LOADERS = {
 def ctc(name):
     encoder = load_audio_encoder(name)
     processor = make_processor(character_vocabulary(["ab"]), encoder.processor)
-    settings = AudioFinetuneSettings()
+    settings = AudioFinetuneSettings(model=name)
     return _make_model(name, _ctc_config(encoder.config, processor, settings), settings, 0)
 
 

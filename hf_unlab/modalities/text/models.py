@@ -171,7 +171,7 @@ def load_masked_lm(
     if config_overrides:
         config = _overridden(config, config_overrides)
     if config.vocab_size < needed:
-        raise ValueError(f"vocab_size={config.vocab_size} is too small for the tokenizer's {needed} tokens.")
+        raise ValueError(f"vocab_size={config.vocab_size} is too small for the tokenizer's {needed} ids.")
     return AutoModelForMaskedLM.from_config(config, dtype=torch.float32)
 
 

@@ -127,7 +127,7 @@ def pack_sequences(
 
     Returns:
         A stream of `input_ids` (T,) int64 and `document_ids` (T,) int64, which number the documents inside a
-        sequence from 0, so that attention can be kept inside each (`hf_unlab.objectives.masked_lm.trainer`).
+        sequence from 0, so that attention can be kept inside each (`hf_unlab.objectives.masked_lm.architecture`).
 
     Example:
         >>> from datasets import Dataset
