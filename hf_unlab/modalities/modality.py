@@ -5,6 +5,7 @@ In the names: B batch, T tokens or frames, D features, N examples, C classes.
 
 import contextlib
 import copy
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,10 @@ from torch import nn
 from transformers import AutoModel
 
 from hf_unlab.modalities.settings import DataSettings, FewLabelSettings
+from hf_unlab.modalities.weights import Head, load_weights
 from hf_unlab.streams.bad_examples import Check, Decode
+
+logger = logging.getLogger(__name__)
 
 Batch: TypeAlias = dict[str, torch.Tensor]
 Layer: TypeAlias = int | str | None
@@ -127,6 +131,7 @@ class TransformersEncoder(Encoder):
     """
 
     auto_class: ClassVar[Any]  # of classifiers
+    reads_pooler: ClassVar[bool] = False  # whether `embed` reads it, so that a new one would be features of chance
     config: Any
     processor: Any
     checkpoint: str | Path | None = None
@@ -134,21 +139,21 @@ class TransformersEncoder(Encoder):
 
     @cached_property
     def model(self) -> nn.Module:
-        """As `AutoModel` loads it."""
-        return self._make(AutoModel, self.config, self.seed)
+        """As `AutoModel` loads it; see `load_weights` for what a checkpoint lacks."""
+        return self._make(AutoModel, self.config, self.seed, "needed" if self.reads_pooler else "fresh")
 
     def classifier(self, num_classes: int, seed: int) -> nn.Module:
         """As `auto_class` loads it; without its head that of the checkpoint."""
         config = copy.deepcopy(self.config)
         config.num_labels = num_classes
-        return self._make(self.auto_class, self._for_classifier(config), seed)
+        return self._make(self.auto_class, self._for_classifier(config), seed, "fresh")
 
-    def _make(self, auto_class: Any, config: Any, seed: int) -> nn.Module:
+    def _make(self, auto_class: Any, config: Any, seed: int, head: Head) -> nn.Module:
         with seeded(seed):
             if self.checkpoint is None:
                 model = auto_class.from_config(config, dtype=torch.float32)
             else:
-                model = auto_class.from_pretrained(self.checkpoint, config=config, dtype=torch.float32)
+                model = load_weights(auto_class, self.checkpoint, head=head, config=config)
             return model.to(default_device())
 
     def _for_classifier(self, config: Any) -> Any:
@@ -259,6 +264,26 @@ def seeded(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         yield
+
+
+def pad_on_the_right(padder: Any) -> None:
+    """Let a tokenizer or a feature extractor pad on the right, from now on and where it is saved; a change is said.
+
+    Encoders count positions, and frames, from the first one: behind padding on the left an example would have other
+    features than alone.
+
+    Args:
+        padder: Its `padding_side` is set, if it has one.
+    """
+    if getattr(padder, "padding_side", "right") != "right":
+        logger.warning(
+            "The %s pads on the left, but the model counts from the first token or frame: it is set to pad on the "
+            "right, and saved so.",
+            type(padder).__name__,
+        )
+        padder.padding_side = "right"
+        if hasattr(padder, "init_kwargs"):  # tokenizers save of their settings those that were given at first
+            padder.init_kwargs["padding_side"] = "right"
 
 
 def device_of(model: nn.Module) -> torch.device:

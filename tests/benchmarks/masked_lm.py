@@ -6,7 +6,7 @@ import torch
 from transformers import BertConfig, BertForMaskedLM
 
 from hf_unlab.losses.masked_lm import masked_lm_losses
-from hf_unlab.objectives.masked_lm.trainer import head_at
+from hf_unlab.objectives.masked_lm.architecture import head_at
 from hf_unlab.training.launch import hardware_has_bf16
 from tests.benchmarks.timing import DEVICE, report, seconds_each
 

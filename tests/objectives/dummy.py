@@ -24,7 +24,7 @@ from hf_unlab.modalities.text.models import load_masked_lm, tokenizer_for
 from hf_unlab.modalities.text.reading import pack_texts, text_problem
 from hf_unlab.modalities.text.settings import TextDataSettings, TextFewLabelSettings, TextModelSettings
 from hf_unlab.objectives import Row
-from hf_unlab.objectives.masked_lm.collator import IGNORED, mask_tokens
+from hf_unlab.objectives.masked_lm.collator import IGNORED, mask_tokens, ordinary_ids
 from hf_unlab.streams.bad_examples import Check
 from hf_unlab.streams.blocks import Prepare
 from hf_unlab.streams.lanes import Lane
@@ -60,13 +60,17 @@ class MaskingCollator:
     tokenizer: PreTrainedTokenizerBase
     seed: int
 
+    @functools.cached_property
+    def random_ids(self) -> np.ndarray:
+        return ordinary_ids(self.tokenizer)
+
     def __call__(self, examples: list[dict[str, Any]], place: Place) -> Batch:
         input_ids_BT, labels_BT = mask_tokens(
             np.stack([example["input_ids"] for example in examples]),
             probability=0.15 + 0.15 * min(place.step / 10, 1.0),
             mask_token_id=self.tokenizer.mask_token_id,
             special_ids=np.array(self.tokenizer.all_special_ids),
-            vocab_size=len(self.tokenizer),
+            random_ids=self.random_ids,
             rng=np.random.default_rng((self.seed, place.k)),
         )
         counts = {"num_items": (labels_BT != IGNORED).sum(), "num_texts": torch.tensor(len(examples))}

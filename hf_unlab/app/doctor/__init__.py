@@ -33,6 +33,10 @@ def examine(argv: Sequence[str] = (), *, output_dir: str | None = None, num_exam
     yield from guard("devices", machine.check_devices, settings)
     yield from guard("disk", machine.check_disk, output_dir or (settings and settings.output_dir))
     yield from guard("hub", machine.check_hub, bool(settings and settings.push_to_hub))
+    if settings:
+        from hf_unlab.app.doctor.model import check_model
+
+        yield from guard("model", check_model, settings)
     if settings and (settings.dataset or "--config" in argv):
         from hf_unlab.app.doctor.data import check_data
         from hf_unlab.app.doctor.labels import check_labels

@@ -14,7 +14,7 @@ import torch
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModelForAudioClassification
 
 from hf_unlab.modalities.audio.models import receptive_field
-from hf_unlab.modalities.modality import Batch, Layer, TransformersEncoder
+from hf_unlab.modalities.modality import Batch, Layer, TransformersEncoder, pad_on_the_right
 
 NUM_SEGMENTS = 3  # of time, the same for an encoder and for the baseline it has to beat
 
@@ -137,13 +137,15 @@ def load_feature_extractor(checkpoint: str | Path) -> Any:
         ValueError: There is no such checkpoint, or it has none.
     """
     try:
-        return AutoFeatureExtractor.from_pretrained(checkpoint)
+        extractor = AutoFeatureExtractor.from_pretrained(checkpoint)
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(
             f"{checkpoint} has no feature extractor: give a speech encoder's Hub id or path, which holds "
             f"preprocessor_config.json. ({reason})"
         ) from error
+    pad_on_the_right(extractor)
+    return extractor
 
 
 def segment_means(frames_TD: np.ndarray, num_segments: int = NUM_SEGMENTS) -> np.ndarray:

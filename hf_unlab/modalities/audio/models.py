@@ -17,6 +17,8 @@ from transformers import Wav2Vec2ForPreTraining as PretrainingModel
 
 from hf_unlab.losses.wav2vec2 import scale_gradient
 from hf_unlab.modalities.audio.settings import AudioModelSettings
+from hf_unlab.modalities.modality import pad_on_the_right
+from hf_unlab.modalities.weights import load_weights
 
 # What differs from transformers' defaults, which are BASE's sizes. The sampling rate goes into the extractor.
 PRESETS: dict[str, dict[str, Any]] = {
@@ -86,7 +88,8 @@ def load_audio_model(
         config_overrides: Changes of the configuration, "num_hidden_layers=6,hidden_size=384"; only from scratch.
 
     Raises:
-        ValueError: There is no such preset or checkpoint, it is no wav2vec 2.0, or settings contradict each other.
+        ValueError: There is no such preset or checkpoint, it is no wav2vec 2.0, its encoder's weights are not there
+            or do not fit, or settings contradict each other.
 
     Example:
         >>> model, extractor = load_audio_model("tiny", config_overrides="num_hidden_layers=1")
@@ -106,11 +109,12 @@ def load_audio_model(
         config.update_from_string(config_overrides)
     if name in PRESETS:  # where the normalisation would see the padding, transformers' own extractors give no mask
         extractor.return_attention_mask = config.feat_extract_norm == "layer"
-    # float32 whatever is stored: the trainer's precision is autocast's
-    model = PretrainingModel(config) if from_scratch else PretrainingModel.from_pretrained(name, dtype=torch.float32)
     if config.add_adapter:
         raise ValueError("The model has an adapter, which shortens its output: targets and predictions do not match.")
-    return model, extractor
+    try:
+        return (PretrainingModel(config) if from_scratch else load_weights(PretrainingModel, name)), extractor
+    except OSError as error:
+        raise _no_model(name, error) from error
 
 
 def audio_model_for(
@@ -133,13 +137,18 @@ def _read_checkpoint(name: str) -> tuple[Wav2Vec2Config, Wav2Vec2FeatureExtracto
     try:
         config, extractor = AutoConfig.from_pretrained(name), AutoFeatureExtractor.from_pretrained(name)
     except (OSError, ValueError) as error:
-        raise ValueError(
-            f"There is no model {name!r}: give {', '.join(PRESETS)}, or a checkpoint's Hub id or path, with its "
-            f"feature extractor. ({' '.join(str(error).split())[:200]})"
-        ) from error
+        raise _no_model(name, error) from error
     if not isinstance(config, Wav2Vec2Config) or type(config) is not Wav2Vec2Config:
         raise ValueError(f"{name!r} is a {config.model_type}, not a wav2vec 2.0 model.")
+    pad_on_the_right(extractor)
     return config, extractor
+
+
+def _no_model(name: str, error: Exception) -> ValueError:
+    return ValueError(
+        f"There is no model {name!r}: give {', '.join(PRESETS)}, or a checkpoint's Hub id or path, with its "
+        f"feature extractor. ({' '.join(str(error).split())[:200]})"
+    )
 
 
 def frame_seconds(model: nn.Module, extractor: Wav2Vec2FeatureExtractor) -> float:

@@ -25,6 +25,7 @@ class ImageEncoder(TransformersEncoder):
     """
 
     auto_class = AutoModelForImageClassification
+    reads_pooler = True
 
     def collate(self, inputs: Sequence[Any]) -> Batch:
         """`pixel_values`, (B, 3, H, W), without chance."""

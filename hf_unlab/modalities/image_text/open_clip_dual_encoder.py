@@ -2,6 +2,7 @@
 
 import copy
 import json
+import textwrap
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -110,7 +111,7 @@ class OpenClipDualEncoder(DualEncoder):
         try:
             self.model.load_state_dict(load_file(path))
         except RuntimeError as error:
-            raise ValueError(f"The weights in {folder} are of another architecture: {error}") from error
+            raise ValueError(f"The weights in {folder} are of another architecture: {_in_a_line(error)}") from error
 
 
 def load(
@@ -158,17 +159,22 @@ def load(
             model = open_clip.create_model(
                 name,
                 load_weights=not from_scratch,
+                require_pretrained=":" in name and not from_scratch,  # else a folder without weights is a random model
                 force_image_size=image_size,
                 force_patch_dropout=patch_dropout or None,
                 **options,
             )
         tokenizer = open_clip.get_tokenizer(name)
     except (OSError, RuntimeError, TypeError, ValueError) as error:
-        why = str(error).strip().splitlines()[0]
-        raise ValueError(f"open_clip cannot make the model {name!r}: {why}") from error
+        raise ValueError(f"open_clip cannot make the model {name!r}: {_in_a_line(error)}") from error
     if patch_dropout and not any(type(module).__name__.startswith("PatchDropout") for module in model.modules()):
         raise ValueError(f"patch_dropout={patch_dropout}: the image tower of {name!r} has no patches to drop.")
     return OpenClipDualEncoder(model, config, tokenizer)
+
+
+def _in_a_line(error: Exception) -> str:
+    """torch names each missing weight, on lines of their own."""
+    return textwrap.shorten(str(error), 400, placeholder=" ...")
 
 
 def _preprocessing(model: nn.Module) -> Preprocessing:

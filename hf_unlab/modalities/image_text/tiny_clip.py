@@ -18,6 +18,7 @@ from transformers import (
 )
 
 from hf_unlab.modalities.image_text.transformers_dual_encoder import TransformersDualEncoder
+from hf_unlab.modalities.text.models import num_embeddings_for
 from hf_unlab.streams.content import valid_unicode
 from hf_unlab.streams.extras import of_extras
 
@@ -126,7 +127,7 @@ def tiny_clip(
         },
     )
     text = CLIPTextConfig(
-        vocab_size=len(tokenizer),
+        vocab_size=num_embeddings_for(tokenizer),
         hidden_size=64,
         intermediate_size=128,
         num_hidden_layers=1,

@@ -11,6 +11,7 @@ from transformers import (
     AutoModel,
     AutoProcessor,
     AutoTokenizer,
+    CLIPVisionModel,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     ProcessorMixin,
@@ -20,6 +21,8 @@ from transformers import (
 )
 
 from hf_unlab.modalities.image_text.dual_encoder import DualEncoder, Preprocessing, Tokenise
+from hf_unlab.modalities.modality import evaluating, pad_on_the_right
+from hf_unlab.modalities.weights import WeightsError, load_weights
 
 # What CLIP reads. Text encoders that were made for documents have positions for far more than a caption needs.
 _CAPTION_LENGTH = 77
@@ -28,28 +31,59 @@ _CAPTION_LENGTH = 77
 class TransformersTokenise(Tokenise):
     """A tokenizer of transformers, padded to the longest text, or for SigLIP as it was trained: whole, without a mask.
 
+    Text towers count positions from the first token: padding is on the right, whatever the tokenizer's own habit, or a
+    text's features would depend on its neighbours' lengths.
+
     Args:
         tokenizer: The tokenizer.
         context_length: Longer texts are cut.
         is_siglip: The text tower reads the last position, and attends to the padding.
+        num_embeddings: Tokens that the text tower embeds; by default they are not counted.
+
+    Raises:
+        ValueError: The tokenizer has no token to pad with.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, context_length: int, is_siglip: bool = False) -> None:
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        context_length: int,
+        is_siglip: bool = False,
+        num_embeddings: int | None = None,
+    ) -> None:
+        if tokenizer.pad_token_id is None:
+            raise ValueError(
+                f"The tokenizer {tokenizer.name_or_path!r} has no padding token; name one of its tokens, such as "
+                "`tokenizer.pad_token = tokenizer.eos_token`, and save it beside the model."
+            )
         self.tokenizer = tokenizer
         self.context_length = context_length
         self.is_siglip = is_siglip
+        self.num_embeddings = num_embeddings
 
     def __call__(self, texts: list[str]) -> dict[str, torch.Tensor]:
-        """`input_ids` (B, T) int64 and, but for SigLIP, `attention_mask` (B, T)."""
+        """`input_ids` (B, T) int64 and, but for SigLIP, `attention_mask` (B, T).
+
+        Raises:
+            ValueError: The text tower has no embedding for a token.
+        """
         encoded = self.tokenizer(
             texts,
             padding="max_length" if self.is_siglip else "longest",
+            padding_side="right",
             truncation=True,
             max_length=self.context_length,
             return_attention_mask=not self.is_siglip,
             return_token_type_ids=False,
             return_tensors="pt",
         )
+        highest = int(encoded["input_ids"].max())
+        if self.num_embeddings is not None and highest >= self.num_embeddings:
+            token = self.tokenizer.convert_ids_to_tokens(highest)
+            raise ValueError(
+                f"The token {token!r} has the id {highest}, and the text tower "
+                f"embeds {self.num_embeddings} tokens: the tokenizer is not this model's."
+            )
         return dict(encoded)
 
 
@@ -63,6 +97,7 @@ class TransformersDualEncoder(DualEncoder):
 
     def __init__(self, model: PreTrainedModel, processor: ProcessorMixin) -> None:
         _check_dual(model)
+        _check_image_side(model, processor.image_processor)
         super().__init__(model, _preprocessing(processor.image_processor), _tokenise(model, processor.tokenizer))
         self.processor = processor
 
@@ -112,11 +147,7 @@ class TransformersDualEncoder(DualEncoder):
     def load_weights(self, folder: str | Path) -> None:
         """Take the weights that `save_pretrained` wrote."""
         try:  # as transformers reads them: in shards, and under names of an older version
-            saved, info = type(self.model).from_pretrained(
-                folder, config=self.model.config, dtype=torch.float32, output_loading_info=True
-            )
-            if other := sorted({*info["missing_keys"], *info["unexpected_keys"]}):
-                raise ValueError(f"its weights are of another architecture: {', '.join(other[:3])}, ...")
+            saved = load_weights(type(self.model), folder, head="required", config=self.model.config)
             self.model.load_state_dict(saved.state_dict())
         except (OSError, RuntimeError, ValueError) as error:
             why = str(error).strip().splitlines()[0]
@@ -132,16 +163,17 @@ def load(name: str, text_tower: str | None = None, *, from_scratch: bool = False
         from_scratch: Their architectures with random weights.
 
     Raises:
-        ValueError: It cannot be found, or is no dual encoder.
+        ValueError: It cannot be found, is no dual encoder or one that cannot be trained here, or weights of its towers
+            are missing.
     """
     try:
         if text_tower is None:
             if from_scratch:
                 model = AutoModel.from_config(AutoConfig.from_pretrained(name), dtype=torch.float32)
             else:
-                model = AutoModel.from_pretrained(name, dtype=torch.float32)
+                model = load_weights(AutoModel, name)
             _check_dual(model)  # before the processor, which other models do not have
-            return TransformersDualEncoder(model, AutoProcessor.from_pretrained(name))
+            return _made(model, AutoProcessor.from_pretrained(name))
         return _join(name, text_tower, from_scratch)
     except OSError as error:
         raise ValueError(
@@ -149,15 +181,44 @@ def load(name: str, text_tower: str | None = None, *, from_scratch: bool = False
             "with a model and its processor, and on the Hub it was not found or could not be reached. Check the "
             f"spelling and the connection, or train from scratch: tiny, base. ({str(error).strip().splitlines()[0]})"
         ) from error
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError) as error:
+        raise ValueError(
+            f"{name!r} does not encode an image and a text as dual encoders do here: {_first_line(error)}"
+        ) from error
 
 
 def _check_dual(model: nn.Module) -> None:
-    missing = [name for name in ("get_image_features", "get_text_features", "logit_scale") if not hasattr(model, name)]
-    if missing:
+    parts = ("get_image_features", "get_text_features", "vision_model", "text_model", "logit_scale")
+    if missing := [name for name in parts if not hasattr(model, name)]:
         raise ValueError(
             f"{type(model).__name__} is no dual encoder of images and texts: it has no {', '.join(missing)}. Take one "
             "(CLIP, SigLIP, ...), or join an image encoder with a text encoder by text_tower."
         )
+
+
+def _check_image_side(model: nn.Module, image_processor: Any) -> None:
+    """Images are cropped and stacked here, so that a model can be given pixels and nothing else."""
+    if more := [name for name in image_processor.model_input_names if name != "pixel_values"]:
+        raise ValueError(
+            f"{type(model).__name__} reads {', '.join(more)} beside pixel_values: images of any shape, cut into "
+            "patches by its own processor. Only square images are made here; take a model of a fixed size (of "
+            "SigLIP 2 every checkpoint but NaFlex)."
+        )
+
+
+def _made(model: PreTrainedModel, processor: ProcessorMixin) -> TransformersDualEncoder:
+    """Tried on one image and one text: a model may have all parts and yet want more than them."""
+    made = TransformersDualEncoder(model, processor)
+    with evaluating(made), torch.no_grad():
+        made(torch.zeros(1, 3, made.image_size, made.image_size), **made.tokenize(["a"]))
+    return made
+
+
+def _image_tower(name: str) -> PreTrainedModel:
+    config = AutoConfig.from_pretrained(name)
+    if config.model_type == "clip":  # of a dual encoder its image tower
+        return load_weights(CLIPVisionModel, name, config=config.vision_config)
+    return load_weights(AutoModel, name, config=config)
 
 
 def _join(image_name: str, text_name: str, from_scratch: bool) -> TransformersDualEncoder:
@@ -169,20 +230,22 @@ def _join(image_name: str, text_name: str, from_scratch: bool) -> TransformersDu
             configs = AutoConfig.from_pretrained(image_name), AutoConfig.from_pretrained(text_name)
             model = VisionTextDualEncoderModel(VisionTextDualEncoderConfig.from_vision_text_configs(*configs))
         else:
-            model = VisionTextDualEncoderModel.from_vision_text_pretrained(
-                image_name, text_name, vision_dtype=torch.float32, text_dtype=torch.float32
-            )
-        joined = TransformersDualEncoder(model, VisionTextDualEncoderProcessor(image_processor, tokenizer))
-        with torch.no_grad():
-            joined(torch.zeros(1, 3, joined.image_size, joined.image_size), **joined.tokenize(["a"]))
+            image, text = _image_tower(image_name), load_weights(AutoModel, text_name)
+            config = VisionTextDualEncoderConfig.from_vision_text_configs(image.config, text.config)
+            model = VisionTextDualEncoderModel(config, vision_model=image, text_model=text)
+        return _made(model, VisionTextDualEncoderProcessor(image_processor, tokenizer))
+    except WeightsError:
+        raise  # the message says what is wrong with one of them
     except (AttributeError, RuntimeError, TypeError, ValueError) as error:
-        why = str(error).strip().splitlines()[0]
         raise ValueError(
-            f"{image_name!r} and {text_name!r} cannot be joined ({why}): both need a hidden_size in their "
-            "configuration and a pooled output of that size. ViT, DINOv2 and CLIP's image tower have them, and BERT, "
-            "RoBERTa and their kin."
+            f"{image_name!r} and {text_name!r} cannot be joined ({_first_line(error)}): both need a hidden_size in "
+            "their configuration and a pooled output of that size. ViT, DINOv2 and CLIP's image tower have them, and "
+            "BERT, RoBERTa and their kin."
         ) from error
-    return joined
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _tensor(features: Any) -> torch.Tensor:
@@ -196,7 +259,9 @@ def _tokenise(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Tra
     if isinstance(model, VisionTextDualEncoderModel):
         positions = min(positions, _CAPTION_LENGTH)
     is_siglip = text_config.model_type.startswith("siglip")
-    return TransformersTokenise(tokenizer, min(positions, tokenizer.model_max_length), is_siglip)
+    pad_on_the_right(tokenizer)
+    length = min(positions, tokenizer.model_max_length)
+    return TransformersTokenise(tokenizer, length, is_siglip, getattr(text_config, "vocab_size", None))
 
 
 def _preprocessing(image_processor: Any) -> Preprocessing:

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
-from hf_unlab.modalities.modality import Batch, Layer, TransformersEncoder
+from hf_unlab.modalities.modality import Batch, Layer, TransformersEncoder, evaluating
 from hf_unlab.modalities.text.settings import TextFewLabelSettings
 
 
@@ -27,7 +28,7 @@ class TextEncoder(TransformersEncoder):
         batch_size: Texts a batch.
 
     Raises:
-        ValueError: `batch_size` or `max_length` is below 1.
+        ValueError: `batch_size` or `max_length` is below 1; later, a text has a token that the model does not embed.
 
     Example:
         >>> from tokenizers import Tokenizer, models
@@ -52,16 +53,48 @@ class TextEncoder(TransformersEncoder):
         # relative positions have no end
         positions = getattr(self.config, "max_position_embeddings", None) or self.max_length
         self.max_length = int(min(self.max_length, self.processor.model_max_length, positions))
-        if self.config.pad_token_id is None:  # which classifiers look for
+        if self.config.pad_token_id is None or self.config.pad_token_id < 0:  # classifiers look for it
             self.config = copy.deepcopy(self.config)
             self.config.pad_token_id = self.processor.pad_token_id
+
+    @cached_property
+    def has_equal_sizes(self) -> bool:  # type: ignore[override]
+        """Whether the model sees padding behind a text in spite of the mask, found out by trying.
+
+        Fourier transforms and sampled attention do.
+        """
+        embeddings = self.model.get_input_embeddings().weight
+        ids_1T = torch.arange(min(8, self.max_length), device=embeddings.device)[None] % len(embeddings)
+        num_padding = min(4, self.max_length - ids_1T.shape[1])
+        ids_2T = torch.nn.functional.pad(ids_1T, (0, num_padding), value=self._padding_id)
+        mask_2T = torch.nn.functional.pad(torch.ones_like(ids_1T), (0, num_padding))
+        with evaluating(self.model), torch.no_grad():
+            alone = self.model(input_ids=ids_1T, attention_mask=torch.ones_like(ids_1T)).last_hidden_state
+            padded = self.model(input_ids=ids_2T, attention_mask=mask_2T).last_hidden_state[:, : ids_1T.shape[1]]
+        return not torch.allclose(alone, padded, atol=1e-3, rtol=1e-3)
+
+    @property
+    def _padding_id(self) -> int:
+        """The model's, which its classifiers leave out; the mask hides any other id from a model that has none."""
+        return self.config.pad_token_id or 0
 
     def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Of each text with special tokens, cut at `max_length`, not padded."""
         if new := [text for text in dict.fromkeys(texts) if text not in self._token_ids]:
             ids = self.processor(new, truncation=True, max_length=self.max_length)["input_ids"]
+            self._check_ids(ids)
             self._token_ids.update(zip(new, ids, strict=True))
         return [self._token_ids[text] for text in texts]
+
+    def _check_ids(self, token_ids: list[list[int]]) -> None:
+        num_embeddings = getattr(self.config, "vocab_size", None)
+        highest = max((max(ids) for ids in token_ids if ids), default=0)
+        if num_embeddings is not None and highest >= num_embeddings:
+            token = self.processor.convert_ids_to_tokens(highest)
+            raise ValueError(
+                f"The token {token!r} has the id {highest}, and {self.checkpoint or 'the model'} embeds "
+                f"{num_embeddings} tokens: the tokenizer is not this model's."
+            )
 
     def sizes(self, inputs: Sequence[Any]) -> np.ndarray:
         """Tokens of each text."""
@@ -74,8 +107,7 @@ class TextEncoder(TransformersEncoder):
     def collate(self, inputs: Sequence[Any]) -> Batch:
         """`input_ids` and `attention_mask`, (B, T) each, padded on the right to the longest text."""
         token_ids = self.token_ids(inputs)
-        # A model without a padding token still needs some id there; the mask hides it.
-        ids_BT = torch.full((len(inputs), max(map(len, token_ids))), self.processor.pad_token_id or 0)
+        ids_BT = torch.full((len(inputs), max(map(len, token_ids))), self._padding_id)
         mask_BT = torch.zeros_like(ids_BT)
         for row, ids in enumerate(token_ids):
             ids_BT[row, : len(ids)] = torch.tensor(ids, dtype=torch.long)

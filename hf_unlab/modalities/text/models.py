@@ -1,10 +1,13 @@
 """Text encoders and tokenizers: any name or path, or a small ModernBERT and its tokenizer from scratch."""
 
-from collections.abc import Iterable, Iterator
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
@@ -19,10 +22,14 @@ from transformers import (
     TrainingArguments,
 )
 
+from hf_unlab.modalities.modality import pad_on_the_right
 from hf_unlab.modalities.text.reading import captions_of
 from hf_unlab.modalities.text.settings import TextModelSettings
+from hf_unlab.modalities.weights import WeightsError, load_weights
 from hf_unlab.streams.content import valid_unicode
 from hf_unlab.streams.sources import Source, open_stream
+
+logger = logging.getLogger(__name__)
 
 # Pre-norm, rotary and bias-free (Warner et al. 2024, https://huggingface.co/papers/2412.13663): a post-norm BERT of
 # the same size stays at the unigram entropy for the first thousand steps. Sizes without the vocabulary's embeddings.
@@ -48,10 +55,31 @@ def load_tokenizer(name_or_path: str) -> PreTrainedTokenizerBase:
     Raises:
         ValueError: It cannot be found or reached, or has no vocabulary.
     """
-    tokenizer = _load(AutoTokenizer, name_or_path, "tokenizer")
+    tokenizer = _load(AutoTokenizer.from_pretrained, name_or_path, "tokenizer")
     if len(tokenizer) <= len(tokenizer.all_special_ids):  # made up from a model's config.json alone
         raise ValueError(f"{name_or_path!r} holds a model but no tokenizer: name its tokenizer, too.")
+    pad_on_the_right(tokenizer)
     return tokenizer
+
+
+def token_ids_of(tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
+    """The ids that a tokenizer gives to its tokens, in order; some vocabularies leave numbers out.
+
+    Example:
+        >>> token_ids_of(train_tokenizer(["some text"], vocab_size=261))[-1]
+        np.int64(260)
+    """
+    return np.unique(list(tokenizer.get_vocab().values()))
+
+
+def num_embeddings_for(tokenizer: PreTrainedTokenizerBase) -> int:
+    """Embeddings that a model needs: the highest id and 1, which is more than the tokens where ids are left out.
+
+    Example:
+        >>> num_embeddings_for(train_tokenizer(["some text"], vocab_size=261))
+        261
+    """
+    return int(token_ids_of(tokenizer)[-1]) + 1
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
@@ -115,7 +143,8 @@ def load_masked_lm(
         The model, in fp32, with an embedding for every token.
 
     Raises:
-        ValueError: The model cannot be found, the overrides cannot be read, or are given for trained weights.
+        ValueError: The model cannot be found, its encoder's weights are missing or do not fit, the overrides cannot be
+            read, or are given for trained weights.
 
     Example:
         >>> tokenizer = train_tokenizer(["some text"], vocab_size=270)
@@ -125,24 +154,24 @@ def load_masked_lm(
     if name_or_path in PRESETS:
         config = _preset_config(name_or_path)
     elif from_scratch:
-        config = _load(AutoConfig, name_or_path, "model")
+        config = _load(AutoConfig.from_pretrained, name_or_path, "model")
     else:
         if config_overrides:
             raise ValueError(
                 f"config_overrides={config_overrides!r} would not fit the trained weights of {name_or_path!r}; "
                 "add from_scratch, or leave it out."
             )
-        model = _load(AutoModelForMaskedLM, name_or_path, "model", dtype=torch.float32)
-        if len(tokenizer) > model.get_input_embeddings().num_embeddings:
-            model.resize_token_embeddings(len(tokenizer))
+        model = _load(partial(load_weights, AutoModelForMaskedLM), name_or_path, "model")
+        _make_room(model, tokenizer, name_or_path)
         return model
     ids = {name: getattr(tokenizer, name) for name in ("pad_token_id", "cls_token_id", "sep_token_id")}
     ids |= {"bos_token_id": tokenizer.cls_token_id, "eos_token_id": tokenizer.sep_token_id}
-    config.update({"vocab_size": len(tokenizer), **ids})
+    needed = num_embeddings_for(tokenizer)
+    config.update({"vocab_size": needed, **ids})
     if config_overrides:
         config = _overridden(config, config_overrides)
-    if config.vocab_size < len(tokenizer):
-        raise ValueError(f"vocab_size={config.vocab_size} is too small for the tokenizer's {len(tokenizer)} tokens.")
+    if config.vocab_size < needed:
+        raise ValueError(f"vocab_size={config.vocab_size} is too small for the tokenizer's {needed} ids.")
     return AutoModelForMaskedLM.from_config(config, dtype=torch.float32)
 
 
@@ -170,9 +199,23 @@ def _overridden(config: PreTrainedConfig, overrides: str) -> PreTrainedConfig:
         ) from error
 
 
-def _load(auto_class: Any, name_or_path: str, kind: str, **options: Any) -> Any:
+def _make_room(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name_or_path: str) -> None:
+    """An embedding for each token, where the tokenizer has more of them than the model."""
+    needed, present = num_embeddings_for(tokenizer), model.get_input_embeddings().num_embeddings
+    if needed <= present:
+        return
+    logger.warning(
+        "The tokenizer has ids up to %d, and %r embeds %d tokens: %d embeddings are new. Is it the model's tokenizer?",
+        *(needed - 1, name_or_path, present, needed - present),
+    )
+    model.resize_token_embeddings(needed)
+
+
+def _load(load: Callable[[str], Any], name_or_path: str, kind: str) -> Any:
     try:
-        return auto_class.from_pretrained(name_or_path, **options)
+        return load(name_or_path)
+    except WeightsError:
+        raise  # it is there, and the message says what is wrong with it
     except (OSError, ValueError) as error:
         if Path(name_or_path).is_dir():
             why = "the folder is here, but does not hold one that can be read"

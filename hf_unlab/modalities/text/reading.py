@@ -118,7 +118,7 @@ def pack_documents(documents: list[list[int]], length: int, seed: tuple[int, ...
 
     Returns:
         Of each sequence `input_ids` (T,) int64 and `document_ids` (T,) int64, which number the documents inside it
-        from 0, so that attention can be kept inside each (`hf_unlab.objectives.masked_lm.trainer`).
+        from 0, so that attention can be kept inside each (`hf_unlab.objectives.masked_lm.architecture`).
 
     Raises:
         ValueError: `length` is below 1.

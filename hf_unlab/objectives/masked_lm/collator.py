@@ -4,12 +4,14 @@ Legend: B batch, T tokens in a sequence.
 """
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from hf_unlab.modalities.text.models import token_ids_of
 from hf_unlab.streams.loader import Place
 
 IGNORED = -100  # the label of a position that is not predicted (torch's and transformers' convention)
@@ -20,14 +22,14 @@ class MaskedLMCollator:
     """Stack packed sequences and mask them.
 
     Args:
-        tokenizer: Gives the mask token, the special tokens and the size of the vocabulary.
+        tokenizer: Gives the mask token, the special tokens and the ordinary ones.
         probability: Share of the ordinary tokens to predict.
         mask_share: Share of those that become the mask token.
         random_share: Share of those that become a random token.
         seed: Micro-batch k is masked by a generator seeded with (seed, k), wherever and whenever it is made.
 
     Raises:
-        ValueError: The tokenizer has no mask token, or a share is none.
+        ValueError: The tokenizer has no mask token or no ordinary one, or a share is none.
     """
 
     tokenizer: PreTrainedTokenizerBase = field(repr=False)
@@ -43,6 +45,18 @@ class MaskedLMCollator:
                 f"The tokenizer {self.tokenizer.name_or_path!r} has no mask token; masked language modelling needs "
                 "one: `tokenizer.add_special_tokens({'mask_token': '[MASK]'})`, and resize the model's embeddings."
             )
+        if not len(self.random_ids):
+            raise ValueError(f"The tokenizer {self.tokenizer.name_or_path!r} has special tokens and no other.")
+
+    @cached_property
+    def special_ids(self) -> np.ndarray:
+        """Ids that are never predicted; looked up once, as the next ones."""
+        return np.array(self.tokenizer.all_special_ids)
+
+    @cached_property
+    def random_ids(self) -> np.ndarray:
+        """Ids of the ordinary tokens: see `ordinary_ids`."""
+        return ordinary_ids(self.tokenizer)
 
     def __call__(self, examples: list[dict[str, Any]], place: Place) -> dict[str, torch.Tensor]:
         """Make micro-batch k.
@@ -59,8 +73,8 @@ class MaskedLMCollator:
             np.stack([example["input_ids"] for example in examples]),
             probability=self.probability,
             mask_token_id=self.tokenizer.mask_token_id,
-            special_ids=np.array(self.tokenizer.all_special_ids),
-            vocab_size=len(self.tokenizer),
+            special_ids=self.special_ids,
+            random_ids=self.random_ids,
             rng=np.random.default_rng((self.seed, place.k)),
             mask_share=self.mask_share,
             random_share=self.random_share,
@@ -80,7 +94,7 @@ def mask_tokens(
     probability: float,
     mask_token_id: int,
     special_ids: np.ndarray,
-    vocab_size: int,
+    random_ids: np.ndarray,
     rng: np.random.Generator,
     mask_share: float = 0.8,
     random_share: float = 0.1,
@@ -91,8 +105,8 @@ def mask_tokens(
         input_ids_BT: Token ids.
         probability: Share of the ordinary tokens to predict; each is chosen independently.
         mask_token_id: Id of the mask token.
-        special_ids: Ids that are never chosen, and never put in another's place.
-        vocab_size: Ids run from 0 to here, exclusive.
+        special_ids: Ids that are never chosen.
+        random_ids: Ids that may be put in another's place: see `ordinary_ids`.
         rng: Decides everything; a generator seeded by (seed, k) makes micro-batch k the same in every run.
         mask_share: Share of the chosen positions that become the mask token.
         random_share: Share that become a random ordinary token. The rest keep their token.
@@ -106,8 +120,8 @@ def mask_tokens(
     Example:
         >>> ids = np.array([[0, 5, 6, 7, 8, 9, 1]])
         >>> masked, labels = mask_tokens(
-        ...     ids, probability=0.5, mask_token_id=2, special_ids=np.array([0, 1, 2]), vocab_size=10,
-        ...     rng=np.random.default_rng((0, 3)), random_share=0.0, mask_share=1.0,
+        ...     ids, probability=0.5, mask_token_id=2, special_ids=np.array([0, 1, 2]),
+        ...     random_ids=np.arange(3, 10), rng=np.random.default_rng((0, 3)), random_share=0.0, mask_share=1.0,
         ... )
         >>> masked.tolist(), labels.tolist()
         ([[0, 5, 2, 2, 2, 9, 1]], [[-100, -100, 6, 7, 8, -100, -100]])
@@ -116,13 +130,23 @@ def mask_tokens(
     ordinary_BT = ~np.isin(input_ids_BT, special_ids)
     chosen_BT = ordinary_BT & (rng.random(input_ids_BT.shape) < probability)
     fate_BT = rng.random(input_ids_BT.shape)
-    candidates = np.setdiff1d(np.arange(vocab_size), special_ids)
-    random_BT = candidates[rng.integers(len(candidates), size=input_ids_BT.shape)]
+    random_BT = random_ids[rng.integers(len(random_ids), size=input_ids_BT.shape)]
     masked_BT = np.where(chosen_BT & (fate_BT < mask_share), mask_token_id, input_ids_BT)
     becomes_random_BT = chosen_BT & (fate_BT >= mask_share) & (fate_BT < mask_share + random_share)
     masked_BT = np.where(becomes_random_BT, random_BT, masked_BT)
     labels_BT = np.where(chosen_BT, input_ids_BT, IGNORED)
     return torch.from_numpy(masked_BT), torch.from_numpy(labels_BT)
+
+
+def ordinary_ids(tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
+    """Ids of the tokens that are not special, in order. It goes through the vocabulary: keep what it returns.
+
+    Example:
+        >>> from hf_unlab.testing import tiny_tokenizer
+        >>> len(ordinary_ids(tiny_tokenizer(300)))
+        295
+    """
+    return np.setdiff1d(token_ids_of(tokenizer), tokenizer.all_special_ids)
 
 
 def check_shares(probability: float, mask_share: float, random_share: float) -> None:

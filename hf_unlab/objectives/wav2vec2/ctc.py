@@ -25,6 +25,7 @@ from hf_unlab.evaluation.metrics import error_rates
 from hf_unlab.modalities.audio.encoder import AudioEncoder, load_encoder
 from hf_unlab.modalities.audio.models import frames_of
 from hf_unlab.modalities.modality import evaluating
+from hf_unlab.modalities.weights import load_weights
 from hf_unlab.objectives.wav2vec2.ctc_data import (
     CTCCollator,
     character_vocabulary,
@@ -214,10 +215,8 @@ def _make_model(
     set_seed(seed)
     if checkpoint is None:
         return AutoModelForCTC.from_config(config)
-    # Mismatched sizes: the head of a model that transcribes already writes other characters.
-    model = AutoModelForCTC.from_pretrained(
-        checkpoint, config=config, ignore_mismatched_sizes=True, dtype=torch.float32
-    )
+    # fresh: the head of a model that transcribes already writes other characters
+    model = load_weights(AutoModelForCTC, checkpoint, head="fresh", config=config)
     if settings.freeze_feature_encoder:
         model.freeze_feature_encoder()
     return model

@@ -16,6 +16,7 @@ import torch
 from transformers import FeatureExtractionMixin, PretrainedConfig, Wav2Vec2CTCTokenizer, Wav2Vec2Processor
 
 from hf_unlab.modalities.audio.models import frames_of
+from hf_unlab.modalities.modality import pad_on_the_right
 from hf_unlab.objectives.wav2vec2.collator import mask_spans
 from hf_unlab.streams.bad_examples import Example
 
@@ -88,6 +89,7 @@ def make_processor(vocabulary: dict[str, int], feature_extractor: FeatureExtract
             bos_token=None,  # by default they would become two more tokens that the model has no outputs for
             eos_token=None,
         )
+    pad_on_the_right(feature_extractor)
     return Wav2Vec2Processor(feature_extractor=feature_extractor, tokenizer=tokenizer)
 
 

@@ -1,14 +1,30 @@
 """Tokenizers that lose nothing, and models from scratch or from a checkpoint, or an error that helps."""
 
+import json
 import unicodedata
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from transformers import AutoModelForMaskedLM, ModernBertForMaskedLM, TrainingArguments
+from tokenizers import Tokenizer
+from transformers import (
+    AutoModelForMaskedLM,
+    BertConfig,
+    ModernBertForMaskedLM,
+    PreTrainedTokenizerFast,
+    TrainingArguments,
+)
 
-from hf_unlab.modalities.text.models import PRESETS, load_masked_lm, load_tokenizer, tokenizer_for, train_tokenizer
+from hf_unlab.modalities.text.models import (
+    PRESETS,
+    load_masked_lm,
+    load_tokenizer,
+    num_embeddings_for,
+    token_ids_of,
+    tokenizer_for,
+    train_tokenizer,
+)
 from hf_unlab.modalities.text.settings import TextModelSettings
 from hf_unlab.streams.sources import Source
 from hf_unlab.testing import tiny_bert, tiny_texts, tiny_tokenizer
@@ -119,7 +135,7 @@ def test_overrides_change_the_configuration_and_the_model_runs(overrides, expect
         ("tie_word_embeddings=perhaps", "true or false from perhaps"),
         ("layer_types=3", "for key layer_types.*'name=value,name=value'"),
         ("num_attention_heads=3", "not a multiple of the number of attention heads"),
-        ("vocab_size=10", "vocab_size=10 is too small for the tokenizer's 300 tokens"),
+        ("vocab_size=10", "vocab_size=10 is too small for the tokenizer's 300 ids"),
     ],
 )
 def test_overrides_that_cannot_be_applied_say_why(overrides, message):
@@ -166,6 +182,42 @@ def test_a_larger_tokenizer_makes_the_embeddings_larger_and_a_smaller_one_leaves
     assert torch.equal(model.get_input_embeddings().weight[:300], stored.get_input_embeddings().weight)
     smaller = train_tokenizer(tiny_texts(9), vocab_size=270)
     assert load_masked_lm(checkpoint, smaller).get_input_embeddings().num_embeddings == 300
+
+
+@pytest.fixture
+def with_gaps():
+    """A tokenizer of 265 tokens whose last has the id 400."""
+    tokenizer = train_tokenizer(tiny_texts(9), vocab_size=270)
+    content = json.loads(tokenizer.backend_tokenizer.to_str())
+    vocabulary = content["model"]["vocab"]
+    last = max(vocabulary, key=vocabulary.get)
+    content["model"]["vocab"] = {**vocabulary, last: 400}
+    names = {f"{name}_token": f"[{name.upper()}]" for name in ("unk", "pad", "cls", "sep", "mask")}
+    return PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(json.dumps(content)), **names)
+
+
+def test_every_id_has_an_embedding_where_ids_leave_numbers_out(checkpoint, with_gaps, caplog):
+    assert len(with_gaps) == 270 and num_embeddings_for(with_gaps) == 401
+    assert token_ids_of(with_gaps)[-2:].tolist() == [268, 400]
+    for options in ({}, {"from_scratch": True}):
+        model = load_masked_lm(checkpoint, with_gaps, **options)
+        assert model.config.vocab_size == 401
+        assert model(torch.tensor([[400]])).logits.shape == (1, 1, 401)
+    assert caplog.messages == [
+        f"The tokenizer has ids up to 400, and '{checkpoint}' embeds 300 tokens: 101 embeddings are new. Is it the "
+        "model's tokenizer?"
+    ]
+    with pytest.raises(ValueError, match=r"vocab_size=300 is too small for the tokenizer's 401 ids"):
+        load_masked_lm("tiny", with_gaps, config_overrides="vocab_size=300")
+
+
+def test_a_tokenizer_without_a_padding_token_will_do(tmp_path):
+    tokenizer = train_tokenizer(tiny_texts(9), vocab_size=270)
+    tokenizer.pad_token = None
+    size = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 24}
+    BertConfig(**size, vocab_size=300).save_pretrained(tmp_path)
+    model = load_masked_lm(str(tmp_path), tokenizer, from_scratch=True)
+    assert model(torch.tensor([[5, 6]])).logits.shape == (1, 2, 270)
 
 
 @pytest.mark.parametrize("name", ["nobody/nothing", "tinny"])

@@ -7,6 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from tokenizers import Tokenizer, models
+from transformers import PreTrainedTokenizerFast
 
 from hf_unlab.objectives.masked_lm.collator import IGNORED, MaskedLMCollator
 from hf_unlab.streams.loader import Place
@@ -94,3 +96,38 @@ def test_a_tokenizer_without_a_mask_token_is_refused():
 def test_shares_that_are_none_are_refused_when_it_is_made(shares):
     with pytest.raises(ValueError, match=f"{next(iter(shares))}|between 0 and 1"):
         MaskedLMCollator(tiny_tokenizer(), **shares)
+
+
+def with_gaps(*ids):
+    """A tokenizer of five special tokens and words, whose ids leave numbers out."""
+    words = {f"word{i}": i for i in ids}
+    vocabulary = {token: i for i, token in enumerate(["[UNK]", "[PAD]", "[CLS]", "[SEP]", "[MASK]"])} | words
+    names = {f"{name}_token": f"[{name.upper()}]" for name in ("unk", "pad", "cls", "sep", "mask")}
+    return PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]")), **names
+    )
+
+
+def test_random_tokens_are_tokens_where_ids_leave_numbers_out():
+    ids = [7, 40, 41, 90]
+    tokenizer = with_gaps(*ids)
+    assert len(tokenizer) == 9
+    collator = MaskedLMCollator(tokenizer, probability=0.9, mask_share=0.0, random_share=1.0)
+    rows = [{"input_ids": np.full(500, 40), "document_ids": np.zeros(500, dtype=np.int64)}]
+    batch = collator(rows, Place(0))
+    assert set(batch["input_ids"].unique().tolist()) == set(ids)
+
+
+def test_the_vocabulary_is_gone_through_once(monkeypatch):
+    collator, calls = MaskedLMCollator(tiny_tokenizer(), seed=3), []
+    monkeypatch.setattr(np, "setdiff1d", lambda *args: calls.append(args))
+    monkeypatch.setattr(type(collator.tokenizer), "get_vocab", lambda self: calls.append(self))
+    for k in range(3):
+        collator(examples_of(), Place(k))
+        pickle.loads(pickle.dumps(collator))(examples_of(), Place(k))  # as a worker gets it
+    assert calls == []
+
+
+def test_a_tokenizer_of_special_tokens_alone_is_refused():
+    with pytest.raises(ValueError, match="has special tokens and no other"):
+        MaskedLMCollator(with_gaps())

@@ -14,8 +14,9 @@ def masked(shape=(400, 300), seed=0, k=0, special_ids=SPECIAL, **shares):
     ids = np.random.default_rng(99).integers(0, VOCAB_SIZE, size=shape)
     shares = {"probability": 0.3, **shares}
     rng = np.random.default_rng((seed, k))
+    random_ids = np.setdiff1d(np.arange(VOCAB_SIZE), special_ids)
     corrupted, labels = mask_tokens(
-        ids, mask_token_id=MASK, special_ids=special_ids, vocab_size=VOCAB_SIZE, rng=rng, **shares
+        ids, mask_token_id=MASK, special_ids=special_ids, random_ids=random_ids, rng=rng, **shares
     )
     return ids, corrupted.numpy(), labels.numpy()
 

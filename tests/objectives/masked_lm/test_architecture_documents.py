@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertForMaskedLM
 
-from hf_unlab.objectives.masked_lm.trainer import document_mask, keeps_documents_apart
+from hf_unlab.objectives.masked_lm.architecture import document_mask, keeps_documents_apart
 
 VOCAB_SIZE = 60
 ROTARY = ["modernbert", "modernbert-sliding"]  # nothing in them depends on where a document starts
