@@ -4,6 +4,7 @@
 that are needed are. Of a webdataset's files of many names, image and caption are found.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import Any, Literal
@@ -12,6 +13,7 @@ import datasets
 import pandas as pd
 import pyarrow as pa
 from datasets import Features, IterableDataset
+from datasets.builder import Key
 from datasets.data_files import DataFilesDict, DataFilesList
 from datasets.packaged_modules.arrow.arrow import Arrow
 from datasets.packaged_modules.audiofolder.audiofolder import AudioFolder
@@ -21,7 +23,7 @@ from datasets.packaged_modules.parquet.parquet import Parquet
 from datasets.packaged_modules.webdataset.webdataset import WebDataset
 from datasets.table import table_cast
 
-from hf_unlab.streams.line_files import JsonFiles, Reading, TextFiles
+from hf_unlab.streams.line_files import JsonFiles, Reading, Tables, TextFiles
 from hf_unlab.streams.reading_errors import naming_the_file
 
 _TEXT = datasets.Value("string")
@@ -44,11 +46,11 @@ class _Tables(Reading):
         for name, kind in zip(schema.names, schema.types, strict=True):
             try:
                 columns.append(_cast(table, name, kind, self.info.features[name]))
-            except (pa.ArrowInvalid, pa.ArrowNotImplementedError, TypeError, ValueError, KeyError) as error:
+            except (pa.ArrowInvalid, pa.ArrowNotImplementedError, TypeError, ValueError, KeyError):
                 if name in self.needed:
-                    there = f"is of the type {table[name].type}, and not {kind} as in the first file"
                     is_there = name in table.column_names
-                    raise ValueError(f"the column {name!r} {there if is_there else 'is not there'}") from error
+                    of = f"is of the type {table[name].type}, and not {kind} as before" if is_there else "is not there"
+                    raise ValueError(f"the column {name!r} {of}") from None
                 columns.append(pa.nulls(len(table), schema.field(name).type))
         return pa.table(columns, schema=schema)
 
@@ -75,6 +77,14 @@ class ParquetFiles(_Tables, Parquet):
             self.config.columns = columns
         return splits
 
+    def _generate_tables(self, files: list[str], row_groups_list: list[Any]) -> Tables:
+        try:
+            yield from super()._generate_tables(files, row_groups_list)
+        except pa.ArrowInvalid as error:
+            if missing := re.search(r"No match for FieldRef.Name\((.*?)\)", str(error)):
+                raise ValueError(f"the column {missing[1]!r} is not there") from None
+            raise
+
     def _generate_more_gen_kwargs(self, **kwargs: Any) -> Iterator[dict[str, Any]]:
         with naming_the_file():  # the end of every file is read here, before the run begins
             yield from super()._generate_more_gen_kwargs(**kwargs)
@@ -100,12 +110,28 @@ class CsvFiles(_Tables, Csv):
         return [split]
 
     def _first_features(self, file: str) -> Features | None:
-        rows = pd.read_csv(file, **{**self.config.pd_read_csv_kwargs, "chunksize": None, "nrows": _LOOKED_AT_ROWS})
+        with open(file, "rb") as opened:
+            rows = pd.read_csv(
+                opened, **{**self.config.pd_read_csv_kwargs, "chunksize": None, "nrows": _LOOKED_AT_ROWS}
+            )
         if not len(rows):
             return None
         schema = pa.Table.from_pandas(rows, preserve_index=False).schema
         kinds = {name: schema.field(name).type for name in self.chosen(schema.names)}
         return Features({name: _feature_of(kind) for name, kind in kinds.items()})
+
+    def _generate_tables(self, base_files: list[str], files_iterables: list[Any]) -> Tables:
+        texts = dict.fromkeys(self.config.features or (), object)
+        for shard, files in enumerate(files_iterables):
+            for file in files:
+                # datasets leaves the file to the garbage collector
+                with open(file, "rb") as opened, pd.read_csv(opened, dtype=texts, **self._options) as rows:
+                    for batch, part in enumerate(rows):
+                        yield Key(shard, batch), self._cast_table(pa.Table.from_pandas(part, preserve_index=False))
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        return {**self.config.pd_read_csv_kwargs, "iterator": True}
 
 
 def _feature_of(kind: pa.DataType) -> Any:

@@ -112,11 +112,18 @@ def named_files(builder: str, patterns: Sequence[str], data_dir: str | None = No
         elif os.path.isfile(path):
             found = [path]
         else:
-            found = sorted(filter(os.path.isfile, glob.glob(path, recursive=True)))
+            found = sorted(filter(os.path.isfile, _glob(path)))
         if not found:
             raise FileNotFoundError(f"there is no file {path!r}{' (a glob)' if glob.has_magic(pattern) else ''}")
         read |= dict.fromkeys(found)
     return Files(builder, tuple(read))
+
+
+def _glob(path: str) -> list[str]:
+    literal = Path(path)
+    while not literal.is_dir():  # a folder may have such characters in its name, too
+        literal = literal.parent
+    return glob.glob(os.path.join(glob.escape(str(literal)), os.path.relpath(path, literal)), recursive=True)
 
 
 def file_builder(file: str) -> str:

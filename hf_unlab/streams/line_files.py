@@ -5,6 +5,7 @@ texts that look like dates become dates, and a column whose values have several 
 """
 
 import codecs
+import functools
 import io
 import json
 import logging
@@ -85,11 +86,16 @@ class _LinesOfBytes(Reading):
 
     def refuse(self, file: str, number: int, error: Exception) -> None:
         """Raise for a broken line, or say that it is skipped."""
-        what = f"{error.msg} at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else str(error)
+        what = f"{error.msg} (character {error.pos + 1})" if isinstance(error, json.JSONDecodeError) else str(error)
         cause = " ".join(what.split())
         if self.on_broken == "stop":
             raise BrokenLineError(f"line {number}: {cause}") from error
-        logger.warning("%s: line %d is skipped and counts as a bad example: %s", file, number, cause)
+        _say_once(f"{file.rsplit('::', 1)[-1]}: line {number} is skipped and counts as a bad example: {cause}")
+
+
+@functools.cache
+def _say_once(message: str) -> None:  # and not in each pass
+    logger.warning("%s", message)
 
 
 class TextFiles(_LinesOfBytes, Text):

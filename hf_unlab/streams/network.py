@@ -33,6 +33,8 @@ from datasets import IterableDataset
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 from huggingface_hub.utils import httpx
 
+from hf_unlab.streams.zstandard_files import read_all_frames
+
 if TYPE_CHECKING:
     import aiohttp
 
@@ -85,6 +87,7 @@ def bound_network(retries: int = 5, timeout_seconds: float = 60.0) -> None:
     http = fsspec.config.conf.setdefault("http", {})
     if isinstance(http.get("get_client"), _RetryingClient | None):  # a user's own client stays
         http["get_client"] = _RetryingClient(retries, timeout_seconds)
+    read_all_frames()  # the other thing that a process which reads is told
 
 
 @dataclass(frozen=True)

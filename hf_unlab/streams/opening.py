@@ -16,6 +16,7 @@ from huggingface_hub.repocard import RepoCard
 
 from hf_unlab.streams.builders import BUILDERS, as_stream
 from hf_unlab.streams.files import Files, file_builder, folder_files, named_files
+from hf_unlab.streams.zstandard_files import read_all_frames
 
 if TYPE_CHECKING:
     from hf_unlab.streams.sources import Source
@@ -42,6 +43,7 @@ def load(source: "Source", needed: Sequence[str] = (), only_needed: bool = False
         corpora = importlib.import_module("hf_unlab.corpora")
         paths = corpora.data_files(source.path.removeprefix(BUILTIN_PREFIX), source.split or "train")
         return datasets.load_dataset("parquet", data_files=paths, split="train", streaming=True)
+    read_all_frames()
     if files := find_files(source):
         if summary := files.summary():
             _say_once(f"{source.label!r} {summary}.")
@@ -115,6 +117,8 @@ def _has_card(folder: str) -> bool:
     for name in (datasets.config.REPOCARD_FILENAME, datasets.config.REPOYAML_FILENAME):
         if os.path.isfile(path := os.path.join(folder, name)):
             text = Path(path).read_text(encoding="utf-8")
+            if name.endswith(".md") and not text.startswith("---"):
+                continue  # a page about the data, which says nothing to machines
             card = RepoCard(text if name.endswith(".md") else f"---\n{text}\n---\n", ignore_metadata_errors=True)
             if MetadataConfigs.from_dataset_card_data(DatasetCardData(**card.data.to_dict())):
                 return True
