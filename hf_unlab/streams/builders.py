@@ -5,7 +5,7 @@ that are needed are. Of a webdataset's files of many names, image and caption ar
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from typing import Any, Literal
 
@@ -92,6 +92,11 @@ class ParquetFiles(_Tables, Parquet):
 
 class ArrowFiles(_Tables, Arrow):
     """Arrow's files and streams."""
+
+    def _split_generators(self, dl_manager: Any) -> list[Any]:
+        splits = super()._split_generators(dl_manager)
+        self.info.features = Features({name: self.info.features[name] for name in self.chosen(self.info.features)})
+        return splits
 
 
 class CsvFiles(_Tables, Csv):
@@ -197,6 +202,20 @@ BUILDERS: dict[str, type[Any]] = {
 }
 
 
+def check_options(builder: str, options: Iterable[str]) -> None:
+    """Refuse what a builder is not told by its configuration.
+
+    Raises:
+        ValueError: An option is not known; says which are.
+
+    Example:
+        >>> check_options("text", ["sample_by"])
+    """
+    known = [one.name for one in fields(BUILDERS[builder].BUILDER_CONFIG_CLASS) if one.name not in _NO_OPTIONS]
+    if unknown := [name for name in options if name not in known]:
+        raise ValueError(f"files of {builder} have no option {unknown[0]!r}; they have: {', '.join(sorted(known))}.")
+
+
 def as_stream(
     builder: str,
     files: DataFilesList,
@@ -217,7 +236,6 @@ def as_stream(
         on_broken: As in `Reading`.
 
     Raises:
-        ValueError: An option is not known.
         Exception: Whatever a library says of a file that it cannot read; `reading_errors` explains it.
 
     Example:
@@ -228,9 +246,6 @@ def as_stream(
         [{'text': 'a river, a stream', 'n': 1}]
     """
     kind = BUILDERS[builder]
-    known = [one.name for one in fields(kind.BUILDER_CONFIG_CLASS) if one.name not in _NO_OPTIONS]
-    if unknown := [name for name in options if name not in known]:
-        raise ValueError(f"files of {builder} have no option {unknown[0]!r}; they have: {', '.join(sorted(known))}.")
     reading = kind(data_files=DataFilesDict({"train": files}), **options)
     reading.needed, reading.only_needed, reading.on_broken = needed, only_needed, on_broken
     return reading.as_streaming_dataset(split="train")

@@ -14,7 +14,7 @@ from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import DatasetCardData
 from huggingface_hub.repocard import RepoCard
 
-from hf_unlab.streams.builders import BUILDERS, as_stream
+from hf_unlab.streams.builders import BUILDERS, as_stream, check_options
 from hf_unlab.streams.files import Files, file_builder, folder_files, named_files
 from hf_unlab.streams.zstandard_files import read_all_frames
 
@@ -47,6 +47,7 @@ def load(source: "Source", needed: Sequence[str] = (), only_needed: bool = False
     if files := find_files(source):
         if summary := files.summary():
             _say_once(f"{source.label!r} {summary}.")
+        check_options(files.builder, source.options)
         options = {**files.options, **source.options}
         reading = {"needed": needed, "only_needed": only_needed, "on_broken": source.on_broken}
         return as_stream(files.builder, files.listed(), options, **reading)
