@@ -118,6 +118,21 @@ def cell_bytes(cell: dict[str, Any]) -> bytes | None:
     return read_file(cell["path"]) if cell.get("path") else None
 
 
+def with_bytes(cell: Any) -> Any:
+    """A cell that holds its file's bytes, if they can be read; any other value as it is.
+
+    Example:
+        >>> with_bytes("a text"), with_bytes({"bytes": None, "path": "nowhere.png"})
+        ('a text', {'bytes': None, 'path': 'nowhere.png'})
+    """
+    if not is_cell(cell) or cell.get("bytes") is not None:
+        return cell
+    try:
+        return {**cell, "bytes": cell_bytes(cell)}
+    except (FileNotFoundError, IsADirectoryError):
+        return cell
+
+
 def read_file(path: str | Path) -> bytes:
     """A file's bytes: a local one's, or one's on the Hub or inside an archive."""
     if "://" not in str(path):

@@ -8,17 +8,20 @@ import torch
 from datasets import IterableDataset
 
 from hf_unlab.streams.bad_examples import Decode, good_examples
-from hf_unlab.streams.loader import Batch, Collator, Place, in_workers, this_worker
-from hf_unlab.streams.sources import iterate
+from hf_unlab.streams.blocks import Prepare, Prepared
+from hf_unlab.streams.loader import Batch, Collator, Place
+from hf_unlab.streams.workers import in_workers, this_worker
 
 
 class EvalLoader:
     """Every batch of a finite stream once, dealt to the ranks in turn; they may get uneven numbers.
 
     Args:
-        stream: Prepared examples, the same on every rank.
+        stream: Raw examples, the same on every rank.
         collate: Makes batch k from its examples.
         batch_size: Examples a batch; the last may be smaller.
+        prepare: Turns a block of raw examples into those of batches: see `streams.blocks`.
+        block_size: Raw examples a block.
         decode: Makes an example whole; those that cannot be decoded are left out, with a warning.
         rank: This process.
         world_size: Processes.
@@ -32,13 +35,15 @@ class EvalLoader:
         collate: Collator,
         batch_size: int,
         *,
+        prepare: Prepare | None = None,
+        block_size: int = 1000,
         decode: Decode | None = None,
         rank: int = 0,
         world_size: int = 1,
         num_workers: int = 0,
         **loader_options: Any,
     ) -> None:
-        self._made = _MadeOnce(stream, collate, batch_size, decode, rank, world_size)
+        self._made = _MadeOnce(Prepared(stream, prepare, block_size), collate, batch_size, decode, rank, world_size)
         self._num_workers, self._loader_options = num_workers, loader_options
 
     def __iter__(self) -> Iterator[Batch]:
@@ -50,19 +55,19 @@ class _MadeOnce(torch.utils.data.IterableDataset):
 
     def __init__(
         self,
-        stream: IterableDataset,
+        examples: Prepared,
         collate: Collator,
         batch_size: int,
         decode: Decode | None,
         rank: int,
         world_size: int,
     ) -> None:
-        self.stream, self.collate, self.batch_size, self.decode = stream, collate, batch_size, decode
+        self.examples, self.collate, self.batch_size, self.decode = examples, collate, batch_size, decode
         self.rank, self.world_size = rank, world_size
 
     def __iter__(self) -> Iterator[Batch]:
         worker, num_workers = this_worker()
-        examples = iterate(self.stream)
+        examples = iter(self.examples)
         for k in itertools.count():
             batch = list(itertools.islice(examples, self.batch_size))
             if not batch:

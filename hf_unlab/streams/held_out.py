@@ -7,7 +7,7 @@ those held out are kept in a file, so that no evaluation reads the training stre
 import itertools
 import uuid
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,11 @@ from typing import Any
 from datasets import Dataset, IterableDataset
 
 from hf_unlab.streams.bad_examples import Check, Decode, Example, good_examples
-from hf_unlab.streams.content import cell_bytes, is_cell, valid_unicode
+from hf_unlab.streams.content import cell_bytes, is_cell, valid_unicode, with_bytes
 from hf_unlab.streams.network import with_retries
-from hf_unlab.streams.sources import Data, WeightedStream, hold_out, iterate, open_streams
+from hf_unlab.streams.sources import Data, WeightedStream, belongs, hold_out, iterate, open_streams
+
+_MOST_BYTES = 64 << 20  # of the files of a block that are kept between hashing and decoding
 
 Streams = tuple[WeightedStream, ...]
 
@@ -46,12 +48,44 @@ def split(
     column = column or raw_columns[0]
     if column not in raw_columns:
         raise ValueError(f"validation_column must be {' or '.join(raw_columns)}, not {column!r}.")
-    halves = [hold_out(source.stream, column=column, fraction=fraction) for source in training]
-    kept, held_out = (
-        tuple(replace(source, stream=half[side]) for source, half in zip(training, halves, strict=True))
-        for side in range(2)
-    )
-    return kept, held_out
+    kept, held_out = [], []
+    for source in training:
+        stays, leaves = hold_out(source.stream, column=column, fraction=fraction)
+        held_out.append(replace(source, stream=leaves))
+        if isinstance(source.stream, Dataset):
+            kept.append(replace(source, stream=stays))
+        else:  # readers leave it out of their own parts: in a stream each of them would read all to know
+            kept.append(replace(source, select=TrainingPart(column, fraction)))
+    return tuple(kept), tuple(held_out)
+
+
+@dataclass(frozen=True)
+class TrainingPart:
+    """Leaves out of a block what is held out: the `select` of readers.
+
+    What is read of a file to know is kept, so that nobody reads it again, as long as a block does not become large.
+
+    Args:
+        column: Whose content decides.
+        fraction: Share of the distinct examples that is held out.
+    """
+
+    column: str
+    fraction: float
+
+    def __call__(self, block: list[Example]) -> list[Example | None]:
+        """The examples that stay; None for the others."""
+        stay: list[Example | None] = []
+        num_bytes = 0
+        for example in block:
+            whole = {**example, self.column: with_bytes(example[self.column])}
+            if not belongs(whole, column=self.column, fraction=self.fraction, held_out=False):
+                stay.append(None)
+                continue
+            cell = whole[self.column]
+            num_bytes += len(cell["bytes"] or b"") if is_cell(cell) else 0
+            stay.append(whole if num_bytes < _MOST_BYTES else example)
+        return stay
 
 
 def keep_held_out(

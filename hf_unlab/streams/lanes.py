@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hf_unlab.streams.bad_examples import Check, Decode, Example
-from hf_unlab.streams.loader import Batch, Collator, Place, Prepare, ReaderPlan
+from hf_unlab.streams.blocks import Prepare
+from hf_unlab.streams.loader import Batch, Collator, Place, ReaderPlan
 from hf_unlab.streams.sources import WeightedStream
 
 

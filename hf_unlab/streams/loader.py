@@ -6,8 +6,7 @@ state of a loader is that of each reader behind the last batch of it that was ha
 """
 
 import itertools
-import os
-import signal
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -15,17 +14,17 @@ from typing import Any, NamedTuple
 
 import torch
 from datasets import IterableDataset
-from torch.utils.data import DataLoader, get_worker_info
 
 from hf_unlab.streams.bad_examples import Check, Decode, Tally
+from hf_unlab.streams.blocks import BlockFunction, Blocks, Prepare
 from hf_unlab.streams.bucketing import BucketedReader, Buckets
 from hf_unlab.streams.network import bound_network
 from hf_unlab.streams.readers import Reader, SourceReader
-from hf_unlab.streams.sharding import check_num_readers, derive_seed, shard, shuffle_blocks
+from hf_unlab.streams.sharding import check_num_readers, derive_seed, shard
 from hf_unlab.streams.sources import WeightedStream
+from hf_unlab.streams.workers import allow_open_files, in_workers, this_worker
 
 Batch = dict[str, Any]  # of tensors; of another lane, a batch under its name
-Prepare = Callable[[IterableDataset], IterableDataset]
 # A distinct batch leaves the tail of an epoch unread: an eighth of it on average, if it is only four batches long.
 LEAST_DISTINCT_BATCHES = 4
 
@@ -48,7 +47,7 @@ class ReaderPlan:
         streams: The sources, before any sharding.
         num_readers: C, fixed for the whole run.
         batch_size: Examples in a micro-batch, unless there are buckets.
-        prepare: Turns a stream of raw examples into one of training examples; deterministic, made of `map`s.
+        prepare: Turns a block of raw examples into training examples: see `streams.blocks`.
         block_size: Raw examples permuted together.
         seed: With the epoch and the reader's number it decides all order.
         check: Says why a raw example is bad, or None; bad ones are skipped and counted.
@@ -116,17 +115,20 @@ class ReaderPlan:
         seed = derive_seed(self.seed, reader)
         return Reader(sources, shares, batch_size, seed, name=name, network_retries=self.network_retries)
 
-    def open_pass(self, reader: int, number: int, epoch: int, tally: Tally | None = None) -> IterableDataset:
-        """One reader's finite stream of one source in one epoch, made anew because `map` cannot see `set_epoch`."""
-        stream = self.streams[number].stream
-        seed = derive_seed(self.seed, epoch, number)
+    def open_pass(
+        self, reader: int, number: int, epoch: int, state: dict[str, Any] | None = None, *, tally: Tally | None = None
+    ) -> Blocks:
+        """What one reader reads of one source in one epoch, perhaps from where another one stood."""
+        source, seed = self.streams[number], derive_seed(self.seed, epoch, number)
         parts_seed = derive_seed(self.seed, number) if self.is_distinct else None
-        part = shard(stream, num_shards=self.num_readers, index=reader, seed=seed, parts_seed=parts_seed)
-        order_seed = derive_seed(self.seed, epoch, number, reader)
-        shuffled = shuffle_blocks(part, self.block_size, order_seed, keep=tally.accepts if tally else None)
-        prepared = self.prepare(shuffled) if self.prepare else shuffled
-        prepared.set_epoch(part.epoch)
-        return prepared
+        part = shard(source.stream, num_shards=self.num_readers, index=reader, seed=seed, parts_seed=parts_seed)
+        function = BlockFunction(
+            source.select,
+            tally.accepts if tally else None,
+            derive_seed(self.seed, epoch, number, reader),
+            self.prepare,
+        )
+        return Blocks(part, function, self.block_size, state)
 
 
 class StreamLoader:
@@ -142,7 +144,8 @@ class StreamLoader:
         **loader_options: Passed to `torch.utils.data.DataLoader`.
 
     Raises:
-        ValueError: W * V does not divide the number of readers.
+        ValueError: W * V does not divide the number of readers, or the system does not let a process open as many
+            files as its readers read at a time.
     """
 
     def __init__(
@@ -157,11 +160,13 @@ class StreamLoader:
         **loader_options: Any,
     ) -> None:
         check_num_readers(plan.num_readers, world_size, num_workers)
+        num_streams = sum(isinstance(source.stream, IterableDataset) for source in plan.streams)
+        allow_open_files(plan.num_readers // (world_size * max(1, num_workers)) * num_streams)
         self.plan, self.collate = plan, collate
         self.rank, self.world_size, self.num_workers = rank, world_size, num_workers
         self._batches_per_step, self._loader_options = batches_per_step, loader_options
-        self._num_consumed = 0  # s: micro-batches that this rank has handed out
-        self._reader_states: dict[int, dict[str, Any]] = {}
+        # s, the micro-batches that this rank has handed out, and the state of each reader behind its last one
+        self._stand_at(0, {})
 
     def __iter__(self) -> Iterator[Batch]:
         """Go on from the state; the state moves when a batch is handed out, not when it is prefetched."""
@@ -169,6 +174,8 @@ class StreamLoader:
         made = _Made(self.plan, self.collate, self._own_states(), *place)
         for batch, reader, state in in_workers(made, self.num_workers, self._loader_options):
             self._num_consumed += 1
+            self._num_bad.update(_bad_of(state))
+            self._num_bad.subtract(_bad_of(self._reader_states.get(reader)))
             self._reader_states[reader] = state
             yield batch
 
@@ -190,12 +197,17 @@ class StreamLoader:
 
     def restore(self, snapshot: tuple[int, dict[int, dict[str, Any]]]) -> None:
         """Go back to a snapshot; an iterator that is under way does not follow."""
-        self._num_consumed, self._reader_states = snapshot
+        self._stand_at(*snapshot)
+
+    def _stand_at(self, num_consumed: int, reader_states: dict[int, dict[str, Any]]) -> None:
+        self._num_consumed, self._reader_states = num_consumed, reader_states
+        self._num_bad: Counter[str] = Counter()
+        for state in self._own_states().values():
+            self._num_bad.update(_bad_of(state))
 
     def count_bad(self) -> tuple[int, int]:
         """Raw examples that this rank's readers have skipped, and read, up to the last batch handed out."""
-        tallies = [part["tally"] for state in self._own_states().values() for part in state["sources"]]
-        return sum(sum(tally["reasons"].values()) for tally in tallies), sum(tally["num_read"] for tally in tallies)
+        return self._num_bad["bad"], self._num_bad["read"]
 
     def _own_states(self) -> dict[int, dict[str, Any]]:
         return {c: state for c, state in self._reader_states.items() if c % self.world_size == self.rank}
@@ -214,8 +226,17 @@ class StreamLoader:
                 f"The checkpoint lies behind {state['num_batches']} micro-batches, which {self.world_size} processes "
                 "cannot share evenly; use a number of processes that divides it."
             )
-        self._num_consumed = state["num_batches"] // self.world_size
-        self._reader_states = {int(reader): reader_state for reader, reader_state in state["readers"].items()}
+        states = {int(reader): reader_state for reader, reader_state in state["readers"].items()}
+        self._stand_at(state["num_batches"] // self.world_size, states)
+
+
+def _bad_of(state: dict[str, Any] | None) -> dict[str, int]:
+    """Raw examples that a reader has skipped, and read."""
+    tallies = [part["tally"] for part in state["sources"]] if state else []
+    return {
+        "bad": sum(sum(tally["reasons"].values()) for tally in tallies),
+        "read": sum(tally["num_read"] for tally in tallies),
+    }
 
 
 class _Made(torch.utils.data.IterableDataset):
@@ -250,47 +271,3 @@ class _Made(torch.utils.data.IterableDataset):
             if len(self.plan.streams) > 1:
                 batch["source_ids"] = torch.tensor(sources)
             yield batch, number, readers[number].state_dict()
-
-
-def this_worker() -> tuple[int, int]:
-    """Number of this worker, and of workers; (0, 1) where the loader reads in the process itself."""
-    info = get_worker_info()
-    return (info.id, info.num_workers) if info else (0, 1)
-
-
-def in_workers(made: torch.utils.data.IterableDataset, num_workers: int, options: dict[str, Any]) -> Iterator[Any]:
-    """What each worker makes, in turn from all of them; without workers, in the process itself."""
-    # A generator of its own: a DataLoader draws a seed, and from the global one that would move the model's dropout.
-    generator = torch.Generator()
-    if num_workers == 0:
-        options = {key: value for key, value in options.items() if key == "pin_memory"}
-    loader = DataLoader(
-        made,
-        batch_size=None,
-        num_workers=num_workers,
-        generator=generator,
-        worker_init_fn=_start_worker if num_workers else None,
-        **options,
-    )
-    batches = iter(loader)
-    try:
-        yield from batches
-    finally:
-        # An error's traceback keeps the iterator until the garbage collector finds it, which may close the queues
-        # first: then no worker would hear of the end, and each would be waited for.
-        if num_workers:
-            batches._shutdown_workers()
-
-
-def _start_worker(_: int) -> None:
-    # In this process alone: a forked tokenizer must not start threads, and says so on stderr unless told.
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    # A signal that a cluster sends to all processes must not kill the workers before their rank has saved.
-    signal.signal(signal.SIGTERM, _outlive)
-    if hasattr(signal, "SIGUSR1"):
-        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-
-
-def _outlive(number: int, _: Any) -> None:
-    signal.signal(number, signal.SIG_IGN)  # cluster and launcher may each send one
-    signal.alarm(300)  # but a worker that hangs, and that its DataLoader wants to end so, ends

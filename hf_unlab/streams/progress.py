@@ -1,5 +1,6 @@
 """What the states of loaders say: how far each source has been read, and one state of all ranks'."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,16 +24,32 @@ class SourceProgress:
     tally: Tally = field(default_factory=Tally)
 
 
-def progress_of(states: list[dict[str, Any]], names: list[str]) -> list[SourceProgress]:
-    """What the states of loaders, one of each rank, say of every source."""
+def progress_of(state: dict[str, Any], names: Sequence[str]) -> list[SourceProgress]:
+    """What the state of a loader says of every source: what one rank has read, or all, if it is merged."""
     progress = [SourceProgress(name) for name in names]
-    for state in states:
-        for reader in state["readers"].values():
-            for source, part in zip(progress, reader["sources"], strict=True):
-                source.num_examples += part["num_examples"]
-                source.num_epochs += part["epoch"]
-                source.tally.add(part["tally"])
+    for reader in state["readers"].values():
+        for source, part in zip(progress, reader["sources"], strict=True):
+            source.num_examples += part["num_examples"]
+            source.num_epochs += part["epoch"]
+            source.tally.add(part["tally"])
     return progress
+
+
+def sum_progress(parts: Sequence[Sequence[SourceProgress]]) -> list[SourceProgress]:
+    """Of every source what all ranks together have read, from what each of them has.
+
+    Example:
+        >>> parts = [[SourceProgress("web", 5)], [SourceProgress("web", 7)]]
+        >>> sum_progress(parts)[0].num_examples
+        12
+    """
+    total = [SourceProgress(source.name) for source in parts[0]]
+    for part in parts:
+        for source, other in zip(total, part, strict=True):
+            source.num_examples += other.num_examples
+            source.num_epochs += other.num_epochs
+            source.tally.add(other.tally.state_dict())
+    return total
 
 
 def merge_states(states: list[dict[str, Any]]) -> dict[str, Any]:

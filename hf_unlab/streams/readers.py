@@ -3,15 +3,14 @@
 `SourceReader` repeats its part of one source pass after pass; `Reader` draws from several of them by weight.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from datasets import IterableDataset
 
 from hf_unlab.streams.bad_examples import BadExample, Decode, Example, Tally, bad_examples_table
+from hf_unlab.streams.blocks import Blocks
 from hf_unlab.streams.network import with_retries
-from hf_unlab.streams.sources import iterate
 
 _DRAWN_TOGETHER = 1024  # draws of a source that are made with one generator; another number is another sequence
 
@@ -20,7 +19,8 @@ class SourceReader:
     """Training examples of one source without end.
 
     Args:
-        open_pass: Makes the finite stream of a pass from its number; what it leaves out, it counts in `tally`.
+        open_pass: Makes the examples of a pass from its number, and where another one stood in it, if one did; what
+            they leave out, they count in `tally`.
         tally: Counts the examples read and skipped.
         decode: Makes an example whole as it is handed out; raises BadExample to skip it.
         least: Examples that a pass must yield.
@@ -34,12 +34,11 @@ class SourceReader:
         epoch: Passes finished.
     """
 
-    _stream: IterableDataset
-    _iterator: Iterator[Example]
+    _pass: Blocks
 
     def __init__(
         self,
-        open_pass: Callable[[int], IterableDataset],
+        open_pass: Callable[[int, dict[str, Any] | None], Blocks],
         tally: Tally,
         *,
         decode: Decode | None = None,
@@ -80,12 +79,12 @@ class SourceReader:
         num_spare = self._num_left_out + num_left_at_end
         self._num_left_out = int(np.random.default_rng((self._reader, self.epoch)).integers(num_spare + 1))
         for _ in range(self._num_left_out):
-            next(self._iterator, None)
+            next(self._pass, None)
         self._num_in_pass = self._num_left_out
 
     def _next_of_pass(self) -> Example | None:
         self._state = None
-        for example in self._iterator:
+        for example in self._pass:
             if self._decode:
                 try:
                     example = self._decode(example)
@@ -116,7 +115,7 @@ class SourceReader:
 
         Returns:
             `epoch`, `num_in_pass` (examples of this pass that are behind it), `num_examples` (handed out in all),
-            `num_left_out` (at the beginning of this pass), `stream` (the stream's own state) and `tally`.
+            `num_left_out` (at the beginning of this pass), `pass` (the state of its examples) and `tally`.
         """
         if self._state is None:
             self._state = {
@@ -124,7 +123,7 @@ class SourceReader:
                 "num_in_pass": self._num_in_pass,
                 "num_examples": self._num_examples,
                 "num_left_out": self._num_left_out,
-                "stream": self._stream.state_dict(),
+                "pass": self._pass.state_dict(),
                 "tally": self._tally.state_dict(),
             }
         return self._state
@@ -134,14 +133,10 @@ class SourceReader:
         self.epoch, self._num_in_pass = state["epoch"], state["num_in_pass"]
         self._num_examples, self._num_left_out = state["num_examples"], state.get("num_left_out", 0)
         self._tally.load_state_dict(state["tally"])
-        self._open(state["stream"])
-        self._state = state  # until an example is read, the stream knows nothing of the state it was given
+        self._open(state["pass"])
 
-    def _open(self, stream_state: dict[str, Any] | None) -> None:
-        self._stream = self._open_pass(self.epoch)
-        if stream_state is not None:
-            self._stream.load_state_dict(stream_state)
-        self._iterator = iterate(self._stream)
+    def _open(self, state: dict[str, Any] | None) -> None:
+        self._pass, self._state = self._open_pass(self.epoch, state), None
 
     def _start_next_pass(self, num_together: int) -> None:
         least = max(self._least, num_together)

@@ -2,19 +2,24 @@
 
 `IterableDataset.shuffle(buffer_size > 1)` forgets its buffer when it resumes
 (https://github.com/huggingface/datasets/issues/7901), so order is made of two things that do not: the order of the
-shards, and permutations of whole blocks, each drawn anew from its position.
+shards, and permutations of whole blocks (`streams.blocks`), each drawn anew from its position.
 """
 
 import copy
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import numpy as np
 from datasets import Dataset, IterableDataset
-from datasets.iterable_dataset import SkipExamplesIterable, TakeExamplesIterable
+from datasets.iterable_dataset import (
+    ExamplesIterable,
+    SkipExamplesIterable,
+    TakeExamplesIterable,
+    VerticallyConcatenatedMultiSourcesExamplesIterable,
+)
 
 from hf_unlab.streams.network import files_of
 
@@ -53,25 +58,42 @@ def spread(stream: IterableDataset | Dataset, num_readers: int, name: str = "dat
             )
         return stream
     _refuse_inexact(stream, name)
+    stream = _by_file(stream)
     files = files_of(stream)
     is_local = bool(files) and not any("://" in file for file in files)
     if (is_local or stream.num_shards < num_readers) and not _is_cut_by_number(stream):
         stream = stream.reshard()
-    num_shards, groups = stream.num_shards, _groups_of(stream, num_readers)
-    if (num_sharing := num_readers // groups) > 1:
+    num_shards = stream.num_shards
+    if are_shared(num_shards, num_readers) or _is_cut_by_number(stream):
+        times = most_reads(1 if _is_cut_by_number(stream) else num_shards, num_readers)
         logger.warning(
-            "%r has %d shard%s for %d readers: %d readers read the same %s, each keeping one example in %d. That "
-            "costs reading, not examples; a number of files that num_readers divides, or parquet with many row "
-            "groups, avoids it.",
+            "%r has %d shard%s for %d readers, which share them: a shard is read by up to %d readers, each keeping "
+            "its share. That costs reading, not examples; a number of files that is a multiple of num_readers, or "
+            "parquet with many row groups, avoids it.",
             name,
             num_shards,
             "s" if num_shards > 1 else "",
             num_readers,
-            num_sharing,
-            "shard" if num_shards == groups else f"{num_shards // groups} shards",
-            num_sharing,
+            times,
         )
     return stream
+
+
+def _by_file(stream: IterableDataset) -> IterableDataset:
+    """A folder of images or recordings with a shard for each file; datasets makes one of all, as it lists them."""
+    by_file = copy.copy(stream)
+    by_file._ex_iterable = _listed(stream._ex_iterable)
+    return by_file
+
+
+def _listed(stage: Any) -> Any:
+    stage = copy.copy(stage)
+    if hasattr(stage, "ex_iterable"):
+        stage.ex_iterable = _listed(stage.ex_iterable)
+    elif isinstance(stage, ExamplesIterable) and stage.kwargs.get("add_metadata") is False:
+        # what a folder's builder is told, of which one list says what the shards are; a metadata file is one already
+        stage.kwargs = {**stage.kwargs, "files": list(stage.kwargs["files"]), "metadata_files": ()}
+    return stage
 
 
 def shard(
@@ -80,8 +102,10 @@ def shard(
     """One reader's part of a source, in an order drawn from the seed.
 
     A map-style data set is permuted as a whole, then cut. A stream is cut by its own shards (files, row groups), each
-    part in a random order of them. Where the parts would be uneven for having few shards, parts share shards and take
-    turns, each keeping every n-th example.
+    part in a random order of them. Where they are few and cannot be dealt out evenly, they are laid end to end in a
+    random order, and the line is cut into parts of equal length: of a shard that is cut, each part keeps its share of
+    the examples. Then a shard is read by no more parts than touch it, and all parts together read one shard more each
+    at most.
 
     Args:
         stream: The whole source.
@@ -92,7 +116,7 @@ def shard(
             epoch; the same for all epochs, an example is always in the same part.
 
     Returns:
-        The part, as a stream. Its `epoch` orders its shards: `map` forgets it, so set it again on what is made of it.
+        The part, as a stream. Its `epoch` orders its shards.
 
     Example:
         >>> numbers = Dataset.from_dict({"n": list(range(6))}).to_iterable_dataset()
@@ -101,43 +125,78 @@ def shard(
     """
     if isinstance(stream, Dataset):
         return _permuted_part(stream, num_shards, index, seed, parts_seed)
-    groups = _groups_of(stream, num_shards)
-    num_turns = num_shards // groups
-    group, turn = divmod(index, num_turns)
-    part = stream.shard(groups, group) if groups > 1 else copy.copy(stream)
-    if num_turns > 1:
-        part = part.filter(partial(_is_turn, num_turns=num_turns, turn=turn), with_indices=True)
-        seed = seed if parts_seed is None else parts_seed  # turns go by number, so another order is another part
+    if _is_cut_by_number(stream):
+        return _share_of(copy.copy(stream), range(index, index + 1), num_shards)
+    if are_shared(stream.num_shards, num_shards):
+        return _cut_part(stream, num_shards, index, seed if parts_seed is None else parts_seed)
+    part = stream.shard(num_shards, index) if num_shards > 1 else copy.copy(stream)
     # A stream's epoch alone orders its shards; `shuffle` would also pass each example through a buffer, 0.1 ms each
-    part.set_epoch(0 if _is_cut_by_number(stream) else derive_seed(seed, group))
+    part.set_epoch(derive_seed(seed, index))
     return part
 
 
-def num_groups(num_shards: int, num_readers: int) -> int:
-    """Groups that the readers stand in; a group's readers share its shards.
+def are_shared(num_shards: int, num_readers: int) -> bool:
+    """Whether readers read shards together, as they cannot be dealt out to them evenly.
 
     Example:
-        >>> num_groups(16, 8), num_groups(33, 8), num_groups(10, 8), num_groups(1, 8)
-        (8, 8, 2, 1)
+        >>> are_shared(16, 8), are_shared(33, 8), are_shared(10, 8), are_shared(1, 8)
+        (False, False, True, True)
     """
-    if num_shards % num_readers == 0 or num_shards >= _MANY * num_readers:
-        return num_readers
-    return math.gcd(num_shards, num_readers)
+    return num_shards % num_readers != 0 and num_shards < _MANY * num_readers
 
 
-def _groups_of(stream: IterableDataset, num_readers: int) -> int:
-    return 1 if _is_cut_by_number(stream) else num_groups(stream.num_shards, num_readers)
+def most_reads(num_shards: int, num_readers: int) -> int:
+    """By how many readers at most a shard is read.
+
+    Example:
+        >>> most_reads(16, 8), most_reads(10, 8), most_reads(5, 8), most_reads(4, 8), most_reads(1, 8)
+        (1, 2, 3, 2, 8)
+    """
+    if not are_shared(num_shards, num_readers):
+        return 1
+    whole, is_uneven = divmod(num_readers, num_shards)
+    return whole + (2 if is_uneven and num_shards > 2 else 1 if is_uneven else 0)
+
+
+def _cut_part(stream: IterableDataset, num_parts: int, index: int, seed: int) -> IterableDataset:
+    """Part `index` of the line on which the shards lie end to end, each `num_turns` long, a part `length`."""
+    common = math.gcd(stream.num_shards, num_parts)
+    num_turns, length = num_parts // common, stream.num_shards // common
+    begin, end = index * length, (index + 1) * length
+    order = np.random.default_rng(seed).permutation(stream.num_shards)
+    pieces = []
+    for place in range(begin // num_turns, -(-end // num_turns)):
+        piece = stream.shard(stream.num_shards, int(order[place])) if stream.num_shards > 1 else copy.copy(stream)
+        turns = range(max(begin - place * num_turns, 0), min(end - place * num_turns, num_turns))
+        pieces.append(_share_of(piece, turns, num_turns))
+    return _joined(pieces)
+
+
+def _share_of(stream: IterableDataset, turns: range, num_turns: int) -> IterableDataset:
+    if num_turns == 1:
+        return stream
+    # whole ones too, where there are cut ones beside: of streams to be joined all must be of one make
+    return stream.filter(partial(_is_turn, turns=turns, num_turns=num_turns), with_indices=True)
+
+
+def _is_turn(_: dict[str, Any], index: int, *, turns: range, num_turns: int) -> bool:
+    # the order of turns moves on from round to round, so that data with a period does not all fall to one reader
+    return (index + index // num_turns) % num_turns in turns
+
+
+def _joined(pieces: list[IterableDataset]) -> IterableDataset:
+    """One after the other: `concatenate_datasets`, which would read the first example of each to compare them."""
+    if len(pieces) == 1:
+        return pieces[0]
+    chained = VerticallyConcatenatedMultiSourcesExamplesIterable([piece._ex_iterable for piece in pieces])
+    first = pieces[0]
+    return IterableDataset(chained, first.info, first.split, token_per_repo_id=first._token_per_repo_id)
 
 
 def _is_cut_by_number(stream: IterableDataset) -> bool:
     """Whether `take` or `skip` counts over several shards: of a part or in another order it would count others."""
     cuts = (TakeExamplesIterable, SkipExamplesIterable)
     return stream.num_shards > 1 and any(isinstance(stage, cuts) for stage in _stages(stream._ex_iterable))
-
-
-def _is_turn(_: dict[str, Any], index: int, *, num_turns: int, turn: int) -> bool:
-    # the order of turns moves on from round to round, so that data with a period does not all fall to one reader
-    return (index + index // num_turns) % num_turns == turn
 
 
 def _permuted_part(data: Dataset, num_parts: int, index: int, seed: int, parts_seed: int | None) -> IterableDataset:
@@ -169,49 +228,6 @@ def _stages(stage: Any) -> Iterator[Any]:
     inner = [stage.ex_iterable] if hasattr(stage, "ex_iterable") else getattr(stage, "ex_iterables", [])
     for one in inner:
         yield from _stages(one)
-
-
-def shuffle_blocks(
-    stream: IterableDataset, block_size: int, seed: int, keep: Callable[[dict[str, Any], int], bool] | None = None
-) -> IterableDataset:
-    """Permute every block of consecutive examples. Resuming reads one block again, not the stream.
-
-    Args:
-        stream: Any stream.
-        block_size: Examples a block; 1 keeps the order. A reader holds one block in memory.
-        seed: The permutation of a block depends on this and on the block's position alone.
-        keep: Says of each example and its index in the stream whether it stays; a `filter` before would do the same at
-            several times the cost.
-
-    Returns:
-        The same examples in a new order; `state_dict()` of it is exact.
-
-    Example:
-        >>> numbers = Dataset.from_dict({"n": list(range(6))}).to_iterable_dataset()
-        >>> [row["n"] for row in shuffle_blocks(numbers, block_size=3, seed=0)]
-        [2, 0, 1, 5, 4, 3]
-    """
-    if block_size < 1:
-        raise ValueError(f"The block size must be at least 1, not {block_size}.")
-    if block_size == 1:
-        return stream.filter(keep, with_indices=True) if keep else stream
-    permute = partial(_permute, seed=seed, keep=keep)
-    return stream.map(permute, batched=True, batch_size=block_size, with_indices=True)
-
-
-def _permute(
-    block: dict[str, list[Any]],
-    indices: list[int],
-    *,
-    seed: int,
-    keep: Callable[[dict[str, Any], int], bool] | None,
-) -> dict[str, list[Any]]:
-    order = np.random.default_rng((seed, indices[0])).permutation(len(indices)).tolist()
-    if keep:
-        rows = ({column: values[i] for column, values in block.items()} for i in range(len(indices)))
-        good = {i for i, (row, index) in enumerate(zip(rows, indices, strict=True)) if keep(row, index)}
-        order = [i for i in order if i in good]
-    return {column: [values[i] for i in order] for column, values in block.items()}
 
 
 def derive_seed(*parts: int) -> int:

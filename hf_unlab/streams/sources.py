@@ -4,7 +4,7 @@ A user may give data in several forms (`Data`: sources, streams, map-style data 
 `WeightedStream`s of them all, and the rest of this room knows no other form.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal, TypeAlias
@@ -144,13 +144,17 @@ def _missing_column(source: Source, column: str, first: dict[str, Any]) -> str:
     return f"The source {source.label!r} has no column {column!r}: its columns are {sorted(first)}; {mend}."
 
 
+Select: TypeAlias = Callable[[list[Example]], list[Example | None]]  # None where an example does not go on
+
+
 @dataclass(frozen=True)
 class WeightedStream:
-    """One source of a mix: its stream, its share, and its name for messages."""
+    """One source of a mix: its stream, its share, its name for messages, and what of a block goes on, if not all."""
 
     stream: IterableDataset | Dataset
     weight: float = 1.0
     name: str = "data"
+    select: Select | None = None
 
     def __post_init__(self) -> None:
         if not self.weight > 0:
@@ -253,11 +257,16 @@ def hold_out(
     """
     if not 0 < fraction < 1:
         raise ValueError(f"The held-out fraction must lie between 0 and 1, not {fraction}; 0.01 is usual.")
-    belongs = partial(_belongs, column=column, fraction=fraction)
-    return stream.filter(partial(belongs, held_out=False)), stream.filter(partial(belongs, held_out=True))
+    part = partial(belongs, column=column, fraction=fraction)
+    return stream.filter(partial(part, held_out=False)), stream.filter(partial(part, held_out=True))
 
 
-def _belongs(example: dict[str, Any], *, column: str, fraction: float, held_out: bool) -> bool:
+def belongs(example: Example, *, column: str, fraction: float, held_out: bool) -> bool:
+    """Whether an example is in that part of `hold_out`.
+
+    Raises:
+        ValueError: There is no such column.
+    """
     if column not in example:
         raise ValueError(f"Cannot hold out by the column {column!r}: the columns are {sorted(example)}.")
     content = content_of(example[column])

@@ -20,12 +20,13 @@ from transformers.trainer_utils import EvalLoopOutput
 
 from hf_unlab.modalities.modality import evaluating
 from hf_unlab.streams.bad_examples import Check, Decode
+from hf_unlab.streams.blocks import Prepare
 from hf_unlab.streams.bucketing import Buckets
 from hf_unlab.streams.eval_loader import EvalLoader
 from hf_unlab.streams.held_out import good_stream, keep_held_out, split
 from hf_unlab.streams.lanes import Lane, ZippedCollator, ZippedPlan
-from hf_unlab.streams.loader import Batch, Collator, Prepare, ReaderPlan, StreamLoader
-from hf_unlab.streams.progress import SourceProgress, progress_of
+from hf_unlab.streams.loader import Batch, Collator, ReaderPlan, StreamLoader
+from hf_unlab.streams.progress import SourceProgress, progress_of, sum_progress
 from hf_unlab.streams.sharding import spread
 from hf_unlab.streams.sources import Data, WeightedStream, open_streams
 from hf_unlab.training import checkpoints, stopping, stream_state
@@ -72,7 +73,7 @@ class PretrainingTrainer(CheckpointingTrainer):
     lane_columns: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     def make_prepare(self) -> Prepare | None:
-        """A picklable, deterministic function from a stream of raw examples to training examples, if they differ."""
+        """A picklable, deterministic function from a block of raw examples to training examples, if they differ."""
         return None
 
     def make_check(self) -> Check | None:
@@ -229,7 +230,8 @@ class PretrainingTrainer(CheckpointingTrainer):
     def _progress(self) -> list[SourceProgress]:
         """How far each source has been read; every rank must call it."""
         assert self._loader is not None
-        return progress_of(gather_objects(self._loader.state_dict()), [name for name, _ in self._mix()])
+        # a line a source, and not the states, of which there are readers x sources
+        return sum_progress(gather_objects(progress_of(self._loader.state_dict(), [name for name, _ in self._mix()])))
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> EvalLoader:
         """Held-out examples, each once over all ranks, masked or cropped the same way every time."""
@@ -241,11 +243,12 @@ class PretrainingTrainer(CheckpointingTrainer):
             stream = good_stream(stream, self.make_check())
         # The forward of FSDP and ZeRO is collective: every rank runs every batch, sums and counts stay in proportion.
         place = {"rank": 0, "world_size": 1} if self._is_collective else {}
-        prepare = self.make_prepare()
         return EvalLoader(
-            prepare(stream) if prepare else stream,
+            stream,
             self.make_collator(evaluation=True),
             self.args.per_device_eval_batch_size,
+            prepare=self.make_prepare(),
+            block_size=self.args.shuffle_block_size,
             decode=self.make_decode(),
             **(self.args.loader_options() | place),
         )

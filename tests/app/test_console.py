@@ -59,10 +59,13 @@ def too_little():
     from datasets import Dataset
 
     from hf_unlab.streams.bad_examples import Tally
+    from hf_unlab.streams.blocks import BlockFunction, Blocks
 
     tally = Tally(lambda example: "empty")
     stream = Dataset.from_dict({"text": [""]}).to_iterable_dataset()
-    reader = SourceReader(lambda _: stream.filter(tally.accepts, with_indices=True), tally, source="web")
+    reader = SourceReader(
+        lambda epoch, state: Blocks(stream, BlockFunction(keep=tally.accepts), 4, state), tally, source="web"
+    )
     return reader.next_examples(1)
 
 

@@ -26,8 +26,9 @@ from hf_unlab.modalities.text.settings import TextDataSettings, TextFewLabelSett
 from hf_unlab.objectives import Row
 from hf_unlab.objectives.masked_lm.collator import IGNORED, mask_tokens
 from hf_unlab.streams.bad_examples import Check
+from hf_unlab.streams.blocks import Prepare
 from hf_unlab.streams.lanes import Lane
-from hf_unlab.streams.loader import Batch, Collator, Place, Prepare
+from hf_unlab.streams.loader import Batch, Collator, Place
 from hf_unlab.training.arguments import PretrainingArguments
 from hf_unlab.training.checkpoints import resolve_checkpoint
 from hf_unlab.training.collapse import HealthyBand
@@ -105,7 +106,7 @@ class DummyTrainer(PretrainingTrainer):
 
     def make_prepare(self) -> Prepare:
         args = self.args
-        settings = {"length": args.sequence_length, "block_size": args.shuffle_block_size, "seed": args.stream_seed}
+        settings = {"length": args.sequence_length, "seed": args.stream_seed}
         return functools.partial(pack_texts, tokenizer=self.processing_class, **settings)
 
     def make_collator(self, *, evaluation: bool) -> Collator:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from datasets import Dataset, IterableDataset
 
-from hf_unlab.modalities.text.reading import pack_sequences
+from hf_unlab.modalities.text.reading import pack_documents
 
 
 def rows_of(shards):
@@ -32,13 +32,9 @@ def other_column():
     yield from ({"other": i} for i in range(40))
 
 
-def as_document(row):
-    """Two tokens a document."""
-    return {"input_ids": [2 * row["id"], 2 * row["id"] + 1]}
-
-
-def packed(stream, length=3, batch_size=7):
-    return pack_sequences(stream.map(as_document), length, batch_size=batch_size)
+def packed(rows, first, length=3):
+    """The `prepare` of ids as documents of two tokens."""
+    return pack_documents([[2 * row["id"], 2 * row["id"] + 1] for row in rows], length)
 
 
 def id_of(example):

@@ -5,7 +5,6 @@ import itertools
 import json
 from collections import Counter
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
@@ -28,9 +27,6 @@ def problem(row, bad=(3, 5)):
     return next((f"a multiple of {n}" for n in bad if row["id"] and row["id"] % n == 0), None)
 
 
-PACKED = partial(packed, batch_size=4)
-
-
 def tallies(state):
     return [source["tally"] for source in json.loads(state)["sources"]]
 
@@ -48,7 +44,7 @@ SIZES = st.lists(st.integers(0, 12), min_size=1, max_size=6).filter(lambda sizes
 )
 def test_counts_after_any_stops_are_those_of_the_uninterrupted_run(sizes, block_size, batch_size, packs, stops):
     streams = (WeightedStream(sharded(sizes)), WeightedStream(in_memory(30, first=1), 0.5))
-    prepare = PACKED if packs else None
+    prepare = packed if packs else None
     plan = ReaderPlan(streams, 2, batch_size, prepare, block_size=block_size, check=problem)
     number = batch_size % 2
     run = if_enough(read, plan.build(number), sum(stops) + 4)
@@ -70,7 +66,7 @@ def test_counts_after_any_stops_are_those_of_the_uninterrupted_run(sizes, block_
 def test_what_is_counted_is_what_was_read_of_each_epoch(sizes, block_size, packs, reader):
     """The counts are recomputed from the raw examples, in the order in which the passes read them."""
     streams = (WeightedStream(sharded(sizes)),)
-    plan = ReaderPlan(streams, 3, 1, PACKED if packs else None, block_size=block_size, check=problem)
+    plan = ReaderPlan(streams, 3, 1, packed if packs else None, block_size=block_size, check=problem)
     raw = replace(plan, prepare=None, block_size=1)
     batches, states = if_enough(read, plan.build(reader), 25) or ([], [])
     passes = {}
@@ -222,7 +218,7 @@ def test_real_workers_deliver_their_tallies_to_the_main_process(num_workers):
     (expected, alone), (batches, loader) = run(0), run(num_workers)
     assert batches == expected
     assert loader.count_bad() == alone.count_bad() and loader.count_bad()[0] > 0
-    progress = [progress_of([merge_states([one.state_dict()])], ["a", "b"]) for one in (loader, alone)]
+    progress = [progress_of(merge_states([one.state_dict()]), ["a", "b"]) for one in (loader, alone)]
     assert [source.tally.reasons for source in progress[0]] == [source.tally.reasons for source in progress[1]]
     assert progress[0][0].tally.reasons.keys() == {"a multiple of 3", "a multiple of 5"}
     assert progress[0][1].tally.reasons.keys() == {"a multiple of 3"}

@@ -50,7 +50,7 @@ def ids(batches) -> list[list[int]]:
 
 
 def counts(state) -> tuple:
-    (progress,) = progress_of([state], ["data"])
+    (progress,) = progress_of(state, ["data"])
     return progress.num_examples, progress.num_epochs, progress.tally.num_read, progress.tally.reasons
 
 
@@ -108,7 +108,7 @@ def test_bad_examples_are_counted_once_each_however_they_are_found_out():
     for _ in range(60):
         next(batches)
         states.append(json.loads(json.dumps(loader.state_dict())))
-    (progress,) = progress_of([states[-1]], ["data"])
+    (progress,) = progress_of(states[-1], ["data"])
     num_passes = progress.num_epochs
     assert progress.tally.reasons["broken"] == pytest.approx(2 * num_passes, abs=2)
     # resumed over and over, the counts come out the same
@@ -144,7 +144,7 @@ def test_progress_counts_what_was_handed_out():
     loader = StreamLoader(a_plan(), lambda examples, k: {"num": len(examples)})
     batches = iter(loader)
     num_seen = sum(next(batches)["num"] for _ in range(7))
-    (progress,) = progress_of([loader.state_dict()], ["data"])
+    (progress,) = progress_of(loader.state_dict(), ["data"])
     assert progress.num_examples == num_seen
 
 

@@ -97,8 +97,15 @@ def test_options_are_the_builder_s_own(tmp_path):
     (tmp_path / "a.csv").write_bytes("text;n\ncafé;1\n".encode("latin-1"))
     source = Source("csv", data_files=f"{tmp_path}/a.csv", options={"sep": ";", "encoding": "latin-1"})
     assert read(source) == [{"text": "café"}]
-    for builder, option, known in (("csv", "seperator", "sep,"), ("text", "sep", "sample_by"), ("json", "sep", "field,")):
-        with pytest.raises(ValueError, match=rf"files of {builder} have no option '{option}'; they have: .*{known.rstrip(chr(44))}.*[.]$"):
+    for builder, option, known in (
+        ("csv", "seperator", "sep,"),
+        ("text", "sep", "sample_by"),
+        ("json", "sep", "field,"),
+    ):
+        with pytest.raises(
+            ValueError,
+            match=rf"files of {builder} have no option '{option}'; they have: .*{known.rstrip(chr(44))}.*[.]$",
+        ):
             read(Source(builder, data_files=f"{tmp_path}/a.csv", options={option: ";"}))
 
 
@@ -118,7 +125,12 @@ def pack(path, members):
 
 def test_a_webdataset_is_read_as_pairs(tmp_path):
     told = {"caption": "a town", "url": "http://there"}
-    members = {"0.jpg": picture("jpg"), "0.txt": b"a river", "1.png": picture("png"), "1.json": json.dumps(told).encode()}
+    members = {
+        "0.jpg": picture("jpg"),
+        "0.txt": b"a river",
+        "1.png": picture("png"),
+        "1.json": json.dumps(told).encode(),
+    }
     pack(tmp_path / "a.tar", members)
     rows = read(Source(str(tmp_path / "a.tar")), ["image", "text"])
     assert [row["text"] for row in rows] == ["a river", "a town"]

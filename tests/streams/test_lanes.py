@@ -82,7 +82,7 @@ def test_a_resume_goes_on_in_the_middle_of_both_and_past_the_end_of_one(stops, p
         batches, state = run(stop - begin, state, world_size, num_workers)
         resumed += batches
     assert [plain(batch) for batch in resumed] == [plain(batch) for batch in whole]
-    assert progress_of([state], ["a", "b", "c"])[1].num_examples == progress_of([end], ["a", "b", "c"])[1].num_examples
+    assert progress_of(state, ["a", "b", "c"])[1].num_examples == progress_of(end, ["a", "b", "c"])[1].num_examples
 
 
 def test_sources_of_all_lanes_are_counted_the_main_one_s_first():
@@ -90,7 +90,7 @@ def test_sources_of_all_lanes_are_counted_the_main_one_s_first():
     assert [source.name for source in plan.streams] == ["source 0", "source 0", "source 1"]
     assert (plan.num_readers, plan.batch_size) == (2, 3)
     batches, state = run(24)
-    main, first, second = progress_of([state], [source.name for source in plan.streams])
+    main, first, second = progress_of(state, [source.name for source in plan.streams])
     assert main.num_examples == 24 * 3 and first.num_examples + second.num_examples == 24 * 2
     assert main.num_epochs >= 2 and min(first.num_epochs, second.num_epochs) >= 2
     seen = torch.cat([batch["ids"] for batch in batches])

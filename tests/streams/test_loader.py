@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf_unlab.streams import loader as loader_module
+from hf_unlab.streams import workers
 from hf_unlab.streams.loader import ReaderPlan, StreamLoader
 from hf_unlab.streams.progress import merge_states
 from hf_unlab.streams.sharding import default_num_readers, spread
@@ -31,7 +32,7 @@ def simulated_workers(monkeypatch):
         def worker(v):
             iterator = iter(made)
             info = type("Info", (), {"id": v, "num_workers": num_workers})
-            monkeypatch.setattr(loader_module, "get_worker_info", lambda: info)
+            monkeypatch.setattr(workers, "get_worker_info", lambda: info)
             yield next(iterator)  # the worker asks who it is when it starts
             yield from iterator
 

@@ -95,6 +95,8 @@ def test_what_comes_from_elsewhere_stays_what_it_is():
 def test_an_error_reaches_the_run_from_its_workers():
     error = BrokenFileError.of("a.jsonl", EOFError("cut"))
     again = pickle.loads(pickle.dumps(error))
-    assert str(again) == str(error) == (
-        "Cannot read a.jsonl: cut; is it empty, cut short, or of another format? Fetch it again or leave it out."
+    assert (
+        str(again)
+        == str(error)
+        == ("Cannot read a.jsonl: cut; is it empty, cut short, or of another format? Fetch it again or leave it out.")
     )

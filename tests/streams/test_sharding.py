@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf_unlab.streams.bad_examples import Tally
+from hf_unlab.streams.blocks import BlockFunction, Blocks
 from hf_unlab.streams.loader import ReaderPlan
 from hf_unlab.streams.readers import SourceReader
-from hf_unlab.streams.sharding import derive_seed, shard, spread
+from hf_unlab.streams.sharding import derive_seed, most_reads, shard, spread
 from hf_unlab.streams.sources import iterate, open_streams
 from tests.streams.helpers import in_memory, other_column, sharded
 
@@ -132,7 +133,7 @@ def test_parts_of_what_users_compose_hold_every_example_once(make, num_parts):
 def test_the_format_for_another_library_does_not_matter(form):
     (source,) = open_streams(in_memory(40).to_iterable_dataset(num_shards=4).with_format(form), ["id"])
     plan = ReaderPlan((replace(source, stream=spread(source.stream, 4)),), 4, 1, block_size=4)
-    assert is_partition([ids_of(plan.open_pass(c, 0, epoch=0)) for c in range(4)], range(40))
+    assert is_partition([[row["id"] for row in plan.open_pass(c, 0, epoch=0)] for c in range(4)], range(40))
 
 
 @pytest.mark.parametrize("num_parts", [2, 4])
@@ -148,23 +149,47 @@ def test_taking_and_skipping_split_a_stream_of_several_shards_as_the_user_meant(
     [
         (8, 4, [20] * 4),  # divides: two shards each
         (17, 4, [50, 40, 40, 40]),  # many: uneven by one shard, and nothing is read twice
-        (6, 4, [15] * 4),  # two groups of three shards, two readers each
-        (2, 8, [3, 3, 2, 2, 3, 3, 2, 2]),  # two groups of one shard, four readers each
-        (7, 4, [18, 18, 17, 17]),  # one group: everybody reads everything
+        (6, 4, [15] * 4),  # a shard and half of the next
+        (2, 8, [3, 3, 2, 2, 3, 3, 2, 2]),  # a quarter of a shard
+        (7, 4, [18, 18, 17, 17]),  # a shard, and parts of two more
         (1, 3, [4, 3, 3]),
     ],
 )
-def test_work_is_equal_within_a_group(num_shards, num_parts, lengths):
+def test_work_is_equal_where_shards_are_shared(num_shards, num_parts, lengths):
     parts = parts_of(sharded([10] * num_shards), num_parts)
     assert sorted(len(part) for part in parts) == sorted(lengths)
 
 
-def test_readers_of_a_group_read_the_same_shards_in_the_same_order():
-    parts = parts_of(sharded([4] * 6), 4, seed=1)  # two groups of three shards
-    for pair in (parts[:2], parts[2:]):
-        in_order = [i for turn in zip(*pair, strict=True) for i in sorted(turn)]
-        shards = [in_order[place : place + 4] for place in range(0, 12, 4)]
-        assert all(one == list(range(one[0], one[0] + 4)) for one in shards)
+class Counted:
+    """Shards that count how often each is opened."""
+
+    def __init__(self, num_shards, size):
+        self.opened = Counter()
+        ids = [list(range(n * size, (n + 1) * size)) for n in range(num_shards)]
+        self.stream = IterableDataset.from_generator(self.rows, gen_kwargs={"shards": ids})
+
+    def rows(self, shards):
+        for ids in shards:
+            self.opened[ids[0]] += 1
+            yield from ({"id": i} for i in ids)
+
+
+@pytest.mark.parametrize(
+    "num_shards, num_parts", [(7, 4), (31, 8), (13, 12), (12, 13), (5, 8), (3, 64), (1, 8), (33, 8)]
+)
+def test_a_shard_is_read_by_those_alone_whose_part_it_touches(num_shards, num_parts):
+    for seed in range(3):
+        counted = Counted(num_shards, 2 * num_parts)
+        assert is_partition(parts_of(counted.stream, num_parts, seed), range(num_shards * 2 * num_parts))
+        assert counted.opened.total() <= num_shards + num_parts - 1
+        assert max(counted.opened.values()) <= most_reads(num_shards, num_parts)
+
+
+def test_which_shards_are_cut_changes_from_epoch_to_epoch_unless_parts_are_kept():
+    stream = sharded([6] * 5)
+    parts = [frozenset(ids_of(shard(stream, num_shards=3, index=0, seed=seed))) for seed in range(4)]
+    kept = [frozenset(ids_of(shard(stream, num_shards=3, index=0, seed=seed, parts_seed=1))) for seed in range(4)]
+    assert len(set(parts)) > 1 and len(set(kept)) == 1
 
 
 @pytest.mark.parametrize("make", [lambda: sharded([4] * 16), lambda: in_memory(64)], ids=["stream", "data set"])
@@ -205,7 +230,7 @@ def test_a_part_resumes_at_every_position(kind, num_parts, parquet_files, jsonl_
         }[kind](),
         num_parts,
     )
-    length = len(parts_of(stream, num_parts)[num_parts - 1])
+    length = len(parts_of(stream, num_parts, seed=5)[num_parts - 1])
 
     def part_again():
         return shard(stream, num_shards=num_parts, index=num_parts - 1, seed=5)
@@ -236,18 +261,18 @@ def test_a_data_set_with_fewer_rows_than_readers_is_refused():
 
 
 ADVICE = (
-    "That costs reading, not examples; a number of files that num_readers divides, or parquet with many row groups, "
-    "avoids it."
+    ", each keeping its share. That costs reading, not examples; a number of files that is a multiple of num_readers, "
+    "or parquet with many row groups, avoids it."
 )
 
 
 @pytest.mark.parametrize(
     "num_shards, num_readers, message",
     [
-        (1, 8, "'web' has 1 shard for 8 readers: 8 readers read the same shard, each keeping one example in 8. "),
-        (6, 4, "'web' has 6 shards for 4 readers: 2 readers read the same 3 shards, each keeping one example in 2. "),
-        (4, 8, "'web' has 4 shards for 8 readers: 2 readers read the same shard, each keeping one example in 2. "),
-        (5, 4, "'web' has 5 shards for 4 readers: 4 readers read the same 5 shards, each keeping one example in 4. "),
+        (1, 8, "'web' has 1 shard for 8 readers, which share them: a shard is read by up to 8 readers"),
+        (6, 4, "'web' has 6 shards for 4 readers, which share them: a shard is read by up to 2 readers"),
+        (4, 8, "'web' has 4 shards for 8 readers, which share them: a shard is read by up to 2 readers"),
+        (5, 4, "'web' has 5 shards for 4 readers, which share them: a shard is read by up to 2 readers"),
     ],
 )
 def test_shared_shards_are_said_once_and_with_the_way_out(num_shards, num_readers, message, caplog):
@@ -274,8 +299,8 @@ def test_local_parquet_is_read_by_row_groups(parquet_files):
 def test_a_resume_does_not_say_that_a_buffer_is_refilled(caplog):
     """datasets warns of it whatever the size of the buffer; `SourceReader` knows better."""
 
-    def open_pass(epoch):
-        return shard(sharded([10] * 4), num_shards=2, index=0, seed=epoch)
+    def open_pass(epoch, state):
+        return Blocks(shard(sharded([10] * 4), num_shards=2, index=0, seed=epoch), BlockFunction(), 3, state)
 
     readers = [SourceReader(open_pass, Tally()) for _ in range(2)]
     before = [one["id"] for one in readers[0].next_examples(13)]

@@ -34,7 +34,7 @@ def test_a_server_that_dies_ends_the_run_behind_a_checkpoint_that_resumes_there(
     cut = make_trainer(tmp_path / "cut", source, **{**settings, "save_steps": 50})
     begun = len(server.requests)
     # every reader may open its first file, and none its second
-    server.choose = lambda request: Fault("status") if len(server.requests) - begun > 20 else None
+    server.choose = lambda request: Fault("status") if len(server.requests) - begun > 12 else None
     with pytest.raises(
         NetworkError, match=r"Cannot read http://127.0.0.1.*jsonl for reader \d of 4: HTTP 503"
     ) as raised:

@@ -69,19 +69,18 @@ def _columns_of_modalities() -> list[str]:
 def _check_shards(stream: IterableDataset, num_readers: int) -> Finding:
     num_files, num_shards = stream.num_shards, _spread(stream, num_readers).num_shards
     text = count(num_files, "shard") + f", {num_shards} when cut into row groups" * (num_shards != num_files)
-    num_groups = sharding.num_groups(num_shards, num_readers)
-    if num_groups == num_readers:
+    if not sharding.are_shared(num_shards, num_readers):
         each, more = divmod(num_shards, num_readers)
         share = f"{each} or {each + 1}" if more else str(each)
         return Finding("ok", "  shards", f"{text}: {share} for each of {count(num_readers, 'reader')}")
-    num_sharing, shared = num_readers // num_groups, count(num_shards // num_groups, "shard")
-    even = [n for n in range(1, 2 * num_readers + 1) if sharding.num_groups(num_shards, n) == n]
+    even = [n for n in range(1, 2 * num_readers + 1) if not sharding.are_shared(num_shards, n)]
+    times = sharding.most_reads(num_shards, num_readers)
     return Finding(
         "warning",
         "  shards",
-        f"{text}: too few for {num_readers} readers, or not divisible. {num_sharing} readers will share {shared}, "
-        f"each reading all of it and keeping one example in {num_sharing}. It costs reading, no examples. Avoid it by "
-        f"num_readers: {_either(even[-2:])} (in a new run), other numbers of files, or parquet with many row groups",
+        f"{text}: too few for {num_readers} readers to have their own. A shard will be read by up to {times} of them, "
+        f"each keeping its share. It costs reading, no examples. Avoid it by num_readers: {_either(even[-2:])} (in a "
+        "new run), other numbers of files, or parquet with many row groups",
     )
 
 

@@ -3,17 +3,13 @@
 Legend: N sequences, T tokens in a sequence.
 """
 
-from functools import partial
 from typing import Any
 
 import numpy as np
-from datasets import IterableDataset
 from transformers import PreTrainedTokenizerBase
 
 from hf_unlab.streams.bad_examples import Example
 from hf_unlab.streams.content import valid_unicode
-
-Columns = dict[str, list[Any]]
 
 
 def text_problem(example: dict[str, Any], *, column: str = "text", max_characters: int = 10_000_000) -> str | None:
@@ -72,91 +68,82 @@ def _all_captions(value: Any) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
-def tokenise_stream(
-    stream: IterableDataset, tokenizer: PreTrainedTokenizerBase, *, column: str = "text", batch_size: int = 1000
-) -> IterableDataset:
-    """Turn each document into token ids, framed by the tokenizer's own special tokens and never truncated.
+def tokenise_texts(texts: list[Any], tokenizer: PreTrainedTokenizerBase, *, column: str = "text") -> list[list[int]]:
+    """Token ids of texts, framed by the tokenizer's own special tokens and never truncated.
 
     Args:
-        stream: Examples with a text column; all other columns are dropped.
+        texts: None and blank texts yield nothing.
         tokenizer: Any tokenizer of transformers.
-        column: The column that holds the text. None and blank texts yield nothing.
-        batch_size: Documents tokenised at a time.
+        column: Where they stood, for messages.
 
-    Returns:
-        A stream of `{"input_ids": list of int}`, one example a document.
+    Raises:
+        ValueError: One is no text.
     """
-    ids = partial(_token_ids, tokenizer=tokenizer, column=column)
-    return stream.select_columns([column]).map(ids, batched=True, batch_size=batch_size, remove_columns=[column])
-
-
-def _token_ids(documents: Columns, *, tokenizer: PreTrainedTokenizerBase, column: str) -> Columns:
-    texts = [text for text in documents[column] if text is not None]
+    texts = [text for text in texts if text is not None]
     if wrong := next((text for text in texts if not isinstance(text, str)), None):
         raise ValueError(f"The column {column!r} must hold text, but holds {type(wrong).__name__}: {wrong!r:.80}.")
     texts = [valid_unicode(text) for text in texts if text.strip()]
     if not texts:
-        return {"input_ids": []}
+        return []
     # verbose=False: long documents are packed, so the warning that they exceed the model's length is beside the point
     encoded = tokenizer(texts, return_attention_mask=False, return_token_type_ids=False, verbose=False)
-    return {"input_ids": encoded["input_ids"]}
+    return encoded["input_ids"]
 
 
 def pack_texts(
-    stream: IterableDataset, *, tokenizer: PreTrainedTokenizerBase, length: int, block_size: int, seed: int
-) -> IterableDataset:
-    """`tokenise_stream`, then `pack_sequences`: the `prepare` of readers of packed text."""
-    documents = tokenise_stream(stream, tokenizer, batch_size=block_size)
-    return pack_sequences(documents, length, batch_size=block_size, seed=seed)
+    block: list[Example],
+    first: int,
+    *,
+    tokenizer: PreTrainedTokenizerBase,
+    length: int,
+    seed: int | None,
+    column: str = "text",
+) -> list[Example]:
+    """`tokenise_texts`, then `pack_documents`: the `prepare` of readers of packed text."""
+    documents = tokenise_texts([example[column] for example in block], tokenizer, column=column)
+    return pack_documents(documents, length, None if seed is None else (seed, first))
 
 
-def pack_sequences(
-    stream: IterableDataset, length: int, *, batch_size: int = 1000, seed: int | None = None
-) -> IterableDataset:
+def pack_documents(documents: list[list[int]], length: int, seed: tuple[int, ...] | None = None) -> list[Example]:
     """Join documents and cut them into sequences of one length: no padding, no truncation.
 
-    Documents are packed in blocks of `batch_size`. The last sequence of a block reaches back to fill itself, so every
-    token is seen and a few are seen twice; only a block shorter than one sequence is dropped.
+    The last sequence reaches back to fill itself, so every token is seen and a few are seen twice; only what is
+    altogether shorter than one sequence is dropped.
 
     Args:
-        stream: Examples with `input_ids`, one a document.
+        documents: The token ids of each.
         length: T, tokens in a sequence.
-        batch_size: Documents packed at a time.
-        seed: Put the sequences of a block in random order; else the pieces of a long document follow one another and
-            fill whole batches, which slows learning.
+        seed: Put the sequences in random order; else the pieces of a long document follow one another and fill whole
+            batches, which slows learning.
 
     Returns:
-        A stream of `input_ids` (T,) int64 and `document_ids` (T,) int64, which number the documents inside a
-        sequence from 0, so that attention can be kept inside each (`hf_unlab.objectives.masked_lm.trainer`).
+        Of each sequence `input_ids` (T,) int64 and `document_ids` (T,) int64, which number the documents inside it
+        from 0, so that attention can be kept inside each (`hf_unlab.objectives.masked_lm.trainer`).
+
+    Raises:
+        ValueError: `length` is below 1.
 
     Example:
-        >>> from datasets import Dataset
-        >>> documents = Dataset.from_dict({"input_ids": [[1, 2, 3], [4, 5]]}).to_iterable_dataset()
-        >>> for row in pack_sequences(documents, length=3):
+        >>> for row in pack_documents([[1, 2, 3], [4, 5]], length=3):
         ...     print(row["input_ids"], row["document_ids"])
         [1 2 3] [0 0 0]
         [3 4 5] [0 1 1]
     """
     if length < 1:
         raise ValueError(f"A sequence must be at least 1 token long, not {length}.")
-    pack = partial(_pack, length=length, seed=seed)
-    documents = stream.select_columns(["input_ids"])
-    return documents.map(pack, batched=True, batch_size=batch_size, with_indices=True)
-
-
-def _pack(documents: Columns, indices: list[int], *, length: int, seed: int | None) -> Columns:
-    sizes = [len(ids) for ids in documents["input_ids"]]
+    sizes = [len(ids) for ids in documents]
     total = sum(sizes)
     if total < length:
-        return {"input_ids": [], "document_ids": []}
-    tokens = np.concatenate([np.asarray(ids, dtype=np.int64) for ids in documents["input_ids"]])
+        return []
+    tokens = np.concatenate([np.asarray(ids, dtype=np.int64) for ids in documents])
     owners = np.repeat(np.arange(len(sizes)), sizes)
     starts = np.arange(0, total - length + 1, length)
     if total % length:
         starts = np.append(starts, total - length)
     if seed is not None:
-        starts = np.random.default_rng((seed, indices[0])).permutation(starts)
+        starts = np.random.default_rng(seed).permutation(starts)
     places_NT = starts[:, None] + np.arange(length)
     owners_NT = owners[places_NT]
     document_ids_NT = np.cumsum(np.diff(owners_NT, axis=1, prepend=owners_NT[:, :1]) > 0, axis=1)
-    return {"input_ids": list(tokens[places_NT]), "document_ids": list(document_ids_NT)}
+    rows = zip(tokens[places_NT], document_ids_NT, strict=True)
+    return [{"input_ids": ids_T, "document_ids": documents_T} for ids_T, documents_T in rows]

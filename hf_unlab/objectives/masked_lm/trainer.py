@@ -1,6 +1,6 @@
 """Masked language modelling (Devlin et al. 2018, https://huggingface.co/papers/1810.04805).
 
-Raw text -> tokenise_stream -> pack_sequences -> mask_tokens -> any encoder, its head at the masked positions only.
+Raw text -> pack_texts -> mask_tokens -> any encoder, its head at the masked positions only.
 
 Legend: B batch, T tokens in a sequence, N masked positions, V vocabulary.
 """
@@ -22,8 +22,8 @@ from hf_unlab.losses.masked_lm import masked_lm_losses, unigram_entropy
 from hf_unlab.modalities.text.reading import pack_texts, text_problem
 from hf_unlab.objectives.masked_lm.collator import IGNORED, MaskedLMCollator
 from hf_unlab.streams.bad_examples import Check
-from hf_unlab.streams.loader import Batch, Collator, Prepare
-from hf_unlab.streams.sources import iterate
+from hf_unlab.streams.blocks import Prepare, Prepared
+from hf_unlab.streams.loader import Batch, Collator
 from hf_unlab.training.arguments import PretrainingArguments
 from hf_unlab.training.objective import ObjectiveOutput, Term
 from hf_unlab.training.trainer import PretrainingTrainer
@@ -103,7 +103,6 @@ class MaskedLMTrainer(PretrainingTrainer):
             pack_texts,
             tokenizer=self.processing_class,
             length=args.sequence_length,
-            block_size=args.shuffle_block_size,
             seed=args.stream_seed,
         )
 
@@ -149,8 +148,8 @@ class MaskedLMTrainer(PretrainingTrainer):
     @functools.cached_property
     def _unigram_entropy(self) -> float:
         """Of the held-out tokens, special ones apart, as they are never predicted."""
-        sequences = [example["input_ids"] for example in iterate(self.make_prepare()(self.held_out()))]
-        tokens = np.concatenate(sequences)
+        prepared = Prepared(self.held_out(), self.make_prepare(), self.args.shuffle_block_size)
+        tokens = np.concatenate([example["input_ids"] for example in prepared])
         return unigram_entropy(tokens[~np.isin(tokens, self.processing_class.all_special_ids)])
 
 

@@ -19,8 +19,18 @@ def check_source(path, num_readers, batch_size=1, num_examples=4, **source):
         (4, 4, "ok", "4 shards: 1 for each of 4 readers"),
         (4, 1, "ok", "4 shards: 4 for each of 1 reader"),
         (9, 2, "ok", "9 shards: 4 or 5 for each of 2 readers"),
-        (1, 8, "warning", "keeping one example in 8. It costs reading, no examples. Avoid it by num_readers: 1 ("),
-        (6, 4, "warning", "2 readers will share 3 shards, each reading all of it and keeping one example in 2"),
+        (
+            1,
+            8,
+            "warning",
+            "each keeping its share. It costs reading, no examples. Avoid it by num_readers: 1 (",
+        ),
+        (
+            6,
+            4,
+            "warning",
+            "6 shards: too few for 4 readers to have their own. A shard will be read by up to 2 of them",
+        ),
         (6, 4, "warning", "num_readers: 3 or 6 (in a new run)"),
     ],
 )

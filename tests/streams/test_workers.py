@@ -8,8 +8,9 @@ import signal
 import pytest
 import torch
 
-from hf_unlab.streams.loader import ReaderPlan, StreamLoader, in_workers, this_worker
+from hf_unlab.streams.loader import ReaderPlan, StreamLoader
 from hf_unlab.streams.sources import WeightedStream
+from hf_unlab.streams.workers import in_workers, this_worker
 from tests.streams.helpers import collate_ids, sharded
 
 
@@ -60,3 +61,23 @@ def test_the_loader_leaves_the_global_generator_alone():
     before = torch.random.get_rng_state()
     next(iter(StreamLoader(plan, collate_ids, num_workers=1)))
     assert torch.equal(before, torch.random.get_rng_state())
+
+
+@pytest.fixture
+def few_open_files():
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 300), hard))
+    yield resource
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_readers_that_need_more_open_files_than_usual_get_them_or_a_sentence(few_open_files, monkeypatch):
+    plan = ReaderPlan((WeightedStream(sharded([1] * 600)), WeightedStream(sharded([1] * 600))), 200, 1)
+    StreamLoader(plan, collate_ids, num_workers=10)  # 40 at a time
+    assert few_open_files.getrlimit(few_open_files.RLIMIT_NOFILE)[0] == 300
+    StreamLoader(plan, collate_ids)
+    assert few_open_files.getrlimit(few_open_files.RLIMIT_NOFILE)[0] == 400 + 256
+    monkeypatch.setattr(few_open_files, "getrlimit", lambda _: (300, 500))
+    with pytest.raises(ValueError, match=r"400 files open, one for each of its readers and sources.*allows 500: take"):
+        StreamLoader(plan, collate_ids)
