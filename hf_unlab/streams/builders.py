@@ -23,7 +23,8 @@ from datasets.packaged_modules.parquet.parquet import Parquet
 from datasets.packaged_modules.webdataset.webdataset import WebDataset
 from datasets.table import table_cast
 
-from hf_unlab.streams.line_files import JsonFiles, Reading, Tables, TextFiles
+from hf_unlab.streams.json_files import JsonFiles
+from hf_unlab.streams.line_files import Reading, Tables, TextFiles
 from hf_unlab.streams.reading_errors import naming_the_file
 
 _TEXT = datasets.Value("string")
@@ -158,9 +159,9 @@ class WebDatasetFiles(Reading, WebDataset):
 
     def _paired(self, example: dict[str, Any]) -> dict[str, Any]:
         for column, extensions in (("image", self.IMAGE_EXTENSIONS), ("audio", self.AUDIO_EXTENSIONS)):
-            if column in self.needed and column not in example:
-                names = [name for name in example if name.rsplit(".", 1)[-1].lower() in extensions]
-                example |= {column: example[name] for name in names[:1]}
+            names = [name for name in example if name.rsplit(".", 1)[-1].lower() in extensions]
+            if names and column in self.needed:
+                example.setdefault(column, example[names[0]])
         if "text" in self.needed and "text" not in example:
             told = next((value for value in example.values() if isinstance(value, dict)), {})
             example["text"] = next(

@@ -1,6 +1,6 @@
 """Which files a source means: what the user named, all of it, and no more.
 
-`load_dataset` guesses splits from parts of names: of a folder with `notes.txt` and `my_training_notes.txt` it reads one.
+`load_dataset` guesses splits from parts of names: of `notes.txt` and `my training notes.txt` it reads one.
 """
 
 import glob
@@ -9,7 +9,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,15 @@ from datasets.packaged_modules import _MODULE_TO_EXTENSIONS, _MODULE_TO_METADATA
 
 from hf_unlab.streams.builders import BUILDERS, AudioFiles
 
-_BUILDER_OF_SUFFIX = {
-    **{".txt": "text", ".jsonl": "json", ".json": "json", ".ndjson": "json", ".csv": "csv", ".tsv": "csv"},
-    **{".parquet": "parquet", ".arrow": "arrow", ".tar": "webdataset"},
+_SUFFIXES = {
+    "text": (".txt",),
+    "json": (".jsonl", ".json", ".ndjson"),
+    "csv": (".csv", ".tsv"),
+    "parquet": (".parquet",),
+    "arrow": (".arrow",),
+    "webdataset": (".tar",),
 }
+_BUILDER_OF_SUFFIX = {suffix: builder for builder, suffixes in _SUFFIXES.items() for suffix in suffixes}
 _COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".lz4")
 _PACKAGES = {".zst": "zstandard", ".lz4": "lz4"}  # what decompressing needs beside Python
 _MORE_SUFFIXES = {"audiofolder": AudioFiles.MORE_EXTENSIONS}

@@ -40,7 +40,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
-_BUILDERS = ("datasets.packaged_modules.", "hf_unlab.streams.builders", "hf_unlab.streams.line_files")
+_BUILDERS = (
+    "datasets.packaged_modules.",
+    *(f"hf_unlab.streams.{name}" for name in ("builders", "json_files", "line_files")),
+)
 _NAMES_OF_A_FILE = ("file", "tar_path", "metadata_file", "downloaded_metadata_file")
 FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 60.0

@@ -32,8 +32,8 @@ class Source:
         data_files: Local paths, globs, folders or URLs.
         data_dir: Folder inside the data set, or that a builder reads.
         revision: Git revision of a Hub data set.
-        options: The builder's own, as `load_dataset` takes them: `{"sample_by": "paragraph"}` for texts, `sep` for CSV,
-            `encoding`, `field` for JSON, ...
+        options: The builder's own, as `load_dataset` takes them: `{"sample_by": "paragraph"}` for texts, `sep` for
+            CSV, `encoding`, `field` for JSON, ...
         on_broken: What a broken line of text, JSON or CSV does: `stop` the reading, or be skipped (`skip`), which is
             said; of text and JSON it is counted as a bad example.
         weight: Share of this source in a mix, relative to the others'.

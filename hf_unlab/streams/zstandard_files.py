@@ -1,7 +1,7 @@
 """Zstandard files read to their very end.
 
-fsspec, by which datasets reads them, takes the first frame of a file for all of it, and a frame that is cut short for a
-whole one: both without an error (fsspec 2026.9). Remove this when `fsspec.compression.zstandard_file` does neither.
+fsspec, by which datasets reads them, takes the first frame of a file for all of it, and a frame that is cut short for
+a whole one: both without an error (fsspec 2026.9). Remove this when `fsspec.compression.zstandard_file` does neither.
 """
 
 import importlib.util

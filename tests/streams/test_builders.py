@@ -97,15 +97,8 @@ def test_options_are_the_builder_s_own(tmp_path):
     (tmp_path / "a.csv").write_bytes("text;n\ncafé;1\n".encode("latin-1"))
     source = Source("csv", data_files=f"{tmp_path}/a.csv", options={"sep": ";", "encoding": "latin-1"})
     assert read(source) == [{"text": "café"}]
-    for builder, option, known in (
-        ("csv", "seperator", "sep,"),
-        ("text", "sep", "sample_by"),
-        ("json", "sep", "field,"),
-    ):
-        with pytest.raises(
-            ValueError,
-            match=rf"files of {builder} have no option '{option}'; they have: .*{known.rstrip(chr(44))}.*[.]$",
-        ):
+    for builder, option, also in (("csv", "seperator", "sep"), ("text", "sep", "sample_by"), ("json", "sep", "field")):
+        with pytest.raises(ValueError, match=f"files of {builder} have no option '{option}'; they have: .*{also}"):
             read(Source(builder, data_files=f"{tmp_path}/a.csv", options={option: ";"}))
 
 

@@ -57,9 +57,14 @@ FILES = {  # builder, whole file, share that is left of it, words of the error
 }
 
 
+def read(source, column):
+    (stream,) = open_streams(source, [column])
+    return list(iterate(stream.stream))
+
+
 @pytest.mark.parametrize("is_first", [True, False])
 @pytest.mark.parametrize("name", FILES)
-def test_a_broken_file_is_named(tmp_path, name, is_first, caplog):
+def test_a_broken_file_is_named(tmp_path, name, is_first):
     builder, content, share, words = FILES[name]
     column = "txt" if builder == "webdataset" else "text"
     good, bad = tmp_path / f"good{name[1:]}", tmp_path / f"bad{name[1:]}"
@@ -67,8 +72,7 @@ def test_a_broken_file_is_named(tmp_path, name, is_first, caplog):
     bad.write_bytes(content[: int(len(content) * share)])
     files = [str(bad), str(good)] if is_first else [str(good), str(bad)]
     with pytest.raises(ValueError) as caught:
-        (stream,) = open_streams(Source(builder, data_files=files), [column])
-        list(iterate(stream.stream))
+        read(Source(builder, data_files=files), column)
     message = str(caught.value)
     assert words in message and str(bad) in message and "\n" not in message
     assert message.count(str(tmp_path)) == 1 or is_first
