@@ -143,9 +143,9 @@ def test_what_save_to_disk_made_is_read(tmp_path):
         folder_files(str(tmp_path / "one"), split="test")
 
 
-@pytest.mark.parametrize("suffix, package", [(".zst", "zstandard"), (".lz4", "lz4")])
-def test_a_missing_package_is_named(tmp_path, monkeypatch, suffix, package):
-    monkeypatch.setattr(files_module.importlib.util, "find_spec", lambda name: None)
+@pytest.mark.parametrize("suffix", [".zst", ".lz4"])
+def test_a_missing_package_is_named(tmp_path, monkeypatch, suffix):
+    monkeypatch.setitem(files_module._PACKAGES, suffix, "not_there")
     (tmp_path / f"a.jsonl{suffix}").write_bytes(b"")
-    with pytest.raises(ValueError, match=rf"a\.jsonl\{suffix} needs the package {package}: pip install {package}\."):
+    with pytest.raises(ValueError, match=rf"a\.jsonl\{suffix} needs the package not_there: pip install not_there\."):
         open_stream(Source(str(tmp_path)))
