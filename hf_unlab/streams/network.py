@@ -259,14 +259,15 @@ def failed_file(error: BaseException) -> str | None:
     Returns:
         Path or URL; None where the error came from elsewhere, such as a user's `map`.
     """
-    found, traceback = None, error.__traceback__
+    found: str | None = None
+    traceback = error.__traceback__
     while traceback is not None:
         frame, traceback = traceback.tb_frame, traceback.tb_next
         if frame.f_globals.get("__name__", "").startswith(_BUILDERS):
-            one = [frame.f_locals.get(name) for name in _NAMES_OF_A_FILE]
             # a builder is given one shard at a time, but looks at several before it begins
-            several = _files_in(frame.f_locals)[:1]
-            found = next((os.fspath(file) for file in one if isinstance(file, str | os.PathLike)), *several or [found])
+            named = [frame.f_locals.get(name) for name in _NAMES_OF_A_FILE]
+            files = [os.fspath(file) for file in named if isinstance(file, str | os.PathLike)]
+            found = next(iter([*files, *_files_in(frame.f_locals)]), found)
     return found and found.rsplit("::", 1)[-1]  # the archive itself, of gzip://a.txt::/folder/a.txt.gz
 
 

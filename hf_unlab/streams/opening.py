@@ -49,8 +49,14 @@ def load(source: "Source", needed: Sequence[str] = (), only_needed: bool = False
             _say_once(f"{source.label!r} {summary}.")
         check_options(files.builder, source.options)
         options = {**files.options, **source.options}
-        reading = {"needed": needed, "only_needed": only_needed, "on_broken": source.on_broken}
-        return as_stream(files.builder, files.listed(), options, **reading)
+        return as_stream(
+            files.builder,
+            files.listed(),
+            options,
+            needed=needed,
+            only_needed=only_needed,
+            on_broken=source.on_broken,
+        )
     if source.on_broken != "stop":
         raise ValueError(f"on_broken={source.on_broken!r} is known for files, and not for this path; leave it out.")
     data_files = [source.data_files] if isinstance(source.data_files, str) else source.data_files

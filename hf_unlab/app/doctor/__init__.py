@@ -62,7 +62,7 @@ def needs_distinct_examples(argv: Sequence[str]) -> bool:
     fitting = {}
     for name in OBJECTIVES:
         with contextlib.suppress(ImportError):  # of an extra that is not installed
-            objective = load_objective(name)
+            objective: Any = load_objective(name)
             known = {field.name for cls in (objective.arguments, *objective.settings) for field in init_fields(cls)}
             if names <= known:
                 fitting[name] = objective.trainer.needs_distinct_examples

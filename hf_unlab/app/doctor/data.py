@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import logging
 import reprlib
 import time
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ from hf_unlab.app.console import quiet_libraries
 from hf_unlab.app.doctor.files import check_files
 from hf_unlab.app.doctor.findings import Finding, count, guard
 from hf_unlab.modalities import MODALITIES, get_modality
-from hf_unlab.streams import sharding
+from hf_unlab.streams import opening, sharding
 from hf_unlab.streams.network import bound_network
 from hf_unlab.streams.sharding import check_num_readers, default_num_readers
 from hf_unlab.streams.sources import Source, open_stream
@@ -39,7 +40,7 @@ def check_data(settings: Any, num_examples: int = 32, is_distinct: bool = False)
     batch_size = settings.per_device_train_batch_size
     for number, source in enumerate(sources, 1):
         what = f"source {number}" if len(sources) > 1 else "source"
-        with quiet_libraries():
+        with quiet_libraries(), _unsaid(opening.logger):
             yield from guard("  files", check_files, source, _columns_of_modalities(), num_examples)
             yield from guard(what, check_source, source, num_readers, batch_size, num_examples, what)
     yield from guard("readers", check_readers, settings.num_readers, num_workers, least)
@@ -96,11 +97,18 @@ def _check_shards(stream: IterableDataset, num_readers: int) -> Finding:
 
 
 def _spread(stream: IterableDataset, num_readers: int) -> IterableDataset:
-    sharding.logger.disabled = True  # what it warns of is a finding here
-    try:
+    with _unsaid(sharding.logger):
         return sharding.spread(stream, num_readers)
+
+
+@contextlib.contextmanager
+def _unsaid(logger: logging.Logger) -> Iterator[None]:
+    """Within, what would be warned of is a finding."""
+    logger.disabled = True
+    try:
+        yield
     finally:
-        sharding.logger.disabled = False
+        logger.disabled = False
 
 
 def check_readers(num_readers: int | None, num_workers: int, least: int = 1) -> Iterator[Finding]:
@@ -115,7 +123,7 @@ def check_readers(num_readers: int | None, num_workers: int, least: int = 1) -> 
         >>> next(check_readers(12, 2)).detail
         '12; with 2 workers each, processes can be 1, 2, 3 or 6'
     """
-    alone = SimpleNamespace(world_size=1, gradient_accumulation_steps=least, num_readers=num_readers)
+    alone: Any = SimpleNamespace(world_size=1, gradient_accumulation_steps=least, num_readers=num_readers)
     alone.dataloader_num_workers = num_workers
     number, num_places = num_readers_for(alone, None, is_distinct=True), max(1, num_workers)
     check_num_readers(number, 1, num_workers)
