@@ -22,6 +22,7 @@ from datasets.packaged_modules.imagefolder.imagefolder import ImageFolder
 from datasets.packaged_modules.parquet.parquet import Parquet
 from datasets.packaged_modules.webdataset.webdataset import WebDataset
 from datasets.table import table_cast
+from datasets.utils.file_utils import xopen
 
 from hf_unlab.streams.json_files import JsonFiles
 from hf_unlab.streams.line_files import Reading, Tables, TextFiles
@@ -116,7 +117,7 @@ class CsvFiles(_Tables, Csv):
         return [split]
 
     def _first_features(self, file: str) -> Features | None:
-        with open(file, "rb") as opened:
+        with xopen(file, "rb") as opened:
             rows = pd.read_csv(
                 opened, **{**self.config.pd_read_csv_kwargs, "chunksize": None, "nrows": _LOOKED_AT_ROWS}
             )
@@ -131,7 +132,7 @@ class CsvFiles(_Tables, Csv):
         for shard, files in enumerate(files_iterables):
             for file in files:
                 # datasets leaves the file to the garbage collector
-                with open(file, "rb") as opened, pd.read_csv(opened, dtype=texts, **self._options) as rows:
+                with xopen(file, "rb") as opened, pd.read_csv(opened, dtype=texts, **self._options) as rows:
                     for batch, part in enumerate(rows):
                         yield Key(shard, batch), self._cast_table(pa.Table.from_pandas(part, preserve_index=False))
 

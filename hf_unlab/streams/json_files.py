@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.json
 from datasets import Features
 from datasets.builder import Key
+from datasets.utils.file_utils import xopen
 
 from hf_unlab.streams.content import valid_unicode
 from hf_unlab.streams.line_files import LinesOfBytes, Tables, is_blank
@@ -91,7 +92,7 @@ class JsonFiles(LinesOfBytes, datasets.ArrowBasedBuilder):
         """Whether a file holds an object a line, and is not one value as a whole."""
         if self.config.field is not None:
             return False
-        with open(file, "rb") as opened:
+        with xopen(file, "rb") as opened:
             start = opened.read(_LOOKED_AT_BYTES).decode(self.config.encoding, "ignore").lstrip("\ufeff \t\r\n")
         first, *more = start.split("\n", 1)
         if first.startswith("["):
@@ -109,7 +110,7 @@ class JsonFiles(LinesOfBytes, datasets.ArrowBasedBuilder):
         return True
 
     def _value(self, file: str) -> Any:
-        with open(file, "rb") as opened:
+        with xopen(file, "rb") as opened:
             text = opened.read().decode(self.config.encoding, self.config.encoding_errors or "strict")
         return json.loads(text.removeprefix("\ufeff"))
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 from datasets import Features
 from datasets.builder import Key
 from datasets.packaged_modules.text.text import Text
-from datasets.utils.file_utils import readline
+from datasets.utils.file_utils import readline, xopen
 
 logger = logging.getLogger(__name__)
 Tables: TypeAlias = Iterator[tuple[Key, pa.Table]]
@@ -52,7 +52,7 @@ class LinesOfBytes(Reading):
     def chunks(self, file: str, size: int | None = None) -> Iterator[tuple[int, bytes]]:
         """Chunks of whole lines, without a byte-order mark, and the number of each one's first line."""
         number = 1
-        with open(file, "rb") as opened:
+        with xopen(file, "rb") as opened:
             while chunk := opened.read(size or self.config.chunksize):
                 try:
                     chunk += opened.readline()
