@@ -110,7 +110,7 @@ def shortened(names: Sequence[str] | Mapping[str, int]) -> str:
 
 def name_of(source: Source) -> str:
     """What messages call a split of labelled data."""
-    return f"{source.label!r} (split {source.split!r})"
+    return f"{source.label!r}" + (f" (split {source.split!r})" if source.split else "")
 
 
 def how_to_label(source: Source, column: str = "label") -> str:

@@ -1,7 +1,7 @@
 """What every recipe's script is told beside the trainer's own arguments: data, few-label proof."""
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
 
 from hf_unlab.corpora import BUILTIN_LABELLED
 from hf_unlab.streams.sources import Source
@@ -19,7 +19,17 @@ class DataSettings:
     dataset_config: str | None = field(default=None, metadata={"help": "The data set's configuration."})
     data_files: list[str] | None = field(default=None, metadata={"help": "Files, globs or URLs."})
     data_dir: str | None = field(default=None, metadata={"help": "Folder inside the data set."})
-    split: str = field(default="train", metadata={"help": "Split to read."})
+    dataset_revision: str | None = field(default=None, metadata={"help": "Git revision of a Hub data set."})
+    split: str | None = field(
+        default=None, metadata={"help": "Split to read; by default train of what has splits, and all loose files."}
+    )
+    data_options: dict[str, Any] = field(
+        default_factory=dict,
+        metadata={"help": "The loader's own: sample_by, sep, encoding, field, ...", "yaml_only": True},
+    )
+    on_broken: Literal["stop", "skip"] = field(
+        default="stop", metadata={"help": "What a line does that cannot be read: stop the run, or be skipped."}
+    )
     eval_dataset: str | None = field(
         default=None,
         metadata={"help": "Data to evaluate on, in place of a held-out part; by default --dataset with eval_files."},
@@ -50,15 +60,9 @@ class DataSettings:
             if not self.data:
                 raise ValueError("There is no data: give --dataset, or a data: list in the YAML file.")
             return self.data
-        source = Source(
-            self.dataset,
-            self.dataset_config,
-            split=self.split,
-            data_files=self.data_files,
-            data_dir=self.data_dir,
-            columns=self._columns(),
-        )
-        return [source]
+        is_shared = self.eval_split is not None and self.eval_dataset is None and self.eval_files is None
+        split = self.split or ("train" if is_shared else None)  # what is evaluated on is not to be trained on
+        return [self._source(split, self.data_files)]
 
     def eval_sources(self) -> list[Source] | None:
         """The data to evaluate on, if there is some apart from the training data; `eval_data` belongs to `data`.
@@ -75,9 +79,27 @@ class DataSettings:
         path = self.eval_dataset or self.dataset
         if path is None:
             raise ValueError("eval_files and eval_split need --eval_dataset: a Hub id, or the builder of the files.")
-        name = self.dataset_config if path == self.dataset else None
-        split = "train" if self.eval_files else self.eval_split or "test"  # loose files have the one split "train"
-        return [Source(path, name, split=split, data_files=self.eval_files, columns=self._columns())]
+        split = None if self.eval_files else self.eval_split or "test"  # files that are named have no splits
+        if path == self.dataset:
+            return [self._source(split, self.eval_files)]
+        return [
+            Source(path, split=split, data_files=self.eval_files, columns=self._columns(), on_broken=self.on_broken)
+        ]
+
+    def _source(self, split: str | None, files: list[str] | None) -> Source:
+        """A part of `dataset`."""
+        assert self.dataset is not None
+        return Source(
+            self.dataset,
+            self.dataset_config,
+            split=split,
+            data_files=files,
+            data_dir=self.data_dir,
+            revision=self.dataset_revision,
+            columns=self._columns(),
+            options=self.data_options,
+            on_broken=self.on_broken,
+        )
 
     def _columns(self) -> dict[str, str]:
         """`Source.columns`, without the columns that have their name already."""

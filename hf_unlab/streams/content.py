@@ -4,6 +4,7 @@ A cell is an encoded file as `datasets` holds it: `{"bytes": ..., "path": ...}`,
 here decodes one.
 """
 
+import copy
 import hashlib
 import io
 from dataclasses import dataclass, replace
@@ -13,6 +14,8 @@ from typing import Any
 import datasets
 import fsspec
 from datasets import Dataset, IterableDataset
+from datasets.features.features import _visit
+from datasets.iterable_dataset import FormattedExamplesIterable
 
 from hf_unlab.streams.bad_examples import BadExample
 from hf_unlab.streams.extras import of_extras
@@ -22,7 +25,7 @@ _HASH_BITS = 64
 
 
 def undecoded(stream: IterableDataset | Dataset) -> IterableDataset | Dataset:
-    """Leave images and audio as their bytes or paths.
+    """Leave images, audio and other encoded files as their bytes or paths, inside lists and structures too.
 
     Args:
         stream: Any data; a stream whose features nobody knows stays as it is.
@@ -33,15 +36,30 @@ def undecoded(stream: IterableDataset | Dataset) -> IterableDataset | Dataset:
         >>> undecoded(images)[0]["image"] == cell
         True
     """
-    features = stream.features or {}
-    if isinstance(stream, IterableDataset) and any(getattr(feature, "decode", False) for feature in features.values()):
-        stream = stream.decode(False)  # streams from the Hub decode in a step of their own, which a cast leaves there
-    for column, feature in features.items():
-        if isinstance(feature, datasets.Audio):
-            stream = stream.cast_column(column, UndecodedAudio())
-        elif isinstance(stream, Dataset) and getattr(feature, "decode", False):
-            stream = stream.cast_column(column, replace(feature, decode=False))
+    if not stream.features:
+        return stream
+    given, features = stream.features, _visit(copy.deepcopy(stream.features), _without_decoding)
+    changed = [column for column in given if features[column] != given[column]]
+    if isinstance(stream, Dataset):
+        for column in changed:
+            stream = stream.cast_column(column, features[column])
+    elif changed:
+        # Streams from the Hub decode in a step of their own, which a cast leaves there; `decode(False)` takes it away,
+        # and leaves JSON as its source, too: so both it and the step below are told what is to be decoded.
+        stream = stream.decode(False).cast(features)
+        if isinstance(below := stream._ex_iterable, FormattedExamplesIterable) and below.features:
+            stream._ex_iterable = copy.copy(below)
+            stream._ex_iterable._features = features
     return stream
+
+
+def _without_decoding(feature: Any) -> Any:
+    """A feature of encoded files, without its decoding; others have a `decode` too, such as `datasets.Json`."""
+    if getattr(feature, "pa_type", None) != datasets.Image.pa_type or not feature.decode:
+        return feature
+    if isinstance(feature, datasets.Audio):
+        return UndecodedAudio()
+    return replace(feature, decode=False)
 
 
 @dataclass

@@ -14,6 +14,7 @@ at an offset.
 import asyncio
 import gzip
 import itertools
+import json
 import logging
 import lzma
 import os
@@ -33,19 +34,25 @@ from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 from huggingface_hub.utils import httpx
 
 from hf_unlab.streams.redaction import redacted
+from hf_unlab.streams.zstandard_files import read_all_frames
 
 if TYPE_CHECKING:
     import aiohttp
 
 logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
+_BUILDERS = (
+    "datasets.packaged_modules.",
+    *(f"hf_unlab.streams.{name}" for name in ("builders", "json_files", "line_files")),
+)
+_NAMES_OF_A_FILE = ("file", "tar_path", "metadata_file", "downloaded_metadata_file")
 FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 60.0
 TRANSIENT_STATUSES = (408, 429, 500, 502, 503, 504)
 # What a decoder raises at the end of a cut file. pyarrow also raises plain OSErrors: see `_judge`.
 _DECODE_ERRORS = (
     *(EOFError, UnicodeDecodeError, gzip.BadGzipFile, zlib.error, lzma.LZMAError),
-    *(pyarrow.ArrowInvalid, pandas.errors.ParserError),
+    *(json.JSONDecodeError, pyarrow.ArrowInvalid, pandas.errors.ParserError),
 )
 
 
@@ -84,6 +91,7 @@ def bound_network(retries: int = 5, timeout_seconds: float = 60.0) -> None:
     http = fsspec.config.conf.setdefault("http", {})
     if isinstance(http.get("get_client"), _RetryingClient | None):  # a user's own client stays
         http["get_client"] = _RetryingClient(retries, timeout_seconds)
+    read_all_frames()  # the other thing that a process which reads is told
 
 
 @dataclass(frozen=True)
@@ -180,20 +188,26 @@ def _judge(error: BaseException, file: str | None) -> Literal["transient", "fina
     """`final` is of the network too, but of no use to repeat: asked often enough, not there, or not allowed."""
     import aiohttp
 
-    for link in _chain(error):
+    for link in chain(error):
         # The last of these: see `_describe`.
         if isinstance(link, NetworkError | OfflineModeIsEnabled | aiohttp.NonHttpUrlClientError):
             return "final"
         if (status := http_status(link)) is not None:
             return "transient" if status in TRANSIENT_STATUSES else "final"
     lost = (aiohttp.ClientPayloadError, aiohttp.ClientConnectionError, httpx.RequestError)
-    if any(isinstance(link, (*lost, ConnectionError, TimeoutError)) for link in _chain(error)):
+    if any(isinstance(link, (*lost, ConnectionError, TimeoutError)) for link in chain(error)):
         return "transient"
-    is_decoding = isinstance(error, _DECODE_ERRORS) or type(error) is OSError
+    is_decoding = any(isinstance(link, _DECODE_ERRORS) for link in chain(error)) or type(error) is OSError
     return "transient" if is_decoding and file is not None and "://" in file else "other"
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
+def is_of_network(error: BaseException, file: str | None) -> bool:
+    """Whether `with_retries` sees to an error met in reading a file."""
+    return _judge(error, file) != "other"
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what it came from, the first cause last."""
     while error is not None:
         yield error
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
@@ -211,7 +225,7 @@ def http_status(error: BaseException) -> int | None:
 def _describe(error: BaseException) -> str:
     import aiohttp
 
-    links = list(_chain(error))
+    links = list(chain(error))
     link = next((link for link in links if isinstance(link, NetworkError)), links[-1])
     if isinstance(link, aiohttp.NonHttpUrlClientError):
         # Where a server denies having the file, datasets looks for a folder of that name, at a URL without its scheme.
@@ -247,13 +261,16 @@ def failed_file(error: BaseException) -> str | None:
     Returns:
         Path or URL; None where the error came from elsewhere, such as a user's `map`.
     """
+    found: str | None = None
     traceback = error.__traceback__
     while traceback is not None:
         frame, traceback = traceback.tb_frame, traceback.tb_next
-        of_builder = frame.f_globals.get("__name__", "").startswith("datasets.packaged_modules.")
-        if of_builder and (files := _files_in(frame.f_locals)):
-            return files[0]  # a builder is given one shard at a time
-    return None
+        if frame.f_globals.get("__name__", "").startswith(_BUILDERS):
+            # a builder is given one shard at a time, but looks at several before it begins
+            named = [frame.f_locals.get(name) for name in _NAMES_OF_A_FILE]
+            files = [os.fspath(file) for file in named if isinstance(file, str | os.PathLike)]
+            found = next(iter([*files, *_files_in(frame.f_locals)]), found)
+    return found and found.rsplit("::", 1)[-1]  # the archive itself, of gzip://a.txt::/folder/a.txt.gz
 
 
 def _files_in(arguments: dict[str, Any]) -> list[str]:

@@ -4,25 +4,19 @@ A user may give data in several forms (`Data`: sources, streams, map-style data 
 `WeightedStream`s of them all, and the rest of this room knows no other form.
 """
 
-import importlib
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import datasets
 from datasets import Dataset, IterableDataset
 
 from hf_unlab.streams.bad_examples import Example
 from hf_unlab.streams.content import undecoded
+from hf_unlab.streams.opening import BUILTIN_PREFIX as BUILTIN_PREFIX
+from hf_unlab.streams.opening import load
+from hf_unlab.streams.reading_errors import BrokenFileError, cause_of, naming_the_file
 from hf_unlab.streams.redaction import redacted
-
-BUILTIN_PREFIX = "builtin:"
-_BUILDER_OF_SUFFIX = {".txt": "text", ".jsonl": "json", ".json": "json", ".csv": "csv", ".parquet": "parquet"}
-_COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
-# Without `data_files` these would read whatever lies in the current folder.
-_BUILDERS = ("arrow", "csv", "json", "parquet", "text", "webdataset", "imagefolder", "audiofolder")
 
 
 @dataclass(frozen=True)
@@ -30,13 +24,18 @@ class Source:
     """One data set, in the words of `datasets.load_dataset`.
 
     Args:
-        path: A Hub data set id, a builder (`text`, `json`, `csv`, `parquet`) with `data_files`, a local folder or
-            file, or `builtin:docstrings`.
+        path: A Hub data set id, a builder (`text`, `json`, `csv`, `parquet`, `webdataset`, ...) with `data_files` or
+            `data_dir`, a local file or folder (`save_to_disk`'s too), or `builtin:docstrings`.
         name: The configuration of the data set.
-        split: The split to read.
-        data_files: Local paths, globs or URLs.
-        data_dir: Folder inside the data set.
+        split: The split to read. By default all files that are named, or lie in a folder; but `train` of what has
+            splits: a Hub data set, and a folder whose every file is called by one (`train/`, `test.jsonl`).
+        data_files: Local paths, globs, folders or URLs.
+        data_dir: Folder inside the data set, or that a builder reads.
         revision: Git revision of a Hub data set.
+        options: The builder's own, as `load_dataset` takes them: `{"sample_by": "paragraph"}` for texts, `sep` for
+            CSV, `encoding`, `field` for JSON, ...
+        on_broken: What a broken line of text, JSON or CSV does: `stop` the reading, or be skipped (`skip`), which is
+            said; of text and JSON it is counted as a bad example.
         weight: Share of this source in a mix, relative to the others'.
         columns: New names for columns, `{"text": "review"}` reads the column `review` as `text`, in the place of any
             other column of that name.
@@ -49,13 +48,15 @@ class Source:
 
     path: str
     name: str | None = None
-    split: str = "train"
+    split: str | None = None
     data_files: str | list[str] | None = None
     data_dir: str | None = None
     revision: str | None = None
     weight: float = 1.0
     columns: dict[str, str] = field(default_factory=dict)
     licence: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    on_broken: Literal["stop", "skip"] = "stop"
 
     def __post_init__(self) -> None:
         if not self.path:
@@ -70,6 +71,8 @@ class Source:
             )
         if not self.weight > 0:
             raise ValueError(f"Source {self.label!r} has weight {self.weight}; a weight must be above 0.")
+        if self.on_broken not in ("stop", "skip"):
+            raise ValueError(f"Source {self.label!r} has on_broken={self.on_broken!r}; it can be 'stop' or 'skip'.")
 
     @property
     def label(self) -> str:
@@ -79,12 +82,15 @@ class Source:
         return redacted(":".join(part for part in (self.path, self.name, *more) if part))
 
 
-def open_stream(source: Source, required_columns: Sequence[str] = ()) -> IterableDataset:
+def open_stream(
+    source: Source, required_columns: Sequence[str] = (), *, only_required: bool = False
+) -> IterableDataset:
     """Open a source as a stream and look at its first example, so that mistakes show at once.
 
     Args:
         source: What to open.
         required_columns: Columns that must be there (after `source.columns` is applied).
+        only_required: Whether others may be left out, so that files are read faster.
 
     Returns:
         A `datasets.IterableDataset`, its cells undecoded; nothing but its first example has been read.
@@ -99,17 +105,21 @@ def open_stream(source: Source, required_columns: Sequence[str] = ()) -> Iterabl
         >>> list(open_stream(Source(str(path)), ["text"]))
         [{'text': 'one'}, {'text': 'two'}]
     """
-    hint = ""
+    needed = list(
+        dict.fromkeys([*(source.columns.get(name, name) for name in required_columns), *source.columns.values()])
+    )
+    where = f"the source {source.label!r}" + (f" (split {source.split!r})" if source.split else "")
     try:
-        stream = undecoded(_load(source))
-        hint = "; is a file empty, cut short, or of another format?"
-        first = next(iter(stream.take(1)), None)
+        with naming_the_file():
+            stream = undecoded(load(source, needed, only_required))
+            first = next(iter(stream.take(1)), None)
+    except BrokenFileError as error:
+        file = "" if error.file in source.label else f"{error.file}: "
+        raise ValueError(f"Cannot read {where}: {file}{error.reason}") from error
     except (ValueError, OSError, EOFError, RuntimeError, StopIteration, datasets.exceptions.DatasetsError) as error:
-        reason = redacted(" ".join(str(error.__cause__ or error).split()))
-        reason = reason + hint if reason else "no such file, or nothing in it"  # a bare StopIteration says nothing
-        raise ValueError(f"Cannot read the source {source.label!r} (split {source.split!r}): {reason}") from error
+        raise ValueError(f"Cannot read {where}: {redacted(cause_of(error))}") from error
     if first is None:
-        raise ValueError(f"The source {source.label!r} (split {source.split!r}) is empty: it has no example at all.")
+        raise ValueError(f"{where[0].upper()}{where[1:]} is empty: it has no example at all.")
     return _rename(stream, source, first, required_columns)
 
 
@@ -127,55 +137,6 @@ def _rename(
     if replaced := [column for column in first if column in new_names.values()]:
         stream = stream.remove_columns(replaced)
     return stream.rename_columns(new_names) if new_names else stream
-
-
-def _load(source: Source) -> IterableDataset:
-    if source.path.startswith(BUILTIN_PREFIX):
-        _refuse(source, "name", "data_files", "data_dir", "revision")
-        # by name, as a plug-in is found: streams stand below the corpora, which are made of what they offer
-        corpora = importlib.import_module("hf_unlab.corpora")
-        files = corpora.data_files(source.path.removeprefix(BUILTIN_PREFIX), source.split)
-        return datasets.load_dataset("parquet", data_files=files, split="train", streaming=True)
-    path = os.path.expanduser(source.path)
-    data_files = [source.data_files] if isinstance(source.data_files, str) else source.data_files
-    if Path(path).is_file():
-        _refuse(source, "name", "data_files", "data_dir", "revision")
-        path, data_files = _builder_of(Path(path)), [path]
-    elif path in _BUILDERS and not data_files and not source.data_dir:
-        raise ValueError(f"the builder {path!r} needs data_files (or data_dir), which say what to read.")
-    stream = datasets.load_dataset(
-        path,
-        source.name,
-        split=source.split,
-        data_files=data_files and [os.path.expanduser(file) for file in data_files],
-        data_dir=source.data_dir and os.path.expanduser(source.data_dir),
-        revision=source.revision,
-        streaming=True,
-    )
-    # Lines of a file are examples, but the blank ones between its paragraphs are nothing to count as bad.
-    return stream.filter(_is_not_blank) if path == "text" else stream
-
-
-def _is_not_blank(line: dict[str, str]) -> bool:
-    return bool(line["text"].strip())
-
-
-def _builder_of(file: Path) -> str:
-    suffixes = [suffix for suffix in file.suffixes if suffix not in _COMPRESSED]
-    builder = _BUILDER_OF_SUFFIX.get(suffixes[-1] if suffixes else "")
-    if builder is None:
-        raise ValueError(
-            f"the format of {file.name!r} is not known from its name: {', '.join(_BUILDER_OF_SUFFIX)} are (also "
-            f"{', '.join(_COMPRESSED)}); otherwise give the builder as `path` and the file as `data_files`."
-        )
-    return builder
-
-
-def _refuse(source: Source, *settings: str) -> None:
-    for setting in settings:
-        if getattr(source, setting) is not None:
-            given = redacted(repr(getattr(source, setting)))
-            raise ValueError(f"{setting}={given} means nothing for this path; leave it out.")
 
 
 def _missing_column(source: Source, column: str, first: dict[str, Any]) -> str:
@@ -232,7 +193,7 @@ def open_streams(data: Data | Sequence[Data], required_columns: Sequence[str]) -
     streams = []
     for number, item in enumerate(items):
         if isinstance(item, Source):
-            stream = open_stream(item, required_columns)
+            stream = open_stream(item, required_columns, only_required=True)
             streams.append(WeightedStream(stream.select_columns(list(required_columns)), item.weight, item.label))
         elif isinstance(item, Dataset | IterableDataset):
             if isinstance(item, Dataset) and item.format["type"] == "custom":
@@ -261,6 +222,10 @@ def iterate(stream: IterableDataset) -> Iterator[Example]:
     Example:
         >>> list(iterate(Dataset.from_dict({"n": [1, 2]}).to_iterable_dataset()))
         [{'n': 1}, {'n': 2}]
+
+    Raises:
+        BrokenFileError: A file cannot be read; says which, where, why, and how to mend it.
     """
-    for columns in stream.iter(batch_size=1):
-        yield {column: values[0] for column, values in columns.items()}
+    with naming_the_file():
+        for columns in stream.iter(batch_size=1):
+            yield {column: values[0] for column, values in columns.items()}

@@ -68,7 +68,7 @@ def test_what_is_no_label_is_counted_by_what_it_holds():
     assert texts == ["3", None, None, None, None, None, None, "-1"]
     assert reader.num_missing == 6 and reader.sizes == {"3": 1, "-1": 1}
     left_out, _ = reader.finish()
-    assert left_out.startswith("Left out 6 of 8 examples of 'json:a.jsonl' (split 'train'), without label (")
+    assert left_out.startswith("Left out 6 of 8 examples of 'json:a.jsonl', without label (")
     for held in ("1 null", "1 NaN", "1 blank", "1 -100", "1 []"):
         assert held in left_out
     assert read([1, -1, -100, 0], feature=NAMES)[0] == ["yes", None, None, "no"]

@@ -1,6 +1,7 @@
 """What recipes are told of data: which columns are read as what, and where labels are."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
+from pathlib import Path
 
 import pytest
 
@@ -34,3 +35,41 @@ def test_data_must_be_named() -> None:
         DataSettings().sources()
     with pytest.raises(ValueError, match="need --eval_dataset"):
         DataSettings(eval_files=["a.json"]).eval_sources()
+
+
+def test_what_is_evaluated_on_is_opened_as_what_is_trained_on_is() -> None:
+    options = {"data_dir": "d", "dataset_config": "en", "dataset_revision": "v1", "data_options": {"sep": ";"}}
+    settings = DataSettings(dataset="some/reviews", eval_split="dev", on_broken="skip", **options)
+    (training,), (evaluated,) = settings.sources(), settings.eval_sources() or []
+    assert (training.split, evaluated.split) == ("train", "dev")
+    assert replace(training, split="dev") == evaluated
+    assert (evaluated.data_dir, evaluated.name, evaluated.revision) == ("d", "en", "v1")
+    assert (evaluated.options, evaluated.on_broken) == ({"sep": ";"}, "skip")
+    (files,) = DataSettings(dataset="csv", data_files=["a"], eval_files=["b"], **options).eval_sources() or []
+    assert (files.data_dir, files.options, files.data_files, files.split) == ("d", {"sep": ";"}, ["b"], None)
+    (other,) = DataSettings(dataset="some/reviews", eval_dataset="some/news", **options).eval_sources() or []
+    assert (other.path, other.split, other.name, other.data_dir, other.options) == (
+        "some/news",
+        "test",
+        None,
+        None,
+        {},
+    )
+
+
+def test_all_files_of_a_folder_are_trained_on_unless_a_split_of_it_is_evaluated_on() -> None:
+    assert DataSettings(dataset="folder").sources()[0].split is None
+    assert DataSettings(dataset="folder", eval_split="test").sources()[0].split == "train"
+    assert DataSettings(dataset="folder", eval_split="test", eval_dataset="other").sources()[0].split is None
+    assert DataSettings(dataset="folder", split="all", eval_split="test").sources()[0].split == "all"
+
+
+def test_the_loader_s_options_are_read_from_yaml(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(
+        "dataset: csv\ndata_options: {sep: ;, chunksize: 9}\n"
+        "data:\n- {path: text, data_files: a.txt, options: {sample_by: paragraph}, on_broken: skip}\n"
+    )
+    (settings,) = read_arguments(DataSettings, argv=["--config", str(path)])
+    assert settings.data_options == {"sep": ";", "chunksize": 9}
+    assert settings.data[0].options == {"sample_by": "paragraph"} and settings.data[0].on_broken == "skip"

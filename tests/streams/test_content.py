@@ -130,6 +130,31 @@ def test_images_and_audio_are_left_as_they_lie_and_the_rest_alone(is_stream):
     assert row == {"image": PNG, "audio": {"bytes": b"RIFF", "path": "a.wav"}, "n": 1}
 
 
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_files_inside_lists_and_structures_are_left_as_they_lie(is_stream):
+    pair = {"images": [datasets.Image()], "more": {"sounds": datasets.List(datasets.Audio())}}
+    files = {"images": [PNG], "more": {"sounds": [{"bytes": b"RIFF", "path": None}]}}
+    undecodable = {"images": [datasets.Image(decode=False)], "more": {"sounds": datasets.List(UndecodedAudio())}}
+    data = Dataset.from_list([files], datasets.Features(undecodable))
+    data.info.features = data._info.features = datasets.Features(pair)
+    stream = undecoded(data.to_iterable_dataset() if is_stream else data)
+    (row,) = iterate(stream) if is_stream else stream
+    assert row == files
+
+
+MIXED = ["one", 'said "two"', 3, {"a": 1}, [4], None]
+
+
+@pytest.mark.parametrize("num_threads", [None, 0, 2])  # no stream; a local one; one that decodes in a step of its own
+def test_texts_of_mixed_types_stay_as_they_were_given(num_threads):
+    features = datasets.Features({"text": datasets.Json(), "image": datasets.Image()})
+    data = Dataset.from_list([{"text": text, "image": PNG} for text in MIXED], features)
+    stream = data if num_threads is None else data.to_iterable_dataset().decode(num_threads=num_threads)
+    rows = list(undecoded(stream))
+    assert [row["text"] for row in rows] == MIXED
+    assert all(row["image"] == PNG for row in rows)
+
+
 def test_a_stream_of_unknown_features_stays_as_it_is():
     stream = datasets.IterableDataset.from_generator(lambda: iter([{"n": 1}]))
     assert undecoded(stream) is stream

@@ -1,6 +1,5 @@
 """Sources open with load_dataset's words, and whatever cannot be read is one line that says what to mend."""
 
-import gc
 import gzip
 import json
 
@@ -14,15 +13,6 @@ from hf_unlab.testing import tiny_stream
 
 ROWS = [{"text": "one", "n": 1}, {"text": "two", "n": 2}]
 JSON_LINES = "".join(json.dumps(row) + "\n" for row in ROWS)
-
-# pandas leaves its file to the garbage collector when only the first rows of a CSV file are read
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _collect_here():
-    yield
-    gc.collect()  # here, where that warning is expected
 
 
 @pytest.fixture
@@ -77,7 +67,7 @@ def test_a_folder_opens_with_its_splits(tmp_path):
     for split in ("train", "test"):
         (tmp_path / f"{split}.jsonl").write_text(json.dumps({"text": split}))
     assert texts_of(open_stream(Source(str(tmp_path), split="test"), ["text"])) == ["test"]
-    assert "splits: ['train', 'test']" in error_of(Source(str(tmp_path), split="dev"))
+    assert "splits: ['test', 'train']" in error_of(Source(str(tmp_path), split="dev"))
 
 
 def test_the_home_folder_and_relative_paths_are_understood(folder, monkeypatch):
@@ -119,16 +109,19 @@ def test_wrong_columns_are_errors(folder):
 
 BROKEN_FILES = {
     "empty.txt": (b"", "is empty: it has no example at all"),
-    "empty.jsonl": (b"", "nothing in it"),
-    "empty.csv": (b"", "No columns to parse from file; is a file empty"),
+    "empty.jsonl": (b"", "is empty: it has no example at all"),
+    "empty.csv": (b"", "No columns to parse from file; mend it"),
     "header.csv": (b"text,n\n", "is empty: it has no example at all"),
     "cut.jsonl": (
         b'{"text": "one"}\n{"text": ',
-        "JSON parse error: Invalid value. in row 1; is a file empty, cut short",
+        "line 2: Expecting value (character 10); mend the line, or skip such lines: `on_broken: skip`",
     ),
-    "words.json": (b"no json here", "JSON parse error"),
+    "words.json": (b"no json here", "line 1: Expecting value (character 1); mend the line"),
     "quote.csv": (b'text,n\n"one,1\ntwo,2\n', "EOF inside string"),
-    "latin.txt": ("café\n".encode("latin-1"), "'utf-8' codec can't decode byte 0xe9"),
+    "latin.txt": (
+        "café\n".encode("latin-1"),
+        "line 1: 'utf-8' codec can't decode byte 0xe9 in position 3: unexpected end of data; save it as UTF-8",
+    ),
     "zero.parquet": (b"", "Parquet file size is 0 bytes"),
     "no.gz.jsonl.gz": (b"not compressed", "Not a gzipped file"),
     "a.unknown": (b"one\n", "format of 'a.unknown' is not known from its name: .txt, .jsonl"),
@@ -141,7 +134,7 @@ def test_a_file_that_cannot_be_read_says_why(tmp_path, name):
     content, reason = BROKEN_FILES[name]
     (tmp_path / name).write_bytes(content)
     message = error_of(Source(str(tmp_path / name)))
-    assert reason in message and f"{tmp_path / name}' (split 'train')" in message
+    assert reason in message and message.count(str(tmp_path / name)) == 1
 
 
 def test_truncated_and_empty_parquet_say_why(folder):
@@ -149,21 +142,21 @@ def test_truncated_and_empty_parquet_say_why(folder):
     (folder / "a.parquet").write_bytes(whole[: len(whole) // 2])
     assert "Parquet magic bytes not found" in error_of(Source(str(folder / "a.parquet")))
     pq.write_table(pa.Table.from_pylist(ROWS).slice(0, 0), folder / "rows.parquet")
-    assert "is a file empty" in error_of(Source(str(folder / "rows.parquet")))
+    assert "is it empty" in error_of(Source(str(folder / "rows.parquet")))
 
 
 def test_what_is_not_there_is_named(tmp_path):
     assert "Couldn't find any data file at" in error_of(Source(str(tmp_path / "missing.txt")))
     assert "Couldn't find any data file at" in error_of(Source(str(tmp_path / "missing")))
     assert "doesn't contain any data files" in error_of(Source(str(tmp_path)))
-    assert "no such file" in error_of(Source("json", data_files=str(tmp_path / "*.jsonl")))
-    assert "Unable to find" in error_of(Source("json", data_files=[str(tmp_path / "missing.jsonl")]))
+    assert "there is no file" in error_of(Source("json", data_files=str(tmp_path / "*.jsonl")))
+    assert "there is no file" in error_of(Source("json", data_files=[str(tmp_path / "missing.jsonl")]))
     assert "on the Hub" in error_of(Source("nobody/nothing"))
 
 
 def test_unknown_builtins_and_splits_name_those_there_are(folder):
     assert "no built-in corpus 'poems'; there are: docstrings" in error_of(Source("builtin:poems"))
-    assert "Bad split: test. Available splits: ['train']" in error_of(Source(str(folder / "a.txt"), split="test"))
+    assert "files that are named have no splits" in error_of(Source(str(folder / "a.txt"), split="test"))
 
 
 def test_settings_that_would_be_ignored_are_refused(folder):

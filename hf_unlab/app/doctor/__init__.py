@@ -3,8 +3,11 @@
 Nothing heavy is imported before the check that needs it: --help is quick, and a broken torch is a finding.
 """
 
+import contextlib
 import dataclasses
+import itertools
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from hf_unlab.app.doctor import installation, machine
@@ -41,10 +44,37 @@ def examine(argv: Sequence[str] = (), *, output_dir: str | None = None, num_exam
         from hf_unlab.app.doctor.data import check_data
         from hf_unlab.app.doctor.labels import check_labels
 
-        yield from guard("data", check_data, settings, num_examples)
+        yield from guard("data", check_data, settings, num_examples, needs_distinct_examples(argv))
         yield from guard("labels", check_labels, settings)
     elif settings or not argv:
         yield Finding("ok", "data", "none was named; --config FILE.yaml or --dataset NAME has it opened and timed")
+
+
+def needs_distinct_examples(argv: Sequence[str]) -> bool:
+    """Whether what a recipe is told is of an objective that lets no example meet itself in a step, a contrastive one.
+
+    Which objective it is, the options tell, if no other one knows them all; else the folder of the YAML file.
+
+    Example:
+        >>> needs_distinct_examples(["--dataset", "a.txt"])
+        False
+    """
+    from hf_unlab.app.yaml_values import init_fields, read_yaml
+    from hf_unlab.objectives import OBJECTIVES, load_objective
+
+    names = {word[2:].split("=")[0].replace("-", "_") for word in argv if word.startswith("--")} - {"config"}
+    config = next((Path(path) for word, path in itertools.pairwise(argv) if word == "--config"), None)
+    names |= read_yaml(config).keys() if config else set()
+    fitting = {}
+    for name in OBJECTIVES:
+        with contextlib.suppress(ImportError):  # of an extra that is not installed
+            objective: Any = load_objective(name)
+            known = {field.name for cls in (objective.arguments, *objective.settings) for field in init_fields(cls)}
+            if names <= known:
+                fitting[name] = objective.trainer.needs_distinct_examples
+    if config and config.absolute().parent.name in fitting:
+        return fitting[config.absolute().parent.name]
+    return bool(fitting) and all(fitting.values())
 
 
 def read_settings(argv: Sequence[str]) -> Any:

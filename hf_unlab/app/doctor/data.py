@@ -2,36 +2,48 @@
 
 import contextlib
 import itertools
+import logging
 import reprlib
 import time
 from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 from datasets import IterableDataset
 
 from hf_unlab.app.console import quiet_libraries
+from hf_unlab.app.doctor.files import check_files
 from hf_unlab.app.doctor.findings import Finding, count, guard
 from hf_unlab.modalities import MODALITIES, get_modality
-from hf_unlab.streams import sharding
+from hf_unlab.streams import opening, sharding
 from hf_unlab.streams.network import bound_network
 from hf_unlab.streams.sharding import check_num_readers, default_num_readers
 from hf_unlab.streams.sources import Source, open_stream
+from hf_unlab.training.stream_state import num_readers_for
 
 _SHORTENER = reprlib.Repr()
 _SHORTENER.maxstring, _SHORTENER.maxother, _SHORTENER.maxdict, _SHORTENER.maxlevel = 60, 40, 6, 3
 
 
-def check_data(settings: Any, num_examples: int = 32) -> Iterator[Finding]:
-    """Each source read a little, and how many processes and workers can share the readers."""
+def check_data(settings: Any, num_examples: int = 32, is_distinct: bool = False) -> Iterator[Finding]:
+    """Each source read a little, and how many processes and workers can share the readers.
+
+    Args:
+        settings: As a recipe reads them.
+        num_examples: Examples to read of each source.
+        is_distinct: Whether no example may meet itself in a step.
+    """
     sources, num_workers = settings.sources(), settings.dataloader_num_workers
-    num_readers = max(1, settings.num_readers or default_num_readers(1, num_workers))
+    least = settings.gradient_accumulation_steps if is_distinct else 1
+    num_readers = max(1, settings.num_readers or default_num_readers(1, num_workers, max(8, least)))
     bound_network(settings.network_retries, settings.network_timeout_seconds)  # as in a run, nothing waits for ever
     batch_size = settings.per_device_train_batch_size
     for number, source in enumerate(sources, 1):
         what = f"source {number}" if len(sources) > 1 else "source"
-        with quiet_libraries():
+        with quiet_libraries(), _unsaid(opening.logger):
+            yield from guard("  files", check_files, source, _columns_of_modalities(), num_examples)
             yield from guard(what, check_source, source, num_readers, batch_size, num_examples, what)
-    yield from guard("readers", check_readers, settings.num_readers, num_workers)
+    yield from guard("readers", check_readers, settings.num_readers, num_workers, least)
 
 
 def check_source(
@@ -85,26 +97,41 @@ def _check_shards(stream: IterableDataset, num_readers: int) -> Finding:
 
 
 def _spread(stream: IterableDataset, num_readers: int) -> IterableDataset:
-    sharding.logger.disabled = True  # what it warns of is a finding here
-    try:
+    with _unsaid(sharding.logger):
         return sharding.spread(stream, num_readers)
+
+
+@contextlib.contextmanager
+def _unsaid(logger: logging.Logger) -> Iterator[None]:
+    """Within, what would be warned of is a finding."""
+    logger.disabled = True
+    try:
+        yield
     finally:
-        sharding.logger.disabled = False
+        logger.disabled = False
 
 
-def check_readers(num_readers: int | None, num_workers: int) -> Iterator[Finding]:
+def check_readers(num_readers: int | None, num_workers: int, least: int = 1) -> Iterator[Finding]:
     """Which numbers of processes and workers can share a run's readers; raises where none can.
+
+    Args:
+        num_readers: As it is set.
+        num_workers: Workers of a process.
+        least: Readers that a process needs: where no example may meet itself in a step, one for each micro-batch.
 
     Example:
         >>> next(check_readers(12, 2)).detail
         '12; with 2 workers each, processes can be 1, 2, 3 or 6'
     """
-    number, num_places = num_readers or default_num_readers(1, num_workers), max(1, num_workers)
+    alone: Any = SimpleNamespace(world_size=1, gradient_accumulation_steps=least, num_readers=num_readers)
+    alone.dataloader_num_workers = num_workers
+    number, num_places = num_readers_for(alone, None, is_distinct=True), max(1, num_workers)
     check_num_readers(number, 1, num_workers)
-    processes = [n for n in range(1, number + 1) if number % (n * num_places) == 0]
+    processes = [n for n in range(1, number + 1) if number % (n * num_places) == 0 and n * least <= number]
     default = "" if num_readers else ", the default for 1 process"
     sharing = f"with {num_workers} workers each, processes" if num_workers > 1 else "processes x workers"
-    yield Finding("ok", "readers", f"{number}{default}; {sharing} can be {_either(processes)}")
+    each = f", each with {least}: one for each micro-batch of its step" if least > 1 else ""
+    yield Finding("ok", "readers", f"{number}{default}; {sharing} can be {_either(processes)}{each}")
 
 
 def _either(options: Sequence[object]) -> str:

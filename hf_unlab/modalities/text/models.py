@@ -27,7 +27,7 @@ from hf_unlab.modalities.text.reading import captions_of
 from hf_unlab.modalities.text.settings import TextModelSettings
 from hf_unlab.modalities.weights import WeightsError, load_weights
 from hf_unlab.streams.content import valid_unicode
-from hf_unlab.streams.sources import Source, open_stream
+from hf_unlab.streams.sources import Source, iterate, open_stream
 
 logger = logging.getLogger(__name__)
 
@@ -255,5 +255,5 @@ def first_texts(sources: list[Source], num_examples: int) -> Iterator[str]:
     """The texts at the beginning of the sources, from each as many; of several captions, all."""
     share = -(-num_examples // len(sources))
     for source in sources:
-        for example in open_stream(source, ["text"]).select_columns(["text"]).take(share):
+        for example in iterate(open_stream(source, ["text"], only_required=True).select_columns(["text"]).take(share)):
             yield from captions_of(example["text"])
