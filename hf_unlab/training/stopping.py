@@ -125,9 +125,12 @@ def agree(accelerator: Accelerator, items: dict[str, int], status: Status) -> St
         items: What this rank's micro-batches hold, by unit.
         status: How this rank is.
     """
-    mine = torch.tensor([*items.values(), *astuple(status)], device=accelerator.device)
-    total = accelerator.reduce(mine, "sum")
-    num_failed, num_stopped, num_bad, num_read = total[len(items) :].tolist()
+    mine = [*items.values(), *astuple(status)]
+    total = torch.tensor(mine, device=accelerator.device)
+    if accelerator.num_processes > 1:  # alone, the host knows, and need not wait for the accelerator
+        total = accelerator.reduce(total, "sum")
+        mine = total.tolist()
+    num_failed, num_stopped, num_bad, num_read = mine[len(items) :]
     return StepReport(dict(zip(items, total, strict=False)), num_failed > 0, num_stopped > 0, num_bad, num_read)
 
 

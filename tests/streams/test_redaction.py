@@ -90,9 +90,10 @@ def test_a_source_that_cannot_be_read_or_set_up_tells_no_secret(tmp_path, monkey
         def fail(*_, error=error, **__):
             raise error
 
-        monkeypatch.setattr("hf_unlab.streams.sources.load", fail)
-        with pytest.raises(ValueError, match="Cannot read the source") as caught:
-            open_stream(Source("json", data_files=SECRET))
+        with monkeypatch.context() as patch:
+            patch.setattr("hf_unlab.streams.sources.load", fail)
+            with pytest.raises(ValueError, match="Cannot read the source") as caught:
+                open_stream(Source("json", data_files=SECRET))
         assert_tells_no_secret(str(caught.value))
     with pytest.raises(ValueError, match="means nothing for this path") as caught:
         open_stream(Source(str(local), data_files=SECRET))

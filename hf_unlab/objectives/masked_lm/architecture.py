@@ -44,7 +44,7 @@ def max_sequence_length(model: nn.Module) -> int:
 
 
 @contextmanager
-def head_at(model: PreTrainedModel, positions_BT: torch.Tensor) -> Iterator[None]:
+def head_at(model: PreTrainedModel, positions: torch.Tensor) -> Iterator[None]:
     """Inside, the encoder's `last_hidden_state` holds the chosen positions alone, (1, N, D), and logits are (1, N, V).
 
     A forward hook on `model.base_model` does it, so it works for any encoder whose head reads `last_hidden_state`,
@@ -52,7 +52,8 @@ def head_at(model: PreTrainedModel, positions_BT: torch.Tensor) -> Iterator[None
 
     Args:
         model: A model with a language modelling head, unwrapped. Call its wrapper if it has one, without `labels`.
-        positions_BT: True where logits are wanted.
+        positions: Where logits are wanted: (B, T), True there; or (N,), their numbers in the flattened batch, for
+            which the host need not wait for the accelerator.
 
     Example:
         >>> from transformers import BertConfig, BertForMaskedLM
@@ -68,8 +69,8 @@ def head_at(model: PreTrainedModel, positions_BT: torch.Tensor) -> Iterator[None
     def keep_positions(_: nn.Module, __: Any, output: Any) -> Any:
         # A tuple where the caller asked for one (return_dict=False), else a ModelOutput.
         if isinstance(output, tuple):
-            return (output[0][positions_BT].unsqueeze(0), *output[1:])
-        output["last_hidden_state"] = output["last_hidden_state"][positions_BT].unsqueeze(0)
+            return (states_at(output[0], positions).unsqueeze(0), *output[1:])
+        output["last_hidden_state"] = states_at(output["last_hidden_state"], positions).unsqueeze(0)
         return output
 
     encoder = model.base_model
@@ -80,6 +81,16 @@ def head_at(model: PreTrainedModel, positions_BT: torch.Tensor) -> Iterator[None
         yield
     finally:
         handle.remove()
+
+
+def states_at(states_BTD: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    """Of some positions, (N, D): see `head_at`.
+
+    Example:
+        >>> states_at(torch.arange(6).reshape(1, 3, 2), torch.tensor([2])).tolist()
+        [[4, 5]]
+    """
+    return states_BTD[positions] if positions.dtype == torch.bool else states_BTD.flatten(0, 1)[positions]
 
 
 def document_mask(model: PreTrainedModel, document_ids_BT: torch.Tensor) -> Any:
@@ -183,7 +194,7 @@ def fits_head_at(model: PreTrainedModel, length: int) -> bool:
 
     def forward(**more: Any) -> Any:
         with _seeded(device):
-            return model(input_ids=ids_BT, attention_mask=torch.ones_like(ids_BT), **more)
+            return model(input_ids=ids_BT, **more)
 
     try:
         with evaluating(model):

@@ -66,8 +66,8 @@ class MaskedLMCollator:
             place: Its number k in the run.
 
         Returns:
-            `input_ids`, `labels` (-100 where nothing is predicted), `document_ids`, each (B, T) int64, and
-            `num_items` (), the number of masked tokens.
+            `input_ids`, `labels` (-100 where nothing is predicted), `document_ids`, each (B, T) int64; `positions`
+            (N,) int64, of the masked tokens in the flattened batch; and `num_items` (), N.
         """
         input_ids_BT, labels_BT = mask_tokens(
             np.stack([example["input_ids"] for example in examples]),
@@ -80,11 +80,13 @@ class MaskedLMCollator:
             random_share=self.random_share,
         )
         document_ids_BT = torch.from_numpy(np.stack([example["document_ids"] for example in examples]))
+        positions_N = masked_positions(labels_BT)
         return {
             "input_ids": input_ids_BT,
             "labels": labels_BT,
             "document_ids": document_ids_BT,
-            "num_items": (labels_BT != IGNORED).sum(),
+            "positions": positions_N,
+            "num_items": torch.tensor(len(positions_N)),
         }
 
 
@@ -147,6 +149,16 @@ def ordinary_ids(tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
         295
     """
     return np.setdiff1d(token_ids_of(tokenizer), tokenizer.all_special_ids)
+
+
+def masked_positions(labels_BT: torch.Tensor) -> torch.Tensor:
+    """Where something is to be predicted, (N,): positions in the flattened batch.
+
+    Example:
+        >>> masked_positions(torch.tensor([[-100, 5], [6, -100]])).tolist()
+        [1, 2]
+    """
+    return (labels_BT.flatten() != IGNORED).nonzero().squeeze(1)
 
 
 def check_shares(probability: float, mask_share: float, random_share: float) -> None:

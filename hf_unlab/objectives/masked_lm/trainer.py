@@ -27,8 +27,9 @@ from hf_unlab.objectives.masked_lm.architecture import (
     keeps_documents_apart,
     max_sequence_length,
     num_embedded,
+    states_at,
 )
-from hf_unlab.objectives.masked_lm.collator import IGNORED, MaskedLMCollator
+from hf_unlab.objectives.masked_lm.collator import MaskedLMCollator, masked_positions
 from hf_unlab.streams.bad_examples import Check
 from hf_unlab.streams.blocks import Prepare, Prepared
 from hf_unlab.streams.loader import Batch, Collator
@@ -152,20 +153,23 @@ class MaskedLMTrainer(PretrainingTrainer):
     def compute_objective(self, model: nn.Module, batch: Batch) -> ObjectiveOutput:
         """Cross entropy and accuracy at the masked positions."""
         core = self.accelerator.unwrap_model(model)
-        chosen_BT = batch["labels"] != IGNORED
-        labels_N = batch["labels"][chosen_BT]
-        mask = document_mask(core, batch["document_ids"]) if self._separates else torch.ones_like(chosen_BT)
-        with head_at(core, chosen_BT) if self._narrows else nullcontext():
-            logits = model(input_ids=batch["input_ids"], attention_mask=mask).logits
-        logits_NV = logits.squeeze(0) if self._narrows else logits[chosen_BT]
+        # found by the collator: on an accelerator the host would wait for their number
+        positions_N = batch["positions"] if "positions" in batch else masked_positions(batch["labels"])
+        labels_N = batch["labels"].flatten()[positions_N]
+        ids_BT = batch["input_ids"]
+        # there is no padding; of a mask of ones, transformers would wait to see that it is one
+        mask = document_mask(core, batch["document_ids"]) if self._separates else None
+        with head_at(core, positions_N) if self._narrows else nullcontext():
+            logits = model(input_ids=ids_BT, attention_mask=mask).logits
+        logits_NV = logits.squeeze(0) if self._narrows else states_at(logits, positions_N)
         losses_N = masked_lm_losses(logits_NV, labels_N)
         num_correct = (logits_NV.argmax(dim=-1) == labels_N).sum()
         return ObjectiveOutput(
             {"masked_lm": Term(losses_N.sum(), batch["num_items"])},
-            num_inputs=batch["input_ids"].numel(),
+            num_inputs=ids_BT.numel(),
             metrics={"accuracy": (num_correct, batch["num_items"])},
             item_losses=losses_N,
-            item_rows=chosen_BT.nonzero()[:, 0],
+            item_rows=positions_N // batch["labels"].shape[1],
         )
 
     def derive_metrics(self, metrics: dict[str, float], *, evaluation: bool) -> dict[str, float]:

@@ -36,10 +36,11 @@ def assert_equal_batches(first, second):
 def test_a_batch_has_the_shapes_and_counts_that_the_trainer_needs(collator):
     examples = examples_of()
     batch = collator(examples, Place(7))
-    assert batch.keys() == {"input_ids", "labels", "document_ids", "num_items"}
+    assert batch.keys() == {"input_ids", "labels", "document_ids", "positions", "num_items"}
     for key in ("input_ids", "labels", "document_ids"):
         assert batch[key].shape == (6, 40) and batch[key].dtype == torch.int64
     assert batch["num_items"].shape == () and batch["num_items"] == (batch["labels"] != IGNORED).sum() > 0
+    assert torch.equal(batch["labels"].flatten()[batch["positions"]], batch["labels"][batch["labels"] != IGNORED])
     assert batch["document_ids"][2].tolist() == examples[2]["document_ids"].tolist()
     originals = torch.tensor(np.stack([example["input_ids"] for example in examples]))
     assert torch.equal(torch.where(batch["labels"] == IGNORED, originals, batch["labels"]), originals)

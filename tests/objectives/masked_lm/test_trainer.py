@@ -4,6 +4,7 @@ from typing import ClassVar
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from hf_unlab.objectives.masked_lm.collator import IGNORED
 from hf_unlab.testing import tiny_bert, tiny_stream
@@ -84,3 +85,41 @@ def test_the_logged_loss_is_the_mean_over_the_tokens_of_each_step(tmp_path):
         assert loss == pytest.approx(
             (output.terms["masked_lm"].sum / output.terms["masked_lm"].count).item(), rel=1e-5
         )
+
+
+class Waits(TorchDispatchMode):
+    """Notes what makes the host wait for an accelerator: values read, and sizes that depend on values."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        indices = args[1] if function is torch.ops.aten.index.Tensor else ()
+        by_mask = any(index is not None and index.dtype == torch.bool for index in indices)
+        if by_mask or function in (torch.ops.aten.nonzero.default, torch.ops.aten._local_scalar_dense.default):
+            self.found.append(str(function))
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("separate", [True, False])
+def test_the_host_does_not_wait_for_the_accelerator_within_a_micro_batch(tmp_path, separate):
+    trainer = make_trainer(tmp_path, separate_documents=separate)
+    batch = next(iter(trainer.get_train_dataloader()))
+    trainer.model.train()
+    with Waits() as waits:
+        output = trainer.compute_objective(trainer.model, batch)
+        output.terms["masked_lm"].sum.backward()
+    assert not waits.found
+    with Waits() as waits:  # the measure finds what there is to find
+        batch["labels"][batch["labels"] != IGNORED].sum().item()
+    assert len(waits.found) == 2
+
+
+def test_a_collator_of_one_s_own_need_not_say_the_positions(tmp_path):
+    trainer = make_trainer(tmp_path)
+    batch = next(iter(trainer.get_train_dataloader()))
+    trainer.model.eval()
+    with_them = trainer.compute_objective(trainer.model, batch)
+    del batch["positions"]
+    assert torch.equal(trainer.compute_objective(trainer.model, batch).item_losses, with_them.item_losses)
