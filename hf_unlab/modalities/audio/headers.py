@@ -19,8 +19,6 @@ _MAX_FRAMES_A_BYTE = 8192  # FLAC of silence comes near
 _UNKNOWN_FRAMES = 2**63 - 1
 _UNKNOWN_BYTES = 0x7FFFF000  # sizes from here on are written to pipes, whose end is not known in advance
 _NOT_RECOGNISED = 1  # libsndfile's SF_ERR_UNRECOGNISED_FORMAT
-# Formats of audio that need FFmpeg, by the four bytes from an offset on.
-_UNSUPPORTED = {(4, b"ftyp"): "MP4 or AAC is not supported", (0, b"\x1aE\xdf\xa3"): "WebM is not supported"}
 Order = Literal["little", "big"]
 
 
@@ -67,8 +65,7 @@ def open_audio(data: bytes) -> Iterator[soundfile.SoundFile]:
             yield file
     except BROKEN as error:
         if isinstance(error, soundfile.LibsndfileError) and error.code == _NOT_RECOGNISED:
-            unsupported = (reason for (at, magic), reason in _UNSUPPORTED.items() if data[at : at + 4] == magic)
-            raise BadExample(next(unsupported, "not audio")) from error
+            raise BadExample("not audio") from error
         # FLAC says as little of a file that ends too early as of one that is damaged.
         is_cut = data[:4] == b"fLaC" and source.tell() >= len(data)
         raise BadExample("truncated audio" if is_cut else "broken audio") from error

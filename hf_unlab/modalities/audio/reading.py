@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from hf_unlab.modalities.audio.ffmpeg import format_of, to_wav
 from hf_unlab.modalities.audio.headers import BROKEN, check_header, header_seconds, open_audio
 from hf_unlab.streams.bad_examples import BadExample, Example
 from hf_unlab.streams.content import read_cell
@@ -31,7 +32,7 @@ Clip = dict[str, Any] | bytes | str | Path | None
 
 
 def read_audio(cell: Clip) -> bytes:
-    """The encoded bytes of a clip in any form.
+    """The encoded bytes of a clip in any form, as WAV where FFmpeg alone reads it (m4a, AAC, WebM).
 
     Args:
         cell: An undecoded clip of `datasets` (`{"bytes": ..., "path": ...}`), encoded bytes, or a path or URL.
@@ -45,7 +46,8 @@ def read_audio(cell: Clip) -> bytes:
         Traceback (most recent call last):
         hf_unlab.streams.bad_examples.BadExample: missing
     """
-    return read_cell(cell, "audio")
+    data = read_cell(cell, "audio")
+    return to_wav(data) if format_of(data) else data
 
 
 def decode_audio(

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from datasets import IterableDataset
 from torch import nn
 from transformers import PreTrainedTokenizerBase
