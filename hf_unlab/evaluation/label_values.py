@@ -145,7 +145,7 @@ class LabelColumn:
         >>> [column.read(value) for value in (1.0, None, 0.0)]
         ['1', None, '0']
         >>> column.finish()
-        ["Left out 1 of 3 examples of 'reviews.csv' (split 'train'), without label (1 null)."]
+        ["Left out 1 of 3 examples of 'reviews.csv', without label (1 null)."]
     """
 
     def __init__(self, source: Source, column: str, feature: Any = None, *, keep_blanks: bool = False) -> None:

@@ -44,7 +44,8 @@ def write_manifest(checkpoint: Path) -> None:
         checkpoint: A folder to which every process has written all it has.
 
     Example:
-        >>>         >>> folder = Path(tempfile.mkdtemp())
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
         >>> _ = (folder / "weights").write_text("abc")
         >>> write_manifest(folder); damage(folder) is None
         True

@@ -104,7 +104,6 @@ def test_a_precision_that_only_the_accelerator_knows_is_refused_too(tmp_path, mo
 
 def test_the_header_says_what_really_runs(tmp_path, monkeypatch, capsys):
     trainer = make_trainer(tmp_path)
-    monkeypatch.setattr(console.console, "file", None)
     console.announce(trainer, [])
     assert "1 process on cpu, fp32" in capsys.readouterr().out
     assert running_precision(trainer.accelerator, tiny_bert().to(torch.bfloat16)) == "bf16"
