@@ -5,7 +5,6 @@ with the block. In a chain of `map`s each would join the keys of the block once 
 (datasets 5.2), and keep the block, and the place in the stream, once more.
 """
 
-import copy
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ import numpy as np
 from datasets import IterableDataset
 
 from hf_unlab.streams.bad_examples import Example
-from hf_unlab.streams.sources import Select, iterate
+from hf_unlab.streams.sources import Select, duplicate, iterate
 
 # From raw examples, and the number of the first of them in its pass, to training examples.
 Prepare: TypeAlias = Callable[[list[Example], int], list[Example]]
@@ -110,6 +109,11 @@ class Blocks:
             made = deque(function(block, self._row))
             behind = stream.state_dict(), self._row + len(block), 0
             del block  # from here on it is held as it was made
+            if num_given > len(made):
+                raise ValueError(
+                    f"The data has changed under the run: a block that gave {num_given} examples before gives "
+                    f"{len(made)} now. Go on with the data as it was, or start a new run."
+                )
             for _ in range(num_given):
                 made.popleft()
             num_given = 0
@@ -147,4 +151,4 @@ class Prepared:
     block_size: int
 
     def __iter__(self) -> Iterator[Example]:
-        return Blocks(copy.copy(self.stream), BlockFunction(prepare=self.prepare), self.block_size)
+        return Blocks(duplicate(self.stream), BlockFunction(prepare=self.prepare), self.block_size)

@@ -4,6 +4,7 @@
 that are needed are. Of a webdataset's files of many names, image and caption are found.
 """
 
+import contextlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
@@ -12,6 +13,7 @@ from typing import Any, Literal
 import datasets
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 from datasets import Features, IterableDataset
 from datasets.builder import Key
 from datasets.data_files import DataFilesDict, DataFilesList
@@ -29,7 +31,7 @@ from hf_unlab.streams.line_files import Reading, Tables, TextFiles
 from hf_unlab.streams.reading_errors import naming_the_file
 
 _TEXT = datasets.Value("string")
-_LOOKED_AT_ROWS = 1000  # of a CSV file, to learn its columns
+_FIRST_ROWS = {"nrows": 1000}  # of a CSV file, to learn its columns
 _CAPTIONS = ("txt", "text", "caption", "captions")  # files beside an image, and keys of its .json
 
 
@@ -80,8 +82,18 @@ class ParquetFiles(_Tables, Parquet):
         return splits
 
     def _generate_tables(self, files: list[str], row_groups_list: list[Any]) -> Tables:
+        for file, row_groups in zip(files, row_groups_list, strict=True):
+            if self._has_rows(file):  # Spark writes files of none, at which datasets fails
+                yield from self._tables_of(file, row_groups)
+
+    @staticmethod
+    def _has_rows(file: str) -> bool:
+        with xopen(file, "rb") as opened:
+            return pq.ParquetFile(opened).metadata.num_rows > 0
+
+    def _tables_of(self, file: str, row_groups: Any) -> Tables:
         try:
-            yield from super()._generate_tables(files, row_groups_list)
+            yield from super()._generate_tables([file], [row_groups])
         except pa.ArrowInvalid as error:
             if missing := re.search(r"No match for FieldRef.Name\((.*?)\)", str(error)):
                 raise ValueError(f"the column {missing[1]!r} is not there") from None
@@ -118,9 +130,10 @@ class CsvFiles(_Tables, Csv):
 
     def _first_features(self, file: str) -> Features | None:
         with xopen(file, "rb") as opened:
-            rows = pd.read_csv(
-                opened, **{**self.config.pd_read_csv_kwargs, "chunksize": None, "nrows": _LOOKED_AT_ROWS}
-            )
+            try:
+                rows = pd.read_csv(opened, **{**self._options, "iterator": False, "chunksize": None, **_FIRST_ROWS})
+            except pd.errors.EmptyDataError:
+                return None
         if not len(rows):
             return None
         schema = pa.Table.from_pandas(rows, preserve_index=False).schema
@@ -132,13 +145,19 @@ class CsvFiles(_Tables, Csv):
         for shard, files in enumerate(files_iterables):
             for file in files:
                 # datasets leaves the file to the garbage collector
-                with xopen(file, "rb") as opened, pd.read_csv(opened, dtype=texts, **self._options) as rows:
+                with contextlib.suppress(pd.errors.EmptyDataError), xopen(file, "rb") as opened:
+                    rows = pd.read_csv(opened, dtype=texts, **self._options)
                     for batch, part in enumerate(rows):
                         yield Key(shard, batch), self._cast_table(pa.Table.from_pandas(part, preserve_index=False))
 
     @property
     def _options(self) -> dict[str, Any]:
-        return {**self.config.pd_read_csv_kwargs, "iterator": True}
+        # else a comma at the ends of the rows makes an index of the first column, and moves the others
+        return {"index_col": False, **_given(self.config.pd_read_csv_kwargs), "iterator": True}
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name != "index_col" or value is not None}
 
 
 def _feature_of(kind: pa.DataType) -> Any:

@@ -46,12 +46,14 @@ class Files:
         read: Paths and URLs, in their order.
         left_out: Files of a folder that are not read.
         split: The split that they are taken for.
+        tests: Those among them that are called by another split than `train`.
     """
 
     builder: str
     read: tuple[str, ...]
     left_out: tuple[str, ...] = ()
     split: str | None = None
+    tests: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for file in self.read:
@@ -75,6 +77,9 @@ class Files:
             >>> Files("text", ("/a/b.txt",), ("/a/c.csv", "/a/test.txt"), "train").summary()
             'reads 1 of 3 files (the split train) and leaves out c.csv, test.txt'
         """
+        if self.tests:
+            named = os.path.basename(self.tests[0])
+            return f"reads all files, {named} too: if that is not to be trained on, name a split (split: train)"
         if not self.left_out:
             return ""
         names = [os.path.basename(file) for file in self.left_out]
@@ -175,13 +180,24 @@ def folder_files(folder: str, builder: str | None = None, split: str | None = No
     suffixes = (*_MODULE_TO_EXTENSIONS[builder], *_MORE_SUFFIXES.get(builder, ()))
     metadata = _MODULE_TO_METADATA_FILE_NAMES[builder]
     kept = [file for file in there if _has_suffix(file, suffixes) or os.path.basename(file) in metadata]
-    chosen = _of_split(kept, folder, split)
-    read = kept if chosen is None else chosen[1]
-    return Files(builder, tuple(read), tuple(sorted(set(there) - set(read))), chosen and chosen[0])
+    named = [file for file in kept if os.path.basename(file) not in metadata]
+    chosen = _of_split(named, folder, split)
+    if chosen is None:
+        return Files(builder, tuple(kept), tuple(sorted(set(there) - set(kept))), tests=_tests_among(named, folder))
+    name, of_split = chosen
+    # what is said of all files at once stays; of another split's it says nothing here
+    beside = {file for file in kept if file not in named and _split_of(file, folder, _EXACT.fullmatch) in (None, name)}
+    read = [file for file in kept if file in beside or file in of_split]
+    return Files(builder, tuple(read), tuple(sorted(set(there) - set(read))), name)
 
 
 def _walk(folder: str) -> Iterator[str]:
+    seen: set[str] = set()
     for parent, folders, names in os.walk(folder, followlinks=True):
+        if (real := os.path.realpath(parent)) in seen:  # a link that leads to where we are, or were
+            folders.clear()
+            continue
+        seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith((".", "__")))
         for name in sorted(names):
             if not name.startswith(".") and name not in FILES_TO_IGNORE:
@@ -189,7 +205,8 @@ def _walk(folder: str) -> Iterator[str]:
 
 
 def _has_suffix(file: str, suffixes: Sequence[str]) -> bool:
-    return any(suffix in suffixes or suffix.lower() in suffixes for suffix in Path(file).suffixes)
+    *_, last = ["", *(suffix for suffix in Path(file).suffixes if suffix.lower() not in _COMPRESSED)]
+    return last in suffixes or last.lower() in suffixes or Path(file).suffix.lower() in suffixes
 
 
 def _of_split(files: Sequence[str], folder: str, split: str | None) -> tuple[str, list[str]] | None:
@@ -208,6 +225,14 @@ def _of_split(files: Sequence[str], folder: str, split: str | None) -> tuple[str
             f"unknown split {split!r}; splits: {there}" if there else f"its files have no split {split!r}"
         )
     return split, [file for file in files if told[file] == split]
+
+
+def _tests_among(files: Sequence[str], folder: str) -> tuple[str, ...]:
+    """Files that are called by a split that is not to be trained on, beside others that are called by `train`."""
+    called = {file: _split_of(file, folder, _SOMEWHERE.search) for file in files}
+    return (
+        tuple(file for file, one in called.items() if one not in (None, "train")) if "train" in called.values() else ()
+    )
 
 
 def _split_of(file: str, folder: str, match: Any) -> str | None:

@@ -159,7 +159,9 @@ def _parse(chunk: bytes, parsing: Any) -> pa.Table | None:
     if not chunk.strip():
         return None
     try:
-        return pa.json.read_json(io.BytesIO(chunk), pa.json.ReadOptions(block_size=len(chunk) + 1), parsing)
+        table = pa.json.read_json(io.BytesIO(chunk), pa.json.ReadOptions(block_size=len(chunk) + 1), parsing)
+        table.validate(full=True)  # bytes that are no UTF-8 are found here, and not where texts are made of them
+        return table
     except _OF_ANOTHER_TYPE:
         return None
 

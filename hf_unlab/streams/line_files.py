@@ -15,6 +15,8 @@ from datasets.builder import Key
 from datasets.packaged_modules.text.text import Text
 from datasets.utils.file_utils import readline, xopen
 
+from hf_unlab.streams.redaction import redacted
+
 logger = logging.getLogger(__name__)
 Tables: TypeAlias = Iterator[tuple[Key, pa.Table]]
 _WIDE_ENCODINGS = ("utf-16", "utf-32", "utf_16", "utf_32", "utf16", "utf32")  # a line's end is no single byte there
@@ -82,7 +84,9 @@ class LinesOfBytes(Reading):
         cause = " ".join(what.split())
         if self.on_broken == "stop":
             raise BrokenLineError(f"line {number}: {cause}") from error
-        _say_once(f"{file.rsplit('::', 1)[-1]}: line {number} is skipped and counts as a bad example: {cause}")
+        _say_once(
+            f"{redacted(file.rsplit('::', 1)[-1])}: line {number} is skipped and counts as a bad example: {cause}"
+        )
 
 
 @functools.cache

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import datasets
+import yaml
 from datasets import IterableDataset
 from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import DatasetCardData
@@ -124,12 +125,16 @@ def _has_card(folder: str) -> bool:
     """Whether a folder says by itself which files are which split, as data sets of the Hub do."""
     for name in (datasets.config.REPOCARD_FILENAME, datasets.config.REPOYAML_FILENAME):
         if os.path.isfile(path := os.path.join(folder, name)):
-            text = Path(path).read_text(encoding="utf-8")
+            text = Path(path).read_text(encoding="utf-8", errors="replace")
             if name.endswith(".md") and not text.startswith("---"):
                 continue  # a page about the data, which says nothing to machines
-            card = RepoCard(text if name.endswith(".md") else f"---\n{text}\n---\n", ignore_metadata_errors=True)
-            if MetadataConfigs.from_dataset_card_data(DatasetCardData(**card.data.to_dict())):
-                return True
+            try:
+                card = RepoCard(text if name.endswith(".md") else f"---\n{text}\n---\n", ignore_metadata_errors=True)
+                if MetadataConfigs.from_dataset_card_data(DatasetCardData(**card.data.to_dict())):
+                    return True
+            except (yaml.YAMLError, ValueError) as error:
+                why = " ".join(str(error).split())[:200]
+                _say_once(f"{path} cannot be read ({why}), so what it may say of splits does not hold.")
     return False
 
 

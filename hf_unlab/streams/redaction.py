@@ -6,7 +6,9 @@ from typing import Any
 _USER = re.compile(r"(?<=://)(?:[^/\s?#]*|[^/\s:@]+:(?!\d{1,5}/)(?:(?!://)[^\s@])*)@")
 _QUERY = re.compile(r"(://[^\s?#'\"<>]*[?#])[^\s'\"<>]*[^\s'\"<>:.,;)\]}]")
 _TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{16,}")
-_SECRET_NAMES = re.compile(r"token$|password|passwd|secret|credential|_key$", re.IGNORECASE)
+_SECRET_NAMES = re.compile(
+    r"token$|passw|pwd|secret|credential|authorization|cookie|_key$|(api|access)[-_]?key|^sas", re.IGNORECASE
+)
 
 
 def redacted(text: str) -> str:
@@ -45,4 +47,4 @@ def without_secrets(value: Any) -> Any:
 
 def _is_secret(name: Any, value: Any) -> bool:
     # a number of tokens is none
-    return isinstance(name, str) and isinstance(value, str) and bool(_SECRET_NAMES.search(name))
+    return isinstance(name, str) and isinstance(value, str | list | tuple) and bool(_SECRET_NAMES.search(name))

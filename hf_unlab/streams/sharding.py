@@ -5,7 +5,6 @@
 shards, and permutations of whole blocks (`streams.blocks`), each drawn anew from its position.
 """
 
-import copy
 import logging
 import math
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from datasets.iterable_dataset import (
 )
 
 from hf_unlab.streams.network import files_of
+from hf_unlab.streams.sources import duplicate
 
 logger = logging.getLogger(__name__)
 # From so many files a reader on, an uneven number costs less than letting readers share them: at most one file in
@@ -81,19 +81,12 @@ def spread(stream: IterableDataset | Dataset, num_readers: int, name: str = "dat
 
 def _by_file(stream: IterableDataset) -> IterableDataset:
     """A folder of images or recordings with a shard for each file; datasets makes one of all, as it lists them."""
-    by_file = copy.copy(stream)
-    by_file._ex_iterable = _listed(stream._ex_iterable)
-    return by_file
-
-
-def _listed(stage: Any) -> Any:
-    stage = copy.copy(stage)
-    if hasattr(stage, "ex_iterable"):
-        stage.ex_iterable = _listed(stage.ex_iterable)
-    elif isinstance(stage, ExamplesIterable) and stage.kwargs.get("add_metadata") is False:
+    stream = duplicate(stream)
+    for stage in _stages(stream._ex_iterable):
         # what a folder's builder is told, of which one list says what the shards are; a metadata file is one already
-        stage.kwargs = {**stage.kwargs, "files": list(stage.kwargs["files"]), "metadata_files": ()}
-    return stage
+        if isinstance(stage, ExamplesIterable) and stage.kwargs.get("add_metadata") is False:
+            stage.kwargs = {**stage.kwargs, "files": list(stage.kwargs["files"]), "metadata_files": ()}
+    return stream
 
 
 def shard(
@@ -126,10 +119,10 @@ def shard(
     if isinstance(stream, Dataset):
         return _permuted_part(stream, num_shards, index, seed, parts_seed)
     if is_cut_by_number(stream):
-        return _share_of(copy.copy(stream), range(index, index + 1), num_shards)
+        return _share_of(duplicate(stream), range(index, index + 1), num_shards)
     if are_shared(stream.num_shards, num_shards):
         return _cut_part(stream, num_shards, index, seed if parts_seed is None else parts_seed)
-    part = stream.shard(num_shards, index) if num_shards > 1 else copy.copy(stream)
+    part = stream.shard(num_shards, index) if num_shards > 1 else duplicate(stream)
     # A stream's epoch alone orders its shards; `shuffle` would also pass each example through a buffer, 0.1 ms each
     part.set_epoch(derive_seed(seed, index))
     return part
@@ -166,7 +159,7 @@ def _cut_part(stream: IterableDataset, num_parts: int, index: int, seed: int) ->
     order = np.random.default_rng(seed).permutation(stream.num_shards)
     pieces = []
     for place in range(begin // num_turns, -(-end // num_turns)):
-        piece = stream.shard(stream.num_shards, int(order[place])) if stream.num_shards > 1 else copy.copy(stream)
+        piece = stream.shard(stream.num_shards, int(order[place])) if stream.num_shards > 1 else duplicate(stream)
         turns = range(max(begin - place * num_turns, 0), min(end - place * num_turns, num_turns))
         pieces.append(_share_of(piece, turns, num_turns))
     return _joined(pieces)

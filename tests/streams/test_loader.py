@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -17,7 +18,7 @@ from hf_unlab.streams import workers
 from hf_unlab.streams.loader import ReaderPlan, StreamLoader
 from hf_unlab.streams.progress import merge_states
 from hf_unlab.streams.sharding import default_num_readers, spread
-from hf_unlab.streams.sources import WeightedStream
+from hf_unlab.streams.sources import Source, WeightedStream, open_streams
 from tests.streams.helpers import collate_ids, if_enough, in_memory, packed, sharded
 from tests.streams.mixing_helpers import mix
 
@@ -240,3 +241,38 @@ def test_batches_say_which_source_each_example_is_of(num_workers):
 def test_batches_of_a_sole_source_do_not_say_so():
     loader = StreamLoader(ReaderPlan(mix((60, 1.0)), 2, 8), collate_ids)
     assert "source_ids" not in next(iter(loader))
+
+
+def one_file(folder, kind, num_rows):
+    """A file that is read in many small pieces."""
+    path = folder / f"rows.{kind}"
+    if kind == "jsonl":
+        path.write_text("".join(json.dumps({"id": i}) + "\n" for i in range(num_rows)))
+    else:
+        path.write_text("id\n" + "".join(f"{i}\n" for i in range(num_rows)))
+    options = {"chunksize": 60} if kind == "jsonl" else {"chunksize": 5}
+    return Source(str(path), options=options)
+
+
+@pytest.mark.parametrize("num_readers", [1, 3, 8])
+@pytest.mark.parametrize("kind", ["jsonl", "csv"])
+def test_readers_that_share_a_file_have_places_of_their_own(kind, num_readers, tmp_path):
+    """All in one process, each in another part of the file; and a plan is as fresh as it was when it is used again."""
+
+    def plan():
+        (source,) = open_streams(one_file(tmp_path, kind, 240), ["id"])
+        source = replace(source, stream=spread(source.stream, num_readers))
+        return ReaderPlan((source,), num_readers, 2, block_size=4)
+
+    used = plan()
+    loader, states, batches = StreamLoader(used, collate_ids), [], []
+    for batch in itertools.islice(loader, 100):
+        batches.append(batch["ids"].tolist())
+        states.append(json.dumps(loader.state_dict()))
+    for place in (5, 37, 63, 90):
+        for again in (plan(), used):
+            resumed = StreamLoader(again, collate_ids)
+            resumed.load_state_dict(json.loads(states[place]))
+            assert [b["ids"].tolist() for b in itertools.islice(resumed, 9)] == batches[place + 1 : place + 10]
+    fresh = [batch["ids"].tolist() for batch in itertools.islice(StreamLoader(used, collate_ids), 20)]
+    assert fresh == batches[:20]
