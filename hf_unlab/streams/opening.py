@@ -118,7 +118,10 @@ def find_files(source: "Source") -> Files | None:
 
 def _check_split(source: "Source") -> None:
     if source.split not in (None, "train"):
-        raise ValueError(f"files that are named have no splits, so there is no {source.split!r}; leave the split out.")
+        raise ValueError(
+            f"files that are named have no splits, so there is no {source.split!r}; leave the split "
+            "out, or name the files that are meant (eval_files, labelled_train_files, labelled_test_files)."
+        )
 
 
 def _has_card(folder: str) -> bool:

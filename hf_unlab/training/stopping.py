@@ -173,8 +173,10 @@ def stop(
 def behind_training(args: TrainingArguments) -> Iterator[None]:
     """What a script does with a trained model: nothing is left to save, so a signal ends it at once with its code."""
 
+    should_save = args.should_save  # once the processes have parted, nobody could say
+
     def leave(number: int, frame: FrameType | None) -> NoReturn:
-        exit_stopped(args, "All steps are made and saved.")
+        _exit_stopped(Path(args.output_dir) if should_save else None, "All steps are made and saved.")
 
     before = {number: signal.signal(number, leave) for number in _numbers()}
     try:
@@ -192,7 +194,11 @@ def _numbers() -> list[signal.Signals]:
 
 def exit_stopped(args: TrainingArguments, where: str) -> NoReturn:
     """Leave after a signal, with the code that says so."""
-    if args.should_save:
-        mark_stopped(Path(args.output_dir))
+    _exit_stopped(Path(args.output_dir) if args.should_save else None, where)
+
+
+def _exit_stopped(folder: Path | None, where: str) -> NoReturn:
+    if folder is not None:
+        mark_stopped(folder)
         logger.warning("Stopped by a signal. %s Run the same command again to go on.", where)
     raise SystemExit(EXIT_STOPPED)

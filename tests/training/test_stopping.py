@@ -90,6 +90,16 @@ def test_behind_training_a_signal_ends_the_script_at_once(tmp_path):
     assert make_trainer(tmp_path).train().global_step == 12  # nothing to train, and the rest of the script can be run
 
 
+def test_a_signal_while_the_table_is_made_ends_the_run_with_its_code_too(tmp_path, monkeypatch):
+    trainer = make_trainer(tmp_path)
+    trainer.train()
+    with pytest.raises(SystemExit) as stopped, behind_training(trainer.args):
+        # the processes have parted, as a recipe lets them: nobody knows his rank
+        monkeypatch.setattr(type(trainer.args), "should_save", property(lambda _: 1 / 0))
+        send(signal.SIGTERM, None)
+    assert stopped.value.code == EXIT_STOPPED
+
+
 def test_a_signal_before_the_first_step_leaves_nothing_and_the_command_starts_anew(tmp_path):
     class AtOnce(At):
         def on_train_begin(self, args, state, control, **kwargs):
