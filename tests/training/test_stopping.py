@@ -93,10 +93,11 @@ def test_behind_training_a_signal_ends_the_script_at_once(tmp_path):
 def test_a_signal_while_the_table_is_made_ends_the_run_with_its_code_too(tmp_path, monkeypatch):
     trainer = make_trainer(tmp_path)
     trainer.train()
-    with pytest.raises(SystemExit) as stopped, behind_training(trainer.args):
+    with behind_training(trainer.args):
         # the processes have parted, as a recipe lets them: nobody knows his rank
         monkeypatch.setattr(type(trainer.args), "should_save", property(lambda _: 1 / 0))
-        send(signal.SIGTERM, None)
+        with pytest.raises(SystemExit) as stopped:
+            send(signal.SIGTERM, None)
     assert stopped.value.code == EXIT_STOPPED
 
 
