@@ -147,3 +147,24 @@ def test_aac_lies_in_folders_of_recordings(tmp_path, caplog):
         (tmp_path / name).write_bytes(b"RIFF")
     rows = read(Source("audiofolder", data_dir=str(tmp_path)), ["audio"])
     assert len(rows) == 3 and not caplog.messages
+
+
+def texts_of(source, column="text"):
+    return [row[column] for row in iterate(open_stream(source, [column]))]
+
+
+def test_a_comma_at_the_end_of_rows_moves_no_column(tmp_path):
+    (tmp_path / "a.csv").write_text("text,label\nhello world,1,\nsecond,0,\n")
+    assert texts_of(Source(str(tmp_path / "a.csv"))) == ["hello world", "second"]
+
+
+@pytest.mark.parametrize("empty_first", [True, False])
+def test_files_of_no_rows_are_passed_over(empty_first, tmp_path):
+    names = ("0", "1") if empty_first else ("1", "0")
+    for kind in ("csv", "parquet"):
+        (tmp_path / kind).mkdir()
+    pq.write_table(pa.table({"text": pa.array([], pa.string())}), tmp_path / "parquet" / f"{names[0]}.parquet")
+    pq.write_table(pa.table({"text": ["one"]}), tmp_path / "parquet" / f"{names[1]}.parquet")
+    (tmp_path / "csv" / f"{names[0]}.csv").write_text("")
+    (tmp_path / "csv" / f"{names[1]}.csv").write_text("text\none\n")
+    assert texts_of(Source(str(tmp_path / "parquet"))) == texts_of(Source(str(tmp_path / "csv"))) == ["one"]

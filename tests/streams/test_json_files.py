@@ -73,3 +73,14 @@ def test_a_stream_of_lines_resumes_where_it_stood(tmp_path):
         (again,) = open_streams(Source("json", data_files=files, options={"chunksize": 60}), ["text"])
         again.stream.load_state_dict(stream.stream.state_dict())
         assert begin + [row["text"] for row in iterate(again.stream)] == whole
+
+
+@pytest.mark.parametrize("num_before", [0, 40_000])
+def test_bytes_that_are_no_utf_8_are_a_broken_line_wherever_they_stand(num_before, tmp_path):
+    path = tmp_path / "a.jsonl"
+    lines = [b'{"text": "a text of some length"}'] * num_before
+    path.write_bytes(b"\n".join([*lines, b'{"text": "caf\xe9"}', b'{"text": "last"}', b""]))
+    with pytest.raises(ValueError, match=rf"a\.jsonl': line {num_before + 1}: .*on_broken: skip"):
+        list(iterate(open_stream(Source(str(path)), ["text"])))
+    texts = [row["text"] for row in iterate(open_stream(Source(str(path), on_broken="skip"), ["text"]))]
+    assert len(texts) == num_before + 2 and texts[-2:] == [None, "last"]

@@ -123,3 +123,10 @@ def test_bad_examples_are_named_without_secrets():
     tally.accepts({"image": [f"https://host.invalid/a.jsonl?{'x' * 100}4f1"]}, 2)
     for named in tally.state_dict()["first"]:
         assert_tells_no_secret(named)
+
+
+def test_no_setting_under_a_secret_name_is_written():
+    named = {"aws_access_key_id": "a", "Authorization": "Bearer b", "apikey": "c", "pwd": "d", "client_secret": ["e"]}
+    assert without_secrets({"storage_options": {**named, "anon": True}, "num_tokens": 3}) == {
+        "storage_options": {"anon": True}, "num_tokens": 3,
+    }  # fmt: skip
