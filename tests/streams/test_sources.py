@@ -110,7 +110,7 @@ def test_wrong_columns_are_errors(folder):
 BROKEN_FILES = {
     "empty.txt": (b"", "is empty: it has no example at all"),
     "empty.jsonl": (b"", "is empty: it has no example at all"),
-    "empty.csv": (b"", "No columns to parse from file; mend it"),
+    "empty.csv": (b"", "is empty: it has no example at all"),
     "header.csv": (b"text,n\n", "is empty: it has no example at all"),
     "cut.jsonl": (
         b'{"text": "one"}\n{"text": ',
@@ -142,7 +142,7 @@ def test_truncated_and_empty_parquet_say_why(folder):
     (folder / "a.parquet").write_bytes(whole[: len(whole) // 2])
     assert "Parquet magic bytes not found" in error_of(Source(str(folder / "a.parquet")))
     pq.write_table(pa.Table.from_pylist(ROWS).slice(0, 0), folder / "rows.parquet")
-    assert "is it empty" in error_of(Source(str(folder / "rows.parquet")))
+    assert "is empty: it has no example at all" in error_of(Source(str(folder / "rows.parquet")))
 
 
 def test_what_is_not_there_is_named(tmp_path):
