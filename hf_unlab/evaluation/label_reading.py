@@ -1,6 +1,5 @@
 """Rows of labelled data: opened, each with the name of its class, those without label left out and counted."""
 
-import functools
 import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -12,6 +11,7 @@ from datasets import IterableDataset
 
 from hf_unlab.evaluation.label_values import NOUNS, LabelColumn, how_to_label, name_of
 from hf_unlab.streams.bad_examples import Example
+from hf_unlab.streams.messages import warn_once
 from hf_unlab.streams.sources import Source, iterate, open_stream
 
 logger = logging.getLogger(__name__)
@@ -147,9 +147,4 @@ def sample_rows(rows: list[Example], num_rows: int, num_per_class: int = 0) -> l
 def warn_of(remarks: Iterable[str]) -> None:
     """Say each once, however often a run reads the same labels."""
     for remark in remarks:
-        _warn_once(remark)
-
-
-@functools.cache
-def _warn_once(remark: str) -> None:
-    logger.warning("%s", remark)
+        warn_once(logger, remark)

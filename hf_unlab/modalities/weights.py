@@ -4,17 +4,19 @@ transformers draws at random what is missing, and tells it in a table that recip
 """
 
 import contextlib
-import functools
 import logging
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import torch
 from safetensors import SafetensorError
 from transformers import PreTrainedModel
+
+from hf_unlab.streams.messages import one_line, warn_once
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +81,7 @@ def load_weights(auto_class: Any, checkpoint: str | Path, *, head: Head = "neede
                 checkpoint, dtype=torch.float32, ignore_mismatched_sizes=True, output_loading_info=True, **options
             )
     except (RuntimeError, SafetensorError) as error:
-        why = " ".join(str(error).split())[:200]
+        why = one_line(error)
         raise WeightsError(f"The weights of {str(checkpoint)!r} cannot be read ({why}); are they whole?") from error
     fit = _fit(model, info)
     _refuse(fit, model, str(checkpoint), is_fresh=head == "fresh")
@@ -92,7 +94,7 @@ def load_weights(auto_class: Any, checkpoint: str | Path, *, head: Head = "neede
             *(str(checkpoint), shortened(fit.new), type(model).__name__, holds),
         )
     if fit.unused:
-        warn = _warn_once if head == "fresh" else logger.warning  # a table makes many classifiers
+        warn = partial(warn_once, logger) if head == "fresh" else logger.warning  # a table makes many classifiers
         warn(
             f"{str(checkpoint)!r} holds weights that {type(model).__name__} has no place for by its config.json, and "
             f"which are left out: {shortened(fit.unused)}."
@@ -164,11 +166,6 @@ def shortened(names: Collection[str]) -> str:
 
 def _shape(sizes: tuple[int, ...]) -> str:
     return " x ".join(map(str, sizes))
-
-
-@functools.cache
-def _warn_once(message: str) -> None:
-    logger.warning(message)
 
 
 @contextlib.contextmanager

@@ -1,7 +1,6 @@
 """Files of lines: what is broken in them is named by its line, and texts are neither blank nor a byte-order mark."""
 
 import codecs
-import functools
 import io
 import json
 import logging
@@ -15,6 +14,7 @@ from datasets.builder import Key
 from datasets.packaged_modules.text.text import Text
 from datasets.utils.file_utils import readline, xopen
 
+from hf_unlab.streams.messages import warn_once
 from hf_unlab.streams.redaction import redacted
 
 logger = logging.getLogger(__name__)
@@ -84,14 +84,10 @@ class LinesOfBytes(Reading):
         cause = " ".join(what.split())
         if self.on_broken == "stop":
             raise BrokenLineError(f"line {number}: {cause}") from error
-        _say_once(
-            f"{redacted(file.rsplit('::', 1)[-1])}: line {number} is skipped and counts as a bad example: {cause}"
+        warn_once(  # and not in each pass
+            logger,
+            f"{redacted(file.rsplit('::', 1)[-1])}: line {number} is skipped and counts as a bad example: {cause}",
         )
-
-
-@functools.cache
-def _say_once(message: str) -> None:  # and not in each pass
-    logger.warning("%s", message)
 
 
 class TextFiles(LinesOfBytes, Text):

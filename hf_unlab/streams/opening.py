@@ -1,6 +1,5 @@
 """From what a source says to a stream of it: loose files by `builders`, whatever else by `load_dataset`."""
 
-import functools
 import importlib
 import logging
 import os
@@ -17,6 +16,7 @@ from huggingface_hub.repocard import RepoCard
 
 from hf_unlab.streams.builders import BUILDERS, as_stream, check_options
 from hf_unlab.streams.files import Files, file_builder, folder_files, named_files
+from hf_unlab.streams.messages import one_line, warn_once
 from hf_unlab.streams.redaction import redacted
 from hf_unlab.streams.zstandard_files import read_all_frames
 
@@ -48,7 +48,7 @@ def load(source: "Source", needed: Sequence[str] = (), only_needed: bool = False
     read_all_frames()
     if files := find_files(source):
         if summary := files.summary():
-            _say_once(f"{source.label!r} {summary}.")
+            warn_once(logger, f"{source.label!r} {summary}.")
         check_options(files.builder, source.options)
         options = {**files.options, **source.options}
         return as_stream(
@@ -72,11 +72,6 @@ def load(source: "Source", needed: Sequence[str] = (), only_needed: bool = False
         streaming=True,
         **source.options,
     )
-
-
-@functools.cache
-def _say_once(message: str) -> None:
-    logger.warning("%s", message)
 
 
 def find_files(source: "Source") -> Files | None:
@@ -136,8 +131,9 @@ def _has_card(folder: str) -> bool:
                 if MetadataConfigs.from_dataset_card_data(DatasetCardData(**card.data.to_dict())):
                     return True
             except (yaml.YAMLError, ValueError) as error:
-                why = " ".join(str(error).split())[:200]
-                _say_once(f"{path} cannot be read ({why}), so what it may say of splits does not hold.")
+                warn_once(
+                    logger, f"{path} cannot be read ({one_line(error)}), so what it may say of splits does not hold."
+                )
     return False
 
 

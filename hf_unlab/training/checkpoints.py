@@ -21,6 +21,8 @@ from safetensors import SafetensorError
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, sort_checkpoints
 
+from hf_unlab.streams.messages import first_line
+
 logger = logging.getLogger(__name__)
 MANIFEST_NAME = "manifest.json"
 STREAM_STATE_NAME = "stream_state.json"
@@ -85,7 +87,7 @@ def whole_or_absent(checkpoint: Path, *, is_writer: bool) -> Iterator[None]:
 
 
 def _save_error(checkpoint: Path, error: Exception) -> OSError:
-    reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    reason = first_line(error)
     with contextlib.suppress(OSError):
         reason += f" ({shutil.disk_usage(checkpoint.parent).free / 1e9:.1f} GB are free there)"
     before = newest_whole_checkpoint(checkpoint.parent)

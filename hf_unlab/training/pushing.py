@@ -18,6 +18,7 @@ from transformers.trainer_utils import HubStrategy, SaveStrategy
 from transformers.utils import SAFE_WEIGHTS_NAME
 from transformers.utils.hub import PushInProgress, hf_api
 
+from hf_unlab.streams.messages import first_line
 from hf_unlab.training.metrics import gather_objects
 from hf_unlab.training.run_folder import NOT_PUBLISHED
 
@@ -43,8 +44,9 @@ class PushingTrainer(Trainer):
         except (*HUB_ERRORS, ValueError) as error:  # a ValueError: the name is none
             name = self.args.hub_model_id or Path(self.args.output_dir).absolute().name
             raise ValueError(
-                f"push_to_hub cannot make or reach the repository {name!r}: {_in_short(error)} Log in (hf auth login, "
-                "or HF_TOKEN), see to the network, or leave push_to_hub out and publish behind the training."
+                f"push_to_hub cannot make or reach the repository {name!r}: {first_line(error).rstrip('.')}. Log in "
+                "(hf auth login, or HF_TOKEN), see to the network, or leave push_to_hub out and publish behind the "
+                "training."
             ) from error
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
@@ -69,8 +71,8 @@ class PushingTrainer(Trainer):
 
     def _warn(self, error: BaseException) -> None:
         logger.warning(
-            "Could not push to %s: %s The run goes on; %s holds the model.",
-            *(self.hub_model_id, _in_short(error), self.args.output_dir),
+            "Could not push to %s: %s. The run goes on; %s holds the model.",
+            *(self.hub_model_id, first_line(error).rstrip("."), self.args.output_dir),
         )
 
     def published_model(self) -> nn.Module:
@@ -152,8 +154,3 @@ def _of_part(state_dict: dict[str, torch.Tensor], whole: nn.Module, part: nn.Mod
         raise ValueError("published_model() is no part of the model, so its weights cannot be gathered.")
     prefix = f"{name}."
     return {key.removeprefix(prefix): value for key, value in state_dict.items() if key.startswith(prefix)}
-
-
-def _in_short(error: BaseException) -> str:
-    line = next(iter(str(error).strip().splitlines()), type(error).__name__)
-    return f"{line.rstrip('.')}."

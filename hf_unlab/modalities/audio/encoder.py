@@ -15,6 +15,7 @@ from transformers import AutoConfig, AutoFeatureExtractor, AutoModelForAudioClas
 
 from hf_unlab.modalities.audio.models import receptive_field
 from hf_unlab.modalities.modality import Batch, Layer, TransformersEncoder, pad_on_the_right
+from hf_unlab.streams.messages import one_line
 
 NUM_SEGMENTS = 3  # of time, the same for an encoder and for the baseline it has to beat
 
@@ -139,7 +140,7 @@ def load_feature_extractor(checkpoint: str | Path) -> Any:
     try:
         extractor = AutoFeatureExtractor.from_pretrained(checkpoint)
     except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)
         raise ValueError(
             f"{checkpoint} has no feature extractor: give a speech encoder's Hub id or path, which holds "
             f"preprocessor_config.json. ({reason})"

@@ -19,6 +19,7 @@ from hf_unlab.losses.wav2vec2 import scale_gradient
 from hf_unlab.modalities.audio.settings import AudioModelSettings
 from hf_unlab.modalities.modality import pad_on_the_right
 from hf_unlab.modalities.weights import load_weights
+from hf_unlab.streams.messages import one_line
 
 # What differs from transformers' defaults, which are BASE's sizes. The sampling rate goes into the extractor.
 PRESETS: dict[str, dict[str, Any]] = {
@@ -147,7 +148,7 @@ def _read_checkpoint(name: str) -> tuple[Wav2Vec2Config, Wav2Vec2FeatureExtracto
 def _no_model(name: str, error: Exception) -> ValueError:
     return ValueError(
         f"There is no model {name!r}: give {', '.join(PRESETS)}, or a checkpoint's Hub id or path, with its "
-        f"feature extractor. ({' '.join(str(error).split())[:200]})"
+        f"feature extractor. ({one_line(error)})"
     )
 
 

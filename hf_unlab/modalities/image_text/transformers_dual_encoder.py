@@ -23,6 +23,7 @@ from transformers import (
 from hf_unlab.modalities.image_text.dual_encoder import DualEncoder, Preprocessing, Tokenise
 from hf_unlab.modalities.modality import evaluating, pad_on_the_right
 from hf_unlab.modalities.weights import WeightsError, load_weights
+from hf_unlab.streams.messages import first_line
 
 # What CLIP reads. Text encoders that were made for documents have positions for far more than a caption needs.
 _CAPTION_LENGTH = 77
@@ -150,7 +151,7 @@ class TransformersDualEncoder(DualEncoder):
             saved = load_weights(type(self.model), folder, head="required", config=self.model.config)
             self.model.load_state_dict(saved.state_dict())
         except (OSError, RuntimeError, ValueError) as error:
-            why = str(error).strip().splitlines()[0]
+            why = first_line(error)
             raise ValueError(f"{folder} holds no checkpoint of this {type(self.model).__name__}: {why}") from error
 
 
@@ -179,11 +180,11 @@ def load(name: str, text_tower: str | None = None, *, from_scratch: bool = False
         raise ValueError(
             f"Cannot load the dual encoder {name!r}{f' + {text_tower!r}' if text_tower else ''}: it is no folder here "
             "with a model and its processor, and on the Hub it was not found or could not be reached. Check the "
-            f"spelling and the connection, or train from scratch: tiny, base. ({str(error).strip().splitlines()[0]})"
+            f"spelling and the connection, or train from scratch: tiny, base. ({first_line(error)})"
         ) from error
     except (AttributeError, IndexError, KeyError, RuntimeError, TypeError) as error:
         raise ValueError(
-            f"{name!r} does not encode an image and a text as dual encoders do here: {_first_line(error)}"
+            f"{name!r} does not encode an image and a text as dual encoders do here: {first_line(error)}"
         ) from error
 
 
@@ -238,14 +239,10 @@ def _join(image_name: str, text_name: str, from_scratch: bool) -> TransformersDu
         raise  # the message says what is wrong with one of them
     except (AttributeError, RuntimeError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{image_name!r} and {text_name!r} cannot be joined ({_first_line(error)}): both need a hidden_size in "
+            f"{image_name!r} and {text_name!r} cannot be joined ({first_line(error)}): both need a hidden_size in "
             "their configuration and a pooled output of that size. ViT, DINOv2 and CLIP's image tower have them, and "
             "BERT, RoBERTa and their kin."
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _tensor(features: Any) -> torch.Tensor:

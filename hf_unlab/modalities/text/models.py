@@ -27,6 +27,7 @@ from hf_unlab.modalities.text.reading import captions_of
 from hf_unlab.modalities.text.settings import TextModelSettings
 from hf_unlab.modalities.weights import WeightsError, load_weights
 from hf_unlab.streams.content import valid_unicode
+from hf_unlab.streams.messages import first_line
 from hf_unlab.streams.sources import Source, iterate, open_stream
 
 logger = logging.getLogger(__name__)
@@ -223,7 +224,7 @@ def _load(load: Callable[[str], Any], name_or_path: str, kind: str) -> Any:
             why = "it is no folder here, and on the Hub it was not found or could not be reached"
         raise ValueError(
             f"Cannot load the {kind} {name_or_path!r}: {why}. Check the spelling and the connection, or name a size "
-            f"to train from scratch: {', '.join(PRESETS)}. ({str(error).strip().splitlines()[0]})"
+            f"to train from scratch: {', '.join(PRESETS)}. ({first_line(error)})"
         ) from error
 
 

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 from hf_unlab.losses.masked_lm import masked_lm_losses
 from hf_unlab.modalities.modality import device_of, evaluating
 from hf_unlab.objectives.masked_lm.collator import IGNORED
+from hf_unlab.streams.messages import first_line
 
 
 def num_embedded(model: PreTrainedModel) -> int:
@@ -206,7 +207,7 @@ def fits_head_at(model: PreTrainedModel, length: int) -> bool:
             forward()
     except Exception as error:
         hint = "" if padding_id is not None else " (it has no pad_token_id: let its tokenizer name a padding token)"
-        why = (str(error).strip() or type(error).__name__).splitlines()[0]
+        why = first_line(error)
         raise ValueError(
             f"{name} cannot be trained on sequences of {length} tokens and nothing else: {why}{hint}"
         ) from error
