@@ -14,7 +14,7 @@ from huggingface_hub.utils import httpx
 from safetensors.torch import save_file
 from torch import nn
 from transformers import PreTrainedModel, Trainer
-from transformers.trainer_utils import HubStrategy, SaveStrategy
+from transformers.trainer_utils import HubStrategy
 from transformers.utils import SAFE_WEIGHTS_NAME
 from transformers.utils.hub import PushInProgress, hf_api
 
@@ -125,8 +125,7 @@ class PushingTrainer(Trainer):
             return
         self._tell_of_failures()
         self.callback_handler.on_push_begin(args, self.state, self.control)
-        place = f"epoch {int(self.state.epoch or 0)}" if args.save_strategy == SaveStrategy.EPOCH else None
-        message = f"Training in progress, {place or f'step {self.state.global_step}'}"
+        message = f"Training in progress, step {self.state.global_step}"
         common: dict[str, Any] = {
             "repo_id": self.hub_model_id,
             "token": args.hub_token,
