@@ -5,6 +5,7 @@ that are needed are. Of a webdataset's files of many names, image and caption ar
 """
 
 import contextlib
+import functools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
@@ -50,7 +51,7 @@ class _Tables(Reading):
         for name, kind in zip(schema.names, schema.types, strict=True):
             try:
                 columns.append(_cast(table, name, kind, self.info.features[name]))
-            except (pa.ArrowInvalid, pa.ArrowNotImplementedError, TypeError, ValueError, KeyError):
+            except (pa.ArrowNotImplementedError, TypeError, ValueError, KeyError):
                 if name in self.needed:
                     is_there = name in table.column_names
                     of = f"is of the type {table[name].type}, and not {kind} as before" if is_there else "is not there"
@@ -86,10 +87,16 @@ class ParquetFiles(_Tables, Parquet):
             if self._has_rows(file):  # Spark writes files of none, at which datasets fails
                 yield from self._tables_of(file, row_groups)
 
-    @staticmethod
-    def _has_rows(file: str) -> bool:
-        with xopen(file, "rb") as opened:
-            return pq.ParquetFile(opened).metadata.num_rows > 0
+    def _has_rows(self, file: str) -> bool:
+        if file not in self._num_rows:
+            with xopen(file, "rb") as opened:
+                self._num_rows[file] = pq.ParquetFile(opened).metadata.num_rows
+        return self._num_rows[file] > 0
+
+    @functools.cached_property
+    def _num_rows(self) -> dict[str, int]:
+        """Of the files read so far: their row groups come one by one, in every pass."""
+        return {}
 
     def _tables_of(self, file: str, row_groups: Any) -> Tables:
         try:

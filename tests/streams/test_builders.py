@@ -12,6 +12,7 @@ import pytest
 import soundfile
 from PIL import Image
 
+from hf_unlab.streams import builders
 from hf_unlab.streams.sharding import spread
 from hf_unlab.streams.sources import Source, iterate, open_stream, open_streams
 
@@ -156,6 +157,16 @@ def texts_of(source, column="text"):
 def test_a_comma_at_the_end_of_rows_moves_no_column(tmp_path):
     (tmp_path / "a.csv").write_text("text,label\nhello world,1,\nsecond,0,\n")
     assert texts_of(Source(str(tmp_path / "a.csv"))) == ["hello world", "second"]
+
+
+def test_how_many_rows_a_file_has_is_looked_up_once(tmp_path, monkeypatch):
+    pq.write_table(pa.table({"text": list("abcdef")}), tmp_path / "a.parquet", row_group_size=1)
+    looked_up, opened = [], builders.xopen
+    monkeypatch.setattr(builders, "xopen", lambda file, mode: looked_up.append(file) or opened(file, mode))
+    shards = open_stream(Source(str(tmp_path / "a.parquet"))).reshard()
+    for _ in range(2):
+        assert shards.num_shards == 6 and [row["text"] for row in iterate(shards)] == list("abcdef")
+    assert looked_up == [str(tmp_path / "a.parquet")]
 
 
 @pytest.mark.parametrize("empty_first", [True, False])
