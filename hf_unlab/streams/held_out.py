@@ -197,7 +197,10 @@ def keep_held_out(
     rows: list[Example] = []
     for source in streams:
         share = max(1, round(num_examples * source.weight / total_weight))
-        is_wanted = partial(_is_wanted, source=source, check=check)
+        rule = None
+        if isinstance(source, HeldOutPart):
+            rule = partial(_rule(source.column, source.fraction, source.is_file), held_out=True)
+        is_wanted = partial(_is_wanted, rule=rule, check=check)
         read = partial(draw_evenly, source.stream, share, is_wanted, decode, source.name)
         rows += with_retries(read, lambda: None, reader="the held-out part")
     if not rows:
@@ -255,9 +258,8 @@ def _is_of(path: Path, identity: dict[str, Any], may_replace: bool) -> bool:
     )
 
 
-def _is_wanted(example: Example, source: WeightedStream, check: Check | None) -> bool:
-    rule = isinstance(source, HeldOutPart) and _rule(source.column, source.fraction, source.is_file)
-    return (not rule or rule(example, held_out=True)) and (check is None or check(example) is None)
+def _is_wanted(example: Example, rule: Callable[[Example], bool] | None, check: Check | None) -> bool:
+    return (rule is None or rule(example)) and (check is None or check(example) is None)
 
 
 def _whole(example: Example, file_columns: Sequence[str]) -> Example:
@@ -268,9 +270,7 @@ def _whole(example: Example, file_columns: Sequence[str]) -> Example:
 def _written(value: Any, is_file: bool) -> Any:
     if isinstance(value, list):
         return [_written(one, is_file) for one in value]
-    if is_cell(value) or (is_file and isinstance(value, str)):
-        cell = value if isinstance(value, dict) else {"path": value}
-        return {**cell, "bytes": content_of(value, is_file=is_file)}
+    value = with_bytes(value, is_file=is_file)
     return valid_unicode(value) if isinstance(value, str) else value
 
 
