@@ -9,7 +9,7 @@ from itertools import islice
 import numpy as np
 from datasets import IterableDataset
 
-from hf_unlab.evaluation.label_values import NOUNS, LabelColumn, how_to_label, name_of
+from hf_unlab.evaluation.label_values import NOUNS, LabelColumn, how_to_label
 from hf_unlab.streams.bad_examples import Example
 from hf_unlab.streams.messages import warn_once
 from hf_unlab.streams.sources import Source, iterate, open_stream
@@ -87,11 +87,11 @@ def read_rows(
     except KeyError as error:  # a folder of files has a column of labels because another split has some
         if error.args not in ((target,), (source.columns.get(target),)):
             raise
-        raise ValueError(f"{name_of(source)} has no {NOUNS[target][0]}s. {how_to_label(source, target)}") from error
+        raise ValueError(f"{source.quoted} has no {NOUNS[target][0]}s. {how_to_label(source, target)}") from error
     is_whole = num_examples is None or next(examples, None) is None
     remarks = [remark for reader in readers.values() for remark in reader.finish(is_whole)]
     if is_whole and not rows:
-        raise ValueError(f"No example of {name_of(source)} has both a label and a group.")
+        raise ValueError(f"No example of {source.quoted} has both a label and a group.")
     return LabelledRows(rows, readers[target].num_read, readers[target].num_missing, is_whole, remarks)
 
 
@@ -113,7 +113,7 @@ def open_labelled(source: Source, columns: Sequence[str], target: str = "label")
             raise
         have = f"its columns are {names}" if len(names) > 1 else f"its only column is {names[0]!r}"
         raise ValueError(
-            f"{name_of(source)} has no {NOUNS[target][0]}s: {have}, and none is called {wanted!r}. "
+            f"{source.quoted} has no {NOUNS[target][0]}s: {have}, and none is called {wanted!r}. "
             f"{how_to_label(source, target)}"
         ) from error
 

@@ -47,7 +47,10 @@ def text_of(value: Any, feature: Any = None) -> str | None:
         >>> [text_of(value) for value in (1201.0, 3.5, True, " yes ", "", float("nan"), None, [])]
         ['1201', '3.5', 'True', 'yes', None, None, None, None]
     """
-    value = _decoded(value, feature)
+    return _text_of(_decoded(value, feature), feature)
+
+
+def _text_of(value: Any, feature: Any) -> str | None:
     if value is None or _is_nan(value):
         return None
     if isinstance(value, str):
@@ -106,11 +109,6 @@ def shortened(names: Sequence[str] | Mapping[str, int]) -> str:
         named = [f"{name} ({number:,})" for name, number in zip(named, names.values(), strict=True)]
     more = f" and {len(names) - _NUM_NAMED:,} more" if len(names) > _NUM_NAMED else ""
     return ", ".join(named[:_NUM_NAMED]) + more
-
-
-def name_of(source: Source) -> str:
-    """What messages call a split of labelled data."""
-    return f"{source.label!r}" + (f" (split {source.split!r})" if source.split else "")
 
 
 def how_to_label(source: Source, column: str = "label") -> str:
@@ -187,7 +185,7 @@ class LabelColumn:
             )
         is_ignored = self._column == "label" and is_number and cell == IGNORED
         try:
-            text = None if is_ignored else text_of(value, self._feature)
+            text = None if is_ignored else _text_of(cell, self._feature)
         except ValueError as error:
             raise ValueError(f"{self._where} cannot be read in example {self.num_read:,}: {error}.") from None
         if text is None and self._keep_blanks and isinstance(cell, str):
@@ -215,7 +213,7 @@ class LabelColumn:
         if set(self.sizes) == {str(NO_CLASS)} and "number" in self._kinds and not is_class_label:
             self.missing[str(NO_CLASS)] += self.sizes.pop(str(NO_CLASS))
         held = ", ".join(f"{number:,} {value}" for value, number in self.missing.most_common())
-        where = name_of(self._source)
+        where = self._source.quoted
         if self.num_read and self.num_missing == self.num_read and is_whole:
             raise ValueError(
                 f"None of the {self.num_read:,} examples of {where} has a {self._noun} (the cells hold: {held}). "
@@ -240,7 +238,7 @@ class LabelColumn:
 
     @property
     def _where(self) -> str:
-        return f"The {self._noun} of {name_of(self._source)}"
+        return f"The {self._noun} of {self._source.quoted}"
 
     def _several(self, what: str) -> str:
         if self._column != "label":

@@ -82,6 +82,11 @@ class Source:
         more = [f"{files[0]} and {len(files) - 1} more"] if len(files) > 1 else files
         return redacted(":".join(part for part in (self.path, self.name, *more) if part))
 
+    @property
+    def quoted(self) -> str:
+        """The label, with the split where one is named: what messages call the source."""
+        return f"{self.label!r}" + (f" (split {self.split!r})" if self.split else "")
+
 
 def open_stream(
     source: Source, required_columns: Sequence[str] = (), *, only_required: bool = False
@@ -109,7 +114,7 @@ def open_stream(
     needed = list(
         dict.fromkeys([*(source.columns.get(name, name) for name in required_columns), *source.columns.values()])
     )
-    where = f"the source {source.label!r}" + (f" (split {source.split!r})" if source.split else "")
+    where = f"the source {source.quoted}"
     try:
         with naming_the_file():
             stream = undecoded(load(source, needed, only_required))

@@ -7,7 +7,7 @@ from typing import Any
 from hf_unlab.app.console import quiet_libraries
 from hf_unlab.app.doctor.findings import Finding, count, guard
 from hf_unlab.evaluation.label_reading import LabelledRows, read_rows
-from hf_unlab.evaluation.label_values import name_of, shortened
+from hf_unlab.evaluation.label_values import shortened
 from hf_unlab.few_labels.label_checks import MAX_CHECKED, check_settings, check_splits
 from hf_unlab.streams.sources import Source
 
@@ -48,7 +48,7 @@ def _check_split(what: str, source: Source, splits: list[LabelledRows]) -> Itera
     have = "" if rows.is_whole else "the first "
     sizes = shortened(dict(rows.sizes.most_common()))
     labelled = f"{have}{count(rows.num_read, 'example')}, {rows.num_read - rows.num_unlabelled:,} with a label"
-    yield Finding("ok", what, f"{name_of(source)}: {labelled}; {_classes(len(rows.sizes))}: {sizes}")
+    yield Finding("ok", what, f"{source.quoted}: {labelled}; {_classes(len(rows.sizes))}: {sizes}")
     for remark in rows.remarks:
         yield Finding("warning", f"  {what}", remark)
 

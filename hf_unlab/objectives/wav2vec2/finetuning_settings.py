@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field, fields
 from typing import Literal
 
-from hf_unlab.evaluation.label_values import name_of
 from hf_unlab.streams.sources import BUILTIN_PREFIX, Source
 
 # The labelled splits of built-in corpora of audio, by task: to train on and to test on.
@@ -113,5 +112,5 @@ class AudioFinetuneSettings:
             )
         )
         if train == test:
-            raise ValueError(f"Training and test data are both {name_of(train)}: give two splits, or files.")
+            raise ValueError(f"Training and test data are both {train.quoted}: give two splits, or files.")
         return train, test
