@@ -89,14 +89,33 @@ def num_readers_for(args: PretrainingArguments, saved: dict[str, Any] | None, is
             would do.
     """
     least = args.gradient_accumulation_steps * args.world_size if is_distinct else 1
-    given = args.num_readers or (saved and saved["num_readers"])
+    given = args.num_readers or (saved["num_readers"] if saved else None)
+    return enough_readers(given, least, args.world_size, args.dataloader_num_workers)
+
+
+def enough_readers(given: int | None, least: int, world_size: int, num_workers: int) -> int:
+    """The number of readers that is given, if they are enough; or the default, of which each place has as many.
+
+    Args:
+        given: Readers, if somebody says.
+        least: Micro-batches of a step that each need a reader of their own; 1 if they need none.
+        world_size: Processes.
+        num_workers: Workers of each.
+
+    Raises:
+        ValueError: As in `num_readers_for`.
+
+    Example:
+        >>> enough_readers(None, 12, 1, 0), enough_readers(16, 12, 1, 0)
+        (12, 16)
+    """
     if given and given < least:
         raise ValueError(
             f"num_readers={given} is too low for steps of {least} micro-batches whose examples must all differ: each "
             f"needs a reader of its own. Take num_readers={least}, or fewer and larger micro-batches "
             "(gradient_accumulation_steps, per_device_train_batch_size)."
         )
-    return given or default_num_readers(args.world_size, args.dataloader_num_workers, max(8, least))
+    return given or default_num_readers(world_size, num_workers, max(8, least))
 
 
 def check_settings(saved: dict[str, Any], ours: dict[str, Any]) -> None:

@@ -6,7 +6,6 @@ import logging
 import reprlib
 import time
 from collections.abc import Iterator, Sequence
-from types import SimpleNamespace
 from typing import Any
 
 from datasets import IterableDataset
@@ -17,9 +16,9 @@ from hf_unlab.app.doctor.findings import Finding, count, guard
 from hf_unlab.modalities import MODALITIES, get_modality
 from hf_unlab.streams import opening, sharding
 from hf_unlab.streams.network import bound_network
-from hf_unlab.streams.sharding import check_num_readers, default_num_readers
+from hf_unlab.streams.sharding import check_num_readers
 from hf_unlab.streams.sources import Source, open_stream
-from hf_unlab.training.stream_state import num_readers_for
+from hf_unlab.training.stream_state import enough_readers
 
 _SHORTENER = reprlib.Repr()
 _SHORTENER.maxstring, _SHORTENER.maxother, _SHORTENER.maxdict, _SHORTENER.maxlevel = 60, 40, 6, 3
@@ -35,7 +34,7 @@ def check_data(settings: Any, num_examples: int = 32, is_distinct: bool = False)
     """
     sources, num_workers = settings.sources(), settings.dataloader_num_workers
     least = settings.gradient_accumulation_steps if is_distinct else 1
-    num_readers = max(1, settings.num_readers or default_num_readers(1, num_workers, max(8, least)))
+    num_readers = max(1, settings.num_readers or enough_readers(None, least, 1, num_workers))
     bound_network(settings.network_retries, settings.network_timeout_seconds)  # as in a run, nothing waits for ever
     batch_size = settings.per_device_train_batch_size
     for number, source in enumerate(sources, 1):
@@ -123,9 +122,7 @@ def check_readers(num_readers: int | None, num_workers: int, least: int = 1) -> 
         >>> next(check_readers(12, 2)).detail
         '12; with 2 workers each, processes can be 1, 2, 3 or 6'
     """
-    alone: Any = SimpleNamespace(world_size=1, gradient_accumulation_steps=least, num_readers=num_readers)
-    alone.dataloader_num_workers = num_workers
-    number, num_places = num_readers_for(alone, None, is_distinct=True), max(1, num_workers)
+    number, num_places = enough_readers(num_readers, least, 1, num_workers), max(1, num_workers)
     check_num_readers(number, 1, num_workers)
     processes = [n for n in range(1, number + 1) if number % (n * num_places) == 0 and n * least <= number]
     default = "" if num_readers else ", the default for 1 process"
