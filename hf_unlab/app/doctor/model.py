@@ -126,23 +126,14 @@ def _check_speech(settings: Any, name: str, folder: Path) -> Iterator[Finding]:
 
 
 def _check_dual(settings: Any, name: str, folder: Path) -> Iterator[Finding]:
-    from hf_unlab.modalities.image_text.models import load_dual_encoder
+    from hf_unlab.modalities.image_text.models import load_from_settings
 
     text_folder = local_folder(settings.text_tower) if settings.text_tower else None
     if settings.text_tower and text_folder is None:
         yield Finding("ok", "model", f"{name}: {settings.text_tower} is not here; neither is looked at")
         return
     prefix = "open_clip:" if settings.model.startswith("open_clip:") else ""
-    model = load_dual_encoder(
-        f"{prefix}{folder}",
-        str(text_folder) if text_folder else None,
-        from_scratch=settings.from_scratch,
-        image_size=settings.image_size,
-        lock_image=settings.lock_image,
-        patch_dropout=settings.patch_dropout,
-        logit_scale=settings.logit_scale,
-        logit_bias=settings.logit_bias,
-    )
+    model = load_from_settings(settings, f"{prefix}{folder}", str(text_folder) if text_folder else None)
     yield _loaded(model.model, name)
     detail = (
         f"images of {model.image_size} x {model.image_size} pixels, {model.tokenize.context_length} tokens of text"

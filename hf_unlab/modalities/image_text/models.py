@@ -118,9 +118,26 @@ def dual_encoder_for(
                 captions = first_texts(sources, settings.tokenizer_num_examples)
                 tiny_clip.train_caption_tokenizer(captions, settings.vocab_size).save_pretrained(args.output_dir)
             tokenizer = load_tokenizer(args.output_dir)
+    return load_from_settings(settings, settings.model, settings.text_tower, tokenizer)
+
+
+def load_from_settings(
+    settings: DualEncoderSettings, name: str, text_tower: str | None, tokenizer: Any = None
+) -> DualEncoder:
+    """`load_dual_encoder`, with what a run's settings say beside the names of the models.
+
+    Args:
+        settings: How to make the model.
+        name: As in `load_dual_encoder`; where `settings.model` lies, if it was looked up.
+        text_tower: Likewise.
+        tokenizer: As in `load_dual_encoder`.
+
+    Raises:
+        ValueError: As in `load_dual_encoder`.
+    """
     return load_dual_encoder(
-        settings.model,
-        settings.text_tower,
+        name,
+        text_tower,
         tokenizer=tokenizer,
         from_scratch=settings.from_scratch,
         image_size=settings.image_size,
