@@ -86,18 +86,18 @@ def load_weights(auto_class: Any, checkpoint: str | Path, *, head: Head = "neede
     fit = _fit(model, info)
     _refuse(fit, model, str(checkpoint), is_fresh=head == "fresh")
     if head == "required" and (strange := fit.new + fit.unused + fit.other):
-        raise WeightsError(f"{str(checkpoint)!r} is of another architecture: {shortened(strange)}.")
+        raise WeightsError(f"{str(checkpoint)!r} is of another architecture: {module_names(strange)}.")
     if fit.new and head == "needed":
-        holds = f" It holds instead: {shortened(fit.other)}." if fit.other else ""
+        holds = f" It holds instead: {module_names(fit.other)}." if fit.other else ""
         logger.warning(
             "%r has no weights for %s of %s: they are new, drawn at random.%s",
-            *(str(checkpoint), shortened(fit.new), type(model).__name__, holds),
+            *(str(checkpoint), module_names(fit.new), type(model).__name__, holds),
         )
     if fit.unused:
         warn = partial(warn_once, logger) if head == "fresh" else logger.warning  # a table makes many classifiers
         warn(
             f"{str(checkpoint)!r} holds weights that {type(model).__name__} has no place for by its config.json, and "
-            f"which are left out: {shortened(fit.unused)}."
+            f"which are left out: {module_names(fit.unused)}."
         )
     return model
 
@@ -143,19 +143,19 @@ def _refuse(fit: Fit, model: PreTrainedModel, checkpoint: str, *, is_fresh: bool
         )
     if fit.lacking:
         found = fit.unused + fit.other
-        holds = f"instead: {shortened(found)}" if found else "no others"
+        holds = f"instead: {module_names(found)}" if found else "no others"
         raise WeightsError(
             f"{checkpoint!r} lacks {len(fit.lacking)} weights of the encoder of {type(model).__name__}, which "
-            f"would be random: {shortened(fit.lacking)}. It holds {holds}. "
+            f"would be random: {module_names(fit.lacking)}. It holds {holds}. "
             "Give the config.json and the weights of one model, or train from scratch."
         )
 
 
-def shortened(names: Collection[str]) -> str:
+def module_names(names: Collection[str]) -> str:
     """The first of the modules whose weights are named, those of all layers as one.
 
     Example:
-        >>> shortened([f"layer.{i}.{kind}" for i in range(12) for kind in ("key.weight", "key.bias", "scale")])
+        >>> module_names([f"layer.{i}.{kind}" for i in range(12) for kind in ("key.weight", "key.bias", "scale")])
         'layer.*.key, layer.*.scale'
     """
     modules = {re.sub(r"\.(weight|bias)$", "", name) for name in names}

@@ -26,7 +26,7 @@ from hf_unlab.modalities.image.encoder import load_encoder as load_image_encoder
 from hf_unlab.modalities.image_text.models import load_dual_encoder
 from hf_unlab.modalities.text.encoder import load_encoder as load_text_encoder
 from hf_unlab.modalities.text.models import load_masked_lm
-from hf_unlab.modalities.weights import WeightsError, load_weights, shortened
+from hf_unlab.modalities.weights import WeightsError, load_weights, module_names
 from hf_unlab.objectives.wav2vec2.ctc import _ctc_config, _make_model
 from hf_unlab.objectives.wav2vec2.ctc_data import character_vocabulary, make_processor
 from hf_unlab.objectives.wav2vec2.finetuning_settings import AudioFinetuneSettings
@@ -287,8 +287,8 @@ def test_fresh_heads_are_no_news_and_others_are(saved, said):
 
 
 def test_names_are_shortened():
-    assert shortened(["a.weight", "a.bias"]) == "a"
+    assert module_names(["a.weight", "a.bias"]) == "a"
     assert (
-        shortened([f"{letter}.{i}.weight" for letter in "abcdef" for i in range(20)])
+        module_names([f"{letter}.{i}.weight" for letter in "abcdef" for i in range(20)])
         == "a.*, b.*, c.*, d.* and 2 more"
     )
