@@ -48,19 +48,8 @@ def _by_program(program: str, data: bytes) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         given, made = Path(folder) / "given", Path(folder) / "made.wav"
         given.write_bytes(data)
-        command: list[str | Path] = [
-            program,
-            "-nostdin",
-            "-v",
-            "error",
-            "-xerror",
-            "-i",
-            given,
-            "-vn",
-            "-acodec",
-            "pcm_f32le",
-            made,
-        ]
+        options = "-nostdin", "-v", "error", "-xerror"
+        command = [program, *options, "-i", str(given), "-vn", "-acodec", "pcm_f32le", str(made)]
         try:
             subprocess.run(command, check=True, capture_output=True, timeout=_TIMEOUT_SECONDS)
             return made.read_bytes()
