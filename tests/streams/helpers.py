@@ -8,6 +8,7 @@ import torch
 from datasets import Dataset, IterableDataset
 
 from hf_unlab.modalities.text.reading import pack_documents
+from hf_unlab.streams.sources import Source, iterate, open_streams
 
 
 def rows_of(shards):
@@ -77,3 +78,15 @@ def if_enough(do, *args):
         if "Too little data" not in str(error):
             raise
         return None
+
+
+def write(path, content):
+    """A file of texts or bytes; its path as a text."""
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return str(path)
+
+
+def texts_of(*files, builder="json", **options):
+    """The column `text` of files, as a run reads it."""
+    (stream,) = open_streams(Source(builder, data_files=[*files], **options), ["text"])
+    return [row["text"] for row in iterate(stream.stream)]

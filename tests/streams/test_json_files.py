@@ -6,17 +6,7 @@ import pytest
 
 from hf_unlab.modalities.text.reading import text_problem
 from hf_unlab.streams.sources import Source, iterate, open_stream, open_streams
-
-
-def write(path, content):
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return str(path)
-
-
-def texts_of(*files, builder="json", **options):
-    (stream,) = open_streams(Source(builder, data_files=[*files], **options), ["text"])
-    return [row["text"] for row in iterate(stream.stream)]
-
+from tests.streams.helpers import texts_of, write
 
 MIXED = ["one", 'said "two"', 3, {"a": 1}, [4], None, "5", "2020-01-01", "null"]
 

@@ -6,16 +6,7 @@ import json
 import pytest
 
 from hf_unlab.streams.sources import Source, iterate, open_streams
-
-
-def write(path, content):
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return str(path)
-
-
-def texts_of(*files, builder="json", **options):
-    (stream,) = open_streams(Source(builder, data_files=[*files], **options), ["text"])
-    return [row["text"] for row in iterate(stream.stream)]
+from tests.streams.helpers import texts_of, write
 
 
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
