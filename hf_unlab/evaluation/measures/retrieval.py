@@ -5,13 +5,15 @@ have unit norm. Everything runs where the features are: give CUDA tensors for la
 """
 
 from collections.abc import Hashable, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import ClassVar, NamedTuple
 
+import datasets
 import numpy as np
 import torch
 from torch.nn.functional import normalize
 
-Features: TypeAlias = np.ndarray | torch.Tensor
+from hf_unlab.evaluation.measures.base import VECTOR, InMemory
+from hf_unlab.evaluation.measures.representation import Features, feature_spread, finite
 
 MAX_SIMILARITIES = 2**23  # held at a time: 32 MB in float32
 TIE = 1e-6  # cosines this close are equal: float32 rounds equal features to cosines a few 1e-7 apart
@@ -71,8 +73,8 @@ def rank_matches(
         >>> rank_matches(images, captions, [0, 1], [0, 0, 1]).recall_at(1)
         1.0
     """
-    query_ND = normalize(_finite(query_ND, "query").float(), dim=1)
-    gallery_MD = normalize(_finite(gallery_MD, "candidate").float(), dim=1).to(query_ND.device)
+    query_ND = normalize(finite(query_ND, "query").float(), dim=1)
+    gallery_MD = normalize(finite(gallery_MD, "candidate").float(), dim=1).to(query_ND.device)
     if query_ND.shape[1] != gallery_MD.shape[1]:
         raise ValueError(
             f"Queries have {query_ND.shape[1]} features and candidates {gallery_MD.shape[1]}; project both to the "
@@ -216,50 +218,29 @@ def zero_shot_accuracy(
     return rank_matches(image_ND, class_CD, labels, np.arange(len(class_CD))).recall_at(k)
 
 
-def feature_spread(features_ND: Features) -> dict[str, float]:
-    """Two figures that show collapse: where all features are equal, the mean cosine is 1 and the effective rank 1.
+class RetrievalRecall(InMemory):
+    """`recall_at` as an `evaluate` module, which can be filled batch by batch.
 
-    The cost is one D x D (or N x N, if smaller) matrix; a few thousand rows are enough.
+    evaluate hands vectors on as lists of Python numbers: beyond some 10,000 pairs call `recall_at` itself.
 
     Args:
-        features_ND: (N, D), at least 2 rows.
-
-    Returns:
-        `mean_cosine`, over all pairs of different rows, in [-1, 1]. `effective_rank`, the exponential of the entropy
-        of the normalised singular values, in [1, min(N, D)] (RankMe: Garrido et al. 2022,
-        https://huggingface.co/papers/2210.02885). Zeros have the cosine 0 and the rank 0.
-
-    Raises:
-        ValueError: There are fewer than 2 rows, or a feature is NaN or infinite.
+        ks: As in `recall_at`.
 
     Example:
-        >>> feature_spread(np.eye(4))
-        {'mean_cosine': 0.0, 'effective_rank': 4.0}
-        >>> feature_spread(np.ones((4, 4)))
-        {'mean_cosine': 1.0, 'effective_rank': 1.0}
+        >>> metric = RetrievalRecall(ks=(1,))
+        >>> metric.add_batch(image_features=np.eye(2), text_features=np.eye(2), captions=["cat", "dog"])
+        >>> metric.compute()
+        {'image_to_text_R@1': 1.0, 'text_to_image_R@1': 1.0}
     """
-    features_ND = _finite(features_ND, "feature").double()
-    num_rows = len(features_ND)
-    if num_rows < 2:
-        raise ValueError("There is 1 row of features; give at least 2, their spread is measured.")
-    unit_ND = normalize(features_ND, dim=1)
-    squares = float(unit_ND.sum(0).square().sum() - unit_ND.square().sum())  # sum over pairs, without an N x N matrix
-    gram = features_ND.T @ features_ND if num_rows > features_ND.shape[1] else features_ND @ features_ND.T
-    singular_K = torch.linalg.eigvalsh(gram).clamp(min=0).sqrt()
-    share_K = singular_K / singular_K.sum().clamp(min=torch.finfo(torch.float64).tiny)
-    rank = float(torch.special.entr(share_K).sum().exp()) if singular_K.sum() > 0 else 0.0
-    return {"mean_cosine": round(squares / (num_rows * (num_rows - 1)), 9), "effective_rank": round(rank, 6)}
 
+    description = "Recall@k of image-text pairs, both ways."
+    columns: ClassVar = {"image_features": VECTOR, "text_features": VECTOR, "captions": datasets.Value("string")}
 
-def _finite(features: Features, what: str) -> torch.Tensor:
-    """The features as a tensor without gradient, checked."""
-    tensor = torch.as_tensor(features).detach()
-    if tensor.ndim != 2 or 0 in tensor.shape:
-        raise ValueError(f"{what} features have shape {tuple(tensor.shape)}; give (rows, features), not empty.")
-    num_bad = int((~tensor.isfinite()).any(1).sum())
-    if num_bad:
-        raise ValueError(
-            f"{num_bad} of {len(tensor)} rows of {what} features are NaN or infinite. The model has probably "
-            "diverged, or overflowed in half precision."
-        )
-    return tensor
+    def __init__(self, ks: Sequence[int] = (1, 5, 10)) -> None:
+        super().__init__()
+        self.ks = tuple(ks)
+
+    def _compute(
+        self, image_features: list[list[float]], text_features: list[list[float]], captions: list[str]
+    ) -> dict[str, float]:
+        return recall_at(np.asarray(image_features), np.asarray(text_features), self.ks, captions)

@@ -8,10 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf_unlab.evaluation import retrieval
-from hf_unlab.evaluation.metrics import RetrievalRecall
-from hf_unlab.evaluation.retrieval import (
-    feature_spread,
+from hf_unlab.evaluation.measures import retrieval
+from hf_unlab.evaluation.measures.retrieval import (
+    RetrievalRecall,
     rank_matches,
     recall_at,
     zero_shot_accuracy,
@@ -151,25 +150,3 @@ def test_zero_shot_accuracy() -> None:
     assert zero_shot_accuracy(np.ones((50, 6)), np.ones((7, 6)), labels) == pytest.approx(1 / 7)
     with pytest.raises(ValueError, match="no right candidate"):
         zero_shot_accuracy(image, classes[:3], labels)
-
-
-@pytest.mark.parametrize("shape", [(40, 6), (6, 40)])
-def test_feature_spread_equals_its_definition(shape: tuple[int, int]) -> None:
-    features = np.random.default_rng(0).normal(size=shape) + 0.5
-    normed = features / np.linalg.norm(features, axis=1, keepdims=True)
-    cosines = [normed[i] @ normed[j] for i in range(len(normed)) for j in range(i)]
-    singular = np.linalg.svd(features, compute_uv=False)
-    share = singular / singular.sum()
-    got = feature_spread(features)
-    assert got["mean_cosine"] == pytest.approx(np.mean(cosines), abs=1e-8)
-    assert got["effective_rank"] == pytest.approx(np.exp(-(share * np.log(share)).sum()), rel=1e-5)
-
-
-def test_feature_spread_of_known_sets() -> None:
-    opposite = feature_spread(np.vstack([np.eye(2), -np.eye(2)]))
-    assert opposite == pytest.approx({"mean_cosine": -1 / 3, "effective_rank": 2.0}, abs=1e-6)
-    constant = feature_spread(np.ones((1000, 64), dtype=np.float32))
-    assert constant == pytest.approx({"mean_cosine": 1.0, "effective_rank": 1.0}, abs=1e-4)
-    assert feature_spread(np.zeros((3, 4))) == {"mean_cosine": 0.0, "effective_rank": 0.0}
-    with pytest.raises(ValueError, match="at least 2"):
-        feature_spread(np.ones((1, 4)))

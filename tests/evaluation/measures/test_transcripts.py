@@ -1,9 +1,8 @@
 """Error rates of transcripts."""
 
-import numpy as np
 import pytest
 
-from hf_unlab.evaluation.metrics import Accuracy, error_rates
+from hf_unlab.evaluation.measures.transcripts import error_rates
 
 
 def test_error_rates_by_hand():
@@ -15,12 +14,3 @@ def test_error_rates_by_hand():
     assert error_rates(["ab"], [""]) == {"cer": 1.0, "wer": 1.0}
     with pytest.raises(ValueError, match="All references are empty"):
         error_rates(["", " "], ["a", ""])
-
-
-def test_accuracy_writes_nothing(tmp_path, monkeypatch, capsys) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    metric = Accuracy()
-    assert metric.compute(predictions=np.array([0, 1, 2, 3]), references=np.array([0, 1, 2, 0])) == {"accuracy": 0.75}
-    assert metric.compute(predictions=[1], references=[1]) == {"accuracy": 1.0}  # it can be used again
-    assert list(tmp_path.iterdir()) == []
-    assert capsys.readouterr() == ("", "")
