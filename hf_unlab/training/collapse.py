@@ -1,4 +1,7 @@
-"""When training collapses: how to tell it from the logs, and what can be done; for objectives that name signals."""
+"""When training collapses: how to tell it from the logs, and what can be done; for objectives that name signals.
+
+Legend: N rows, D features.
+"""
 
 import json
 import logging
@@ -8,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn.functional import normalize
 
 from hf_unlab.training.checkpoints import checkpoints_of, damage, set_aside_later, step_of, write_json
-from hf_unlab.training.metrics import gather_objects
+from hf_unlab.training.metrics import Pair, gather_objects
 from hf_unlab.training.run_folder import RETURNS_NAME
 
 logger = logging.getLogger(__name__)
@@ -63,6 +67,35 @@ class HealthyBand:
             if most is not None and not value <= most:
                 return f"{label} {shown} (at most {most:g})"
         return None
+
+
+@torch.no_grad()
+def cosine_sums(features_ND: torch.Tensor) -> Pair:
+    """Sum and count of the cosines of all pairs of different rows; their mean is 1 where all features are equal.
+
+    As metrics of training want it, and cheap: the sum follows from the norm of the sum of unit vectors, so there is no
+    N x N matrix, and the host does not wait. `feature_spread` measures the same of features at rest.
+
+    Args:
+        features_ND: (N, D), of any norm and float type.
+
+    Returns:
+        Sum, a tensor (), and count, N (N - 1). Zeros are alike as equal features are. One NaN makes all of it NaN.
+
+    Example:
+        >>> for features_ND in (torch.eye(3), torch.ones(3, 1), torch.zeros(3, 1)):
+        ...     print(cosine_sums(features_ND))
+        (tensor(0.), 6)
+        (tensor(6.), 6)
+        (tensor(6.), 6)
+    """
+    unit_ND = normalize(features_ND.float(), dim=-1)
+    num_rows = len(unit_ND)
+    num_zero = (unit_ND.square().sum(dim=-1) < 0.5).sum()  # they have no direction, and get one of their own
+    cosine_sum = unit_ND.sum(dim=0).square().sum() + num_zero.square() - num_rows
+    # a single row is no collapse, and each line of the log must hold its signals
+    num_pairs = max(num_rows * (num_rows - 1), 1)
+    return cosine_sum.clamp(max=num_pairs), num_pairs
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,7 @@
-"""How a collapse is told from the logs, and what becomes of it; whole runs: test_trainer of wav2vec2."""
+"""How a collapse is told from the logs, and what becomes of it; whole runs: the tests of the objectives' trainers.
+
+Legend: N rows, D features.
+"""
 
 import json
 import math
@@ -6,12 +9,25 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from transformers import TrainerState
 
+from hf_unlab.evaluation.measures.representation import feature_spread
+from hf_unlab.objectives.masked_lm.trainer import MaskedLMTrainer
 from hf_unlab.training import collapse
 from hf_unlab.training.arguments import PretrainingArguments
 from hf_unlab.training.checkpoints import write_manifest
-from hf_unlab.training.collapse import CollapseError, CollapseGuard, GoBack, Health, HealthyBand, Returns, health
+from hf_unlab.training.collapse import (
+    CollapseError,
+    CollapseGuard,
+    GoBack,
+    Health,
+    HealthyBand,
+    Returns,
+    cosine_sums,
+    health,
+)
 from hf_unlab.training.stopping import StopSignals
 from tests.training.helpers import make_trainer
 
@@ -53,6 +69,40 @@ def test_health_counts_from_the_last_good_line_the_warm_up_and_what_was_done():
 def test_lines_without_the_signals_say_nothing():
     lines = [*history(GOOD, BAD), {"step": 20, "eval_rank": 1.0}, {"step": 30, "rank": 9.0}]
     assert health(lines, BAND) == Health(10, 10, "rank 1.500 (at least 4)")
+
+
+@given(num_rows=st.integers(2, 9), offset=st.floats(0, 50), seed=st.integers(0, 99))
+def test_mean_cosines_are_those_of_all_pairs_in_any_order_direction_and_size(num_rows, offset, seed):
+    generator = torch.Generator().manual_seed(seed)
+    features_ND = torch.randn(num_rows, 4, generator=generator) + offset
+    rotation_DD = torch.linalg.qr(torch.randn(4, 4, generator=generator)).Q
+    sizes_N1 = torch.rand(num_rows, 1, generator=generator) + 0.1
+    expected = feature_spread(features_ND)["mean_cosine"]
+    for each_ND in (features_ND, features_ND.flip(0), features_ND @ rotation_DD, features_ND * sizes_N1):
+        cosine_sum, num_pairs = cosine_sums(each_ND)
+        assert num_pairs == num_rows * (num_rows - 1)
+        assert float(cosine_sum) / num_pairs == pytest.approx(expected, abs=1e-5)
+
+
+def test_what_has_collapsed_has_the_mean_cosine_one():
+    equal_ND = torch.full((1000, 8), 0.37)
+    for features_ND in (equal_ND, 1e-3 * equal_ND, 0 * equal_ND, equal_ND.bfloat16()):
+        cosine_sum, num_pairs = cosine_sums(features_ND)
+        assert 1 - 1e-5 < float(cosine_sum) / num_pairs <= 1
+    for wrong in (math.nan, math.inf):
+        assert cosine_sums(torch.tensor([[1.0, 0.0], [wrong, 0.0], [0.0, 1.0]]))[0].isnan()
+    halves_ND = torch.cat([torch.ones(2, 8), torch.zeros(2, 8)])
+    assert cosine_sums(halves_ND) == (pytest.approx(4.0, abs=1e-5), 12)  # zeros are like zeros alone
+
+
+@pytest.mark.parametrize("num_rows", [0, 1])
+def test_a_single_row_is_no_collapse(num_rows):
+    cosine_sum, num_pairs = cosine_sums(torch.ones(num_rows, 8))
+    assert (float(cosine_sum), num_pairs) == (pytest.approx(0.0, abs=1e-6), 1)
+
+
+def test_cosines_have_no_graph():
+    assert not cosine_sums(torch.ones(3, 2, requires_grad=True))[0].requires_grad
 
 
 def fake_trainer(folder, band=BAND, lines=(), **settings):
@@ -182,8 +232,12 @@ def test_without_signals_nothing_is_watched_and_nothing_may_be_asked(tmp_path):
 
 
 def test_a_trainer_without_signals_refuses_to_act_on_them(tmp_path):
-    with pytest.raises(ValueError, match="on_collapse=go_back cannot act: MaskedLMTrainer names no signals"):
-        make_trainer(tmp_path, on_collapse="go_back")
+    class Unwatched(MaskedLMTrainer):
+        def collapse_signals(self):
+            return None
+
+    with pytest.raises(ValueError, match="on_collapse=go_back cannot act: Unwatched names no signals"):
+        make_trainer(tmp_path, kind=Unwatched, on_collapse="go_back")
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,11 @@ class ImageTextContrastiveTrainingArguments(PretrainingArguments):
     max_logit_scale: float = field(
         default=100.0, metadata={"help": "The inverse temperature is kept below this, or below its start."}
     )
+    # Collapse
+    collapse_max_cosine: float = field(
+        default=0.999,
+        metadata={"help": "Greatest mean cosine of the images of a step, and of its texts; 1 lets all pass but NaN."},
+    )
     # Evaluation
     zero_shot_templates: list[str] = field(
         default_factory=lambda: ["{}"], metadata={"help": "Prompts of zero-shot accuracy, {} for the class's name."}
@@ -57,6 +62,8 @@ class ImageTextContrastiveTrainingArguments(PretrainingArguments):
             raise ValueError(f"crop_scale must be two shares of an image, such as 0.9 1.0, not {self.crop_scale}.")
         if not 0 <= self.flip_probability <= 1:
             raise ValueError(f"flip_probability must lie between 0 and 1, not {self.flip_probability}.")
+        if not 0 <= self.collapse_max_cosine <= 1:
+            raise ValueError(f"collapse_max_cosine must lie between 0 and 1, not {self.collapse_max_cosine}.")
         if self.max_logit_scale <= 0:
             raise ValueError(f"max_logit_scale must be above 0, not {self.max_logit_scale}; CLIP's is 100.")
         if wrong := [template for template in self.zero_shot_templates if "{}" not in template]:

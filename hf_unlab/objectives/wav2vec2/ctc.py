@@ -21,7 +21,7 @@ from transformers import (
     set_seed,
 )
 
-from hf_unlab.evaluation.metrics import error_rates
+from hf_unlab.evaluation.measures.transcripts import error_rates
 from hf_unlab.modalities.audio.encoder import AudioEncoder, load_encoder
 from hf_unlab.modalities.audio.models import frames_of
 from hf_unlab.modalities.modality import evaluating
