@@ -70,3 +70,113 @@ def doctor(
     findings = examine(argv, output_dir=output_dir, num_examples=num_examples)
     if not render(findings, Console(highlight=False)):
         raise typer.Exit(1)
+
+
+_DATA_OPTIONS = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+@app.command(name="embed", context_settings=_DATA_OPTIONS)
+def embed_command(
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(help="A checkpoint: a folder or a Hub id.")],
+    data: Annotated[str, typer.Argument(help="As --dataset of the recipes: a Hub id, a builder, a file, a folder.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write, .parquet.")],
+    layer: Annotated[
+        str | None, typer.Option(help="A number (-1: the last) or all; by default the encoder's.")
+    ] = None,
+    pooling: Annotated[str | None, typer.Option(help="mean, cls, segments, ...; by default the encoder's.")] = None,
+    dtype: Annotated[str, typer.Option(help="float32, or float16 in half the room.")] = "float32",
+    label_column: Annotated[
+        str | None, typer.Option("--label_column", "--label-column", help="By default label, if there is one.")
+    ] = None,
+    group_column: Annotated[
+        str | None, typer.Option("--group_column", "--group-column", help="Such as a speaker.")
+    ] = None,
+    columns: Annotated[str, typer.Option(help="Further columns to keep, with commas between them.")] = "",
+    num_rows: Annotated[
+        int | None, typer.Option("--num_rows", "--num-rows", help="Rows to embed at most; by default all.")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch_size", "--batch-size", help="By default the encoder's.")
+    ] = None,
+    modality: Annotated[str | None, typer.Option(help="By default told from the checkpoint's files.")] = None,
+) -> None:
+    """Embed data with a checkpoint into a parquet file; run again after an interruption, it goes on.
+
+    The recipes' options of data may follow: --data_files, --split, --text_column, ... Under `torchrun` the work is
+    shared out.
+    """
+    from hf_unlab.app.console import exit_cleanly, quiet_libraries
+    from hf_unlab.app.embedding import load, run, say, sources_of, with_columns
+    from hf_unlab.evaluation.embed import EmbedSettings
+
+    with exit_cleanly(), quiet_libraries():
+        loaded = load(model, modality, batch_size)
+        source, _ = sources_of(loaded.modality, data, context.args)
+        others = [name for name in columns.split(",") if name]
+        source, kept = with_columns(source, label_column, group_column, others)
+        settings = EmbedSettings(_layer(layer), pooling, dtype, tuple(kept), num_rows)
+        report = run(loaded, source, output, settings)
+        if int(os.environ.get("RANK", "0")) == 0:
+            say(report, output)
+
+
+@app.command(name="evaluate", context_settings=_DATA_OPTIONS)
+def evaluate_command(
+    models_and_options: Annotated[
+        list[str], typer.Argument(help="Checkpoints, and files that `hf-unlab embed` wrote; then options of data.")
+    ],
+    dataset: Annotated[str | None, typer.Option(help="What checkpoints embed, as in the recipes.")] = None,
+    label_column: Annotated[
+        str | None, typer.Option("--label_column", "--label-column", help="By default label, if there is one.")
+    ] = None,
+    slices: Annotated[
+        str | None, typer.Option(help="A column: accuracy by its values, the worst group, the gap.")
+    ] = None,
+    output_dir: Annotated[
+        Path, typer.Option("--output_dir", "--output-dir", "-o", help="For embeddings, results.json and pictures.")
+    ] = Path("outputs/evaluation"),
+    num_rows: Annotated[
+        int, typer.Option("--num_rows", "--num-rows", help="Rows of a split to embed at most.")
+    ] = 20_000,
+    layer: Annotated[
+        str | None, typer.Option(help="A number (-1: the last) or all; by default the encoder's.")
+    ] = None,
+    pooling: Annotated[str | None, typer.Option(help="mean, cls, segments, ...; by default the encoder's.")] = None,
+    pictures: Annotated[bool, typer.Option(help="Whether to draw.")] = True,
+    map_by: Annotated[str, typer.Option("--map", help="pca, or umap (pip install umap-learn).")] = "pca",
+) -> None:
+    """Measure what models are worth, with labels or without: a table, results.json, pictures.
+
+    What is tested on may be named as in the recipes (--eval_split, --eval_files); else a half of the rows is. The
+    recipes' options of data may follow: --data_files, --split, --text_column, ...
+    """
+    from hf_unlab.app.console import exit_cleanly, quiet_libraries
+    from hf_unlab.app.evaluation import Asked, evaluate_models
+
+    first_option = next((i for i, word in enumerate(models_and_options) if word.startswith("--")), None)
+    models = models_and_options[:first_option]
+    options = [] if first_option is None else models_and_options[first_option:]
+    if not models or (map_by not in ("pca", "umap")):
+        raise typer.BadParameter("give at least one model or file" if not models else "--map is pca or umap")
+    with exit_cleanly(), quiet_libraries():
+        evaluate_models(
+            Asked(
+                tuple(models),
+                dataset,
+                tuple(options),
+                output_dir,
+                label_column,
+                slices,
+                num_rows,
+                _layer(layer),
+                pooling,
+                pictures,
+                map_by,
+            )
+        )
+
+
+def _layer(given: str | None) -> int | str | None:
+    """A number where one is given."""
+    return int(given) if given and given.lstrip("-").isdigit() else given

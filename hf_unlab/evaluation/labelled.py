@@ -1,19 +1,20 @@
 """Labelled data to measure on: read, decoded, and without what was pretrained on."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import numpy as np
 
-from hf_unlab.evaluation.label_reading import open_labelled, read_rows, sample_rows, warn_of
+from hf_unlab.evaluation.label_reading import RowSample, open_labelled, read_rows, warn_of
 from hf_unlab.evaluation.label_values import check_classes
+from hf_unlab.evaluation.overlap import Overlap, content_in, find_pretrained
 from hf_unlab.modalities.modality import Encoder, Modality
 from hf_unlab.modalities.settings import FewLabelSettings
 from hf_unlab.streams.bad_examples import Decode, Example, good_examples
-from hf_unlab.streams.content import content_hash, content_of
-from hf_unlab.streams.sources import Source, iterate, open_stream
+from hf_unlab.streams.content import normalised_hash
+from hf_unlab.streams.sources import Source
 
 
 @dataclass(frozen=True)
@@ -77,34 +78,34 @@ class LabelledData:
         return LabelledData([self.inputs[int(i)] for i in indices], self.labels[indices], self.label_names, groups)
 
 
-MAX_SCANNED = 1_000_000  # examples of the pretraining data that test examples are looked for in
-
-
 @dataclass(frozen=True)
 class LabelledSplits:
     """What a proof is made on.
 
     Args:
         pool: Examples that labels are drawn from.
-        test: Examples to score, none of which were pretrained on.
-        num_overlapping: Test examples that were, and are left out.
+        test: Examples to score, none of which is in the pool or was pretrained on.
+        overlap: Those that were, and are left out.
         task: A name for the table.
     """
 
     pool: LabelledData
     test: LabelledData
-    num_overlapping: int
+    overlap: Overlap
     task: str
 
 
 def load_labelled(
     settings: FewLabelSettings, training: list[Source], modality: Modality, encoder: Encoder | None = None
 ) -> LabelledSplits | None:
-    """Read the labelled data.
+    """Read the labelled data, and of it no more into memory than is drawn.
+
+    The pretraining data is read once more, as far as its first million examples a source, until every test example has
+    been found in it: no other way would notice what is there.
 
     Args:
         settings: Which, and how much to test on.
-        training: The raw sources of pretraining. Test examples among the first million of each are left out.
+        training: The raw sources of pretraining.
         modality: Says which column is classified, and how its cells are decoded; bad ones are left out.
         encoder: What the data is decoded for, where the modality asks for it (audio: its sampling rate).
 
@@ -112,21 +113,62 @@ def load_labelled(
         The data, or None if the settings name no labels.
 
     Raises:
-        ValueError: The data cannot be read, or the test data has labels that the training data lacks.
+        ValueError: The data cannot be read, the test data has labels that the training data lacks, or all of it is
+            left out.
     """
     sources, column = settings.labelled_sources(training), modality.column
     if sources is None:
         return None
     task, decode = sources[1].label, modality.make_decode(settings, encoder)
-    pool_rows, test_rows = (_read(source, modality) for source in sources)
-    names = tuple(sorted({row["label"] for row in pool_rows}))
-    check_classes(names, {row["label"] for row in test_rows})
-    is_seen = _is_trained_on([row["hash"] for row in test_rows], training, modality)
-    kept = [row for row, seen in zip(test_rows, is_seen, strict=True) if not seen]
-    drawn_from = sample_rows(pool_rows, settings.few_label_max_pool, max(settings.num_labels_per_class))
-    pool = _labelled(drawn_from, column, names, decode)
-    test = _labelled(sample_rows(kept, settings.few_label_max_test), column, names, decode)
-    return LabelledSplits(pool, test, int(is_seen.sum()), task)
+    in_pool: set[int] = set()
+    pool_sample = RowSample(settings.few_label_max_pool, max(settings.num_labels_per_class))
+    test_sample, copies = RowSample(settings.few_label_max_test), Counter[bool]()
+
+    def remember(hashed: int) -> bool:
+        in_pool.add(hashed)
+        return True
+
+    def is_new(hashed: int) -> bool:
+        copies[hashed in in_pool] += 1
+        return hashed not in in_pool
+
+    names = tuple(sorted(_read(sources[0], modality, pool_sample, remember)))
+
+    check_classes(names, _read(sources[1], modality, test_sample, is_new))
+    rows = test_sample.rows()
+    is_seen, num_scanned, is_whole = find_pretrained([row["hash"] for row in rows], training, modality)
+    overlap = Overlap(int(is_seen.sum()), copies[True], num_scanned, is_whole)
+    kept = [row for row, seen in zip(rows, is_seen, strict=True) if not seen]
+    if not kept:
+        raise ValueError(
+            f"There is nothing to test on: {' '.join(overlap.sentences()) or 'no test example holds anything.'} Give "
+            f"test data of its own (labelled_test_files, labelled_test_split); {sources[1].quoted} is read now."
+        )
+    pool = _labelled(pool_sample.rows(), column, names, decode)
+    return LabelledSplits(pool, _labelled(kept, column, names, decode), overlap, task)
+
+
+def load_pool(
+    settings: FewLabelSettings, training: list[Source], modality: Modality, encoder: Encoder | None, num_examples: int
+) -> LabelledData:
+    """Some of the examples that labels are drawn from, of each class as many as there may be.
+
+    Args:
+        settings: As in `load_labelled`.
+        training: As in `load_labelled`.
+        modality: As in `load_labelled`.
+        encoder: As in `load_labelled`.
+        num_examples: How many at most.
+
+    Raises:
+        ValueError: No labelled data is named, or it cannot be read.
+    """
+    sources = settings.labelled_sources(training)
+    if sources is None:
+        raise ValueError("There are no labels: name some (--labelled_dataset).")
+    sample = RowSample(num_examples)
+    names = tuple(sorted(_read(sources[0], modality, sample)))
+    return _labelled(sample.rows(), modality.column, names, modality.make_decode(settings, encoder))
 
 
 def load_test(
@@ -147,31 +189,28 @@ def load_test(
     if sources is None:
         return None
     open_labelled(sources[0], [column, "label"])  # a mistake there should not wait for the end of training
-    rows = _read(sources[1], modality)
-    names = tuple(sorted({row["label"] for row in rows}))
-    kept, decode = sample_rows(rows, settings.few_label_max_test), modality.make_decode(settings, encoder)
-    return _labelled(kept, column, names, decode)
+    sample = RowSample(settings.few_label_max_test)
+    names = tuple(sorted(_read(sources[1], modality, sample)))
+    return _labelled(sample.rows(), column, names, modality.make_decode(settings, encoder))
 
 
-def _read(source: Source, modality: Modality) -> list[Example]:
-    """Rows with the `hash` of their content and their label's name; without those that have no label or no content."""
-    found = read_rows(source, modality.column)
-    warn_of(found.remarks)
-    return [{**row, "hash": content_hash(content)} for row in found.rows if (content := _content(row, modality))]
+def _read(
+    source: Source, modality: Modality, sample: RowSample, accept: Callable[[int], bool] = lambda hashed: True
+) -> set[str]:
+    """Shows a sample all rows that have a label and content, with its `hash`; the classes of all of them."""
+    classes = set()
 
+    def show(row: Example) -> bool:
+        content = content_in(row, modality)
+        if content:
+            classes.add(row["label"])
+            row["hash"] = normalised_hash(content)
+            if accept(row["hash"]):
+                sample.add(row)
+        return False
 
-def _content(row: Example, modality: Modality) -> str | bytes | None:
-    return content_of(row[modality.column], is_file=modality.column in modality.file_columns)
-
-
-def _is_trained_on(hashes: list[int], training: list[Source], modality: Modality) -> np.ndarray:
-    column = modality.column
-    seen = np.zeros(len(hashes), dtype=bool)
-    for source in training:
-        stream = iterate(open_stream(source, [column]).select_columns([column]))
-        contents = ({column: content} for row in stream if (content := _content(row, modality)))
-        seen |= find_overlap(hashes, contents, column, MAX_SCANNED)
-    return seen
+    warn_of(read_rows(source, modality.column, keep=show).remarks)
+    return classes
 
 
 def _labelled(rows: list[Example], column: str, names: tuple[str, ...], decode: Decode | None) -> LabelledData:
@@ -179,45 +218,3 @@ def _labelled(rows: list[Example], column: str, names: tuple[str, ...], decode: 
     labels = np.array([names.index(row["label"]) for row in good], dtype=np.int64)
     groups = tuple(row["group"] for row in good if "group" in row)
     return LabelledData([row[column] for row in good], labels, names, groups)
-
-
-def find_overlap(
-    test_hashes: Sequence[int] | np.ndarray,
-    stream: Iterable[Mapping[str, Any]],
-    column: str,
-    max_examples: int | None = None,
-) -> np.ndarray:
-    """Marks the test examples whose content occurs in a stream, byte for byte.
-
-    Memory is that of the test hashes; the stream is read once, and no further than until every test example was found.
-
-    Args:
-        test_hashes: `content_hash` of each test example, (N,).
-        stream: Raw rows as they were pretrained on, before tokenising or decoding.
-        column: The rows' content, such as "text", "image" or "audio".
-        max_examples: Rows to read at most, which should be at least as many as training read. None reads all, and does
-            not end on a stream that repeats for ever.
-
-    Returns:
-        A mask, (N,), True where the stream holds the example; `mask.sum()` is the count, and
-        `data.take(np.flatnonzero(~mask))` what is left.
-
-    Raises:
-        ValueError: A row lacks the column, or `max_examples` is negative.
-
-    Example:
-        >>> stream = [{"text": "seen"}, {"text": "also seen"}]
-        >>> find_overlap([content_hash("new"), content_hash("seen")], stream, "text").tolist()
-        [False, True]
-    """
-    if max_examples is not None and max_examples < 0:
-        raise ValueError(f"max_examples is {max_examples}; give a whole number of at least 0, or None for all rows.")
-    wanted = {int(value) for value in test_hashes}
-    missing = set(wanted)
-    for row in islice(stream, max_examples):
-        if not missing:
-            break
-        if column not in row:
-            raise ValueError(f"A row of the stream has the columns {sorted(row)}, not {column!r}. Name one of those.")
-        missing.discard(content_hash(row[column]))
-    return np.array([int(value) not in missing for value in test_hashes], dtype=bool)

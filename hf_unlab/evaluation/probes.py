@@ -1,93 +1,160 @@
-"""From an encoder to embeddings, and from embeddings to classes.
+"""Linear probes: logistic regression on frozen features.
 
-In the names: N examples, M of them with a label, D features.
+In the names: N examples, M of them with a label, D features, C classes.
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from scipy.sparse import issparse
+from scipy.special import expit, softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
+from sklearn.model_selection import StratifiedKFold, cross_val_score
 
-from hf_unlab.modalities.modality import Baseline, Batch, Encoder, Layer, device_of, evaluating
+from hf_unlab.evaluation.features import deviations, mean_of
 
 MAX_ITERATIONS = 1_000
+DEFAULT_C = 0.1
+GRID = (0.001, 0.01, 0.1, 1.0, 10.0)
+_CHUNK = 65_536
 
 
-def embed(encoder: Encoder, inputs: Sequence[Any], layer: Layer = None) -> np.ndarray:
-    """Features of inputs, a batch at a time, where the encoder's model lies; the model is left as it was found.
-
-    An input's features depend neither on the other inputs nor on their order, up to rounding.
+@dataclass(frozen=True)
+class Scaling:
+    """How features are standardised: subtract, then divide.
 
     Args:
-        encoder: From `Modality.load_encoder`.
-        inputs: N inputs, as the modality's `decode` makes them.
-        layer: As in `Encoder.embed`.
+        mean_D: What is subtracted.
+        deviation_D: What is divided by, above 0.
+    """
+
+    mean_D: np.ndarray
+    deviation_D: np.ndarray
+
+    @classmethod
+    def fitted(cls, features_ND: np.ndarray) -> "Scaling":
+        """Of examples without labels; see `features.deviations` for what is nearly constant."""
+        return cls(mean_of(features_ND), deviations(features_ND))
+
+
+@dataclass(frozen=True)
+class LinearProbe:
+    """A fitted probe, which reads features as they are: the standardisation is folded into its weights.
+
+    Args:
+        classes: Their numbers, ascending, (C,).
+        weights_DK: (D, C), or (D, 1) where there are two classes.
+        bias_K: (C,) or (1,).
+
+    Example:
+        >>> probe = fit_probe(np.array([[0.0], [1.0]]), np.array([3, 5]))
+        >>> probe.predict(np.array([[0.1], [2.0]])).tolist()
+        [3, 5]
+        >>> bool(probe.probabilities(np.array([[0.5]])).sum().round(6) == 1)
+        True
+    """
+
+    classes: np.ndarray
+    weights_DK: np.ndarray
+    bias_K: np.ndarray
+
+    def scores(self, features: Any) -> np.ndarray:
+        """Of features (N, D), dense or sparse: (N, C), or (N, 1) of the second of two classes."""
+        if issparse(features):
+            return features @ self.weights_DK + self.bias_K
+        parts = range(0, max(1, len(features)), _CHUNK)  # in chunks: single precision is widened on the way
+        return np.concatenate([features[start : start + _CHUNK] @ self.weights_DK for start in parts]) + self.bias_K
+
+    def predict(self, features: Any) -> np.ndarray:
+        """The likeliest class of each row, (N,)."""
+        scores_NK = self.scores(features)
+        if scores_NK.shape[1] == 1:
+            return self.classes[(scores_NK[:, 0] > 0).astype(int)] if len(self.classes) > 1 else self._only(scores_NK)
+        return self.classes[scores_NK.argmax(1)]
+
+    def probabilities(self, features: Any) -> np.ndarray:
+        """Of each class, (N, C), in the order of `classes`."""
+        scores_NK = self.scores(features)
+        if len(self.classes) == 1:
+            return np.ones((len(scores_NK), 1))
+        if scores_NK.shape[1] == 1:
+            second_N = expit(scores_NK[:, 0])
+            return np.stack([1 - second_N, second_N], axis=1)
+        return softmax(scores_NK, axis=1)
+
+    def _only(self, scores_NK: np.ndarray) -> np.ndarray:
+        return np.full(len(scores_NK), self.classes[0])
+
+
+def fit_probe(
+    features: Any,
+    labels_M: np.ndarray,
+    scaling: Scaling | None = None,
+    inverse_regularisation: float | None = DEFAULT_C,
+) -> LinearProbe:
+    """Logistic regression (scikit-learn's, L2).
+
+    Args:
+        features: (M, D), dense or sparse, with a label each.
+        labels_M: Whole numbers.
+        scaling: Of the features; none for sparse ones, and for those that are scaled already.
+        inverse_regularisation: scikit-learn's C. None: chosen from `GRID` by cross-validation on these labels; with
+            fewer than two of some class there is nothing to choose by, and it is `DEFAULT_C`.
 
     Returns:
-        (N, D), float32; zeros for an input in which there is nothing to read.
-
-    Raises:
-        ValueError: There is no input, or nothing to read in any.
+        The probe; a fit that was stopped early is as good, so nothing is said of it.
 
     Example:
-        >>> encoder = get_modality("text").load_encoder("out/checkpoint")  # doctest: +SKIP
-        >>> embed(encoder, ["one text", "another"]).shape  # doctest: +SKIP
-        (2, 384)
+        >>> rng = np.random.default_rng(0)
+        >>> labels = np.arange(40) % 2
+        >>> features = rng.normal(size=(40, 3)) + 3 * labels[:, None]
+        >>> probe = fit_probe(features, labels, Scaling.fitted(features), inverse_regularisation=None)
+        >>> float((probe.predict(features) == labels).mean())
+        1.0
     """
-    return over_batches(encoder, None, lambda batch: encoder.embed(batch, layer), inputs)
+    labels_M = np.asarray(labels_M)
+    classes = np.unique(labels_M)
+    num_features = features.shape[1]
+    if len(classes) == 1:  # scikit-learn refuses one class; there is only one answer to give
+        return LinearProbe(classes, np.zeros((num_features, 1)), np.zeros(1))
+    train_MD, axes_MD = features, None
+    if not issparse(features):
+        train_MD = np.asarray(features, dtype=np.float64)
+        if scaling is not None:
+            train_MD = (train_MD - scaling.mean_D) / scaling.deviation_D
+        if len(train_MD) < num_features:
+            # The weights lie in the span of the rows: turned into its coordinates, the fit is the same and cheaper.
+            _, _, axes_MD = np.linalg.svd(train_MD, full_matrices=False)
+            train_MD = train_MD @ axes_MD.T
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        if inverse_regularisation is None:
+            inverse_regularisation = _chosen(train_MD, labels_M)
+        model = LogisticRegression(C=inverse_regularisation, max_iter=MAX_ITERATIONS).fit(train_MD, labels_M)
+    weights_KD, bias_K = model.coef_, model.intercept_
+    if axes_MD is not None:
+        weights_KD = weights_KD @ axes_MD
+    if scaling is not None:
+        weights_KD = weights_KD / scaling.deviation_D
+        bias_K = bias_K - weights_KD @ scaling.mean_D
+    return LinearProbe(classes, np.ascontiguousarray(weights_KD.T), bias_K)
 
 
-def over_batches(
-    encoder: Encoder, model: torch.nn.Module | None, rows_of: Callable[[Batch], torch.Tensor], inputs: Sequence[Any]
-) -> np.ndarray:
-    """What a model, by default the encoder's, makes of each input, (N, ...), in the order of the inputs."""
-    model = encoder.model if model is None else model
-    rows_N, device = None, device_of(model)
-    with evaluating(model), torch.inference_mode():
-        for indices, batch in encoder.batches(inputs):
-            rows_B = rows_of({name: tensor.to(device) for name, tensor in batch.items()}).float().cpu().numpy()
-            if rows_N is None:
-                rows_N = np.zeros((len(inputs), *rows_B.shape[1:]), dtype=np.float32)
-            rows_N[indices] = rows_B
-    if rows_N is None:
-        raise ValueError(f"There is nothing to read in {len(inputs)} inputs; give some that hold something.")
-    return rows_N
-
-
-def baseline_features(baseline: Baseline, pool: Sequence[Any], test: Sequence[Any]) -> tuple[Any, Any]:
-    """A baseline's features of the pool and of the test set, (N, D) and (num_test, D), dense or sparse.
-
-    Args:
-        baseline: One of a modality's.
-        pool: N inputs.
-        test: Inputs to score.
-
-    Raises:
-        ValueError: It can make nothing of the inputs.
-
-    Example:
-        >>> from hf_unlab.modalities.text.baseline import TF_IDF
-        >>> pool_ND, test_ND = baseline_features(TF_IDF, ["good film", "bad film"], ["so bad"])
-        >>> test_ND.toarray().round(2).tolist()
-        [[1.0, 0.0, 0.0]]
-    """
-    transformer, num_pool = baseline.make_transformer(), len(pool)
-    try:
-        if baseline.fitted_on == "pool":
-            return transformer.fit_transform(pool), transformer.transform(test)
-        features_ND = transformer.fit_transform([*pool, *test])
-    except ValueError as error:
-        raise ValueError(
-            f"{baseline.name} can make nothing of {num_pool} inputs of the pool and {len(test)} of the test set: "
-            f"{error}. Check that the right column was read."
-        ) from error
-    return features_ND[:num_pool], features_ND[num_pool:]
+def _chosen(train_MD: Any, labels_M: np.ndarray) -> float:
+    """The C of the lowest log loss over folds: accuracies of few examples tie, and say nothing of probabilities."""
+    num_folds = min(5, int(np.unique(labels_M, return_counts=True)[1].min()))
+    if num_folds < 2:
+        return DEFAULT_C
+    folds = StratifiedKFold(num_folds, shuffle=True, random_state=0)
+    scores = {}
+    for c in GRID:
+        model = LogisticRegression(C=c, max_iter=MAX_ITERATIONS)
+        scores[c] = cross_val_score(model, train_MD, labels_M, cv=folds, scoring="neg_log_loss").mean()
+    return max(scores, key=scores.__getitem__)
 
 
 def linear_probe(
@@ -97,11 +164,12 @@ def linear_probe(
     test_features: Any,
     *,
     standardised: bool = True,
-    inverse_regularisation: float = 0.1,
+    inverse_regularisation: float | None = DEFAULT_C,
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """Logistic regression on frozen features.
+    """Probes of a pool, for any draw of its labels.
 
-    Mean and variance come from the whole pool, which needs no labels. Deterministic.
+    Mean and variance come from the whole pool, which needs no labels. Deterministic. Features stay in the precision in
+    which they come: none of the two is copied.
 
     Args:
         name: What the features are of, for messages.
@@ -109,9 +177,9 @@ def linear_probe(
         pool_labels: Class indices, (N,).
         test_features: (num_test, D), as those of the pool.
         standardised: Bring features to mean 0 and variance 1 first; not for sparse ones.
-        inverse_regularisation: scikit-learn's C, chosen once: on 128 LSA features of IMDb (mean of 5 draws at 5 / 10 /
-            50 / 250 labels a class) 0.1 scored .549 / .608 / .729 / .818, 1 scored .547 / .610 / .720 / .811, and
-            standardising on the draw alone .545 / .603 / .729 / .818 with 0.1.
+        inverse_regularisation: As in `fit_probe`. The default was chosen once: on 128 LSA features of IMDb (mean of 5
+            draws at 5 / 10 / 50 / 250 labels a class) 0.1 scored .549 / .608 / .729 / .818, 1 scored .547 / .610 /
+            .720 / .811, and standardising on the draw alone .545 / .603 / .729 / .818 with 0.1.
 
     Returns:
         From indices of the pool (M,), whose labels alone are used, to classes of the test set, (num_test,).
@@ -125,7 +193,7 @@ def linear_probe(
         >>> probe(np.array([0, 2])).tolist()
         [0, 1]
     """
-    pool_ND, test_ND = _checked(name, "pool", pool_features), _checked(name, "test", test_features)
+    pool_ND, test_ND = checked(name, "pool", pool_features), checked(name, "test", test_features)
     pool_labels = np.asarray(pool_labels)
     if pool_labels.shape != (pool_ND.shape[0],):
         raise ValueError(
@@ -137,35 +205,37 @@ def linear_probe(
             f"{name}: the pool has {pool_ND.shape[1]} features an example and the test set {test_ND.shape[1]}. "
             "Extract both with the same model and the same layer."
         )
-    if standardised:
-        scaler = StandardScaler().fit(pool_ND)
-        pool_ND, test_ND = scaler.transform(pool_ND), scaler.transform(test_ND)
-    return lambda indices: _fit_predict(pool_ND[indices], pool_labels[indices], test_ND, inverse_regularisation)
+    scaling = Scaling.fitted(pool_ND) if standardised else None
+
+    def predict(indices: np.ndarray) -> np.ndarray:
+        probe = fit_probe(pool_ND[indices], pool_labels[indices], scaling, inverse_regularisation)
+        return probe.predict(test_ND)
+
+    return predict
 
 
-def _fit_predict(train_MD: Any, labels_M: np.ndarray, test_ND: Any, inverse_regularisation: float) -> np.ndarray:
-    """Trains on dense or sparse rows and predicts; a fit stopped early is as good a probe, so it is not news."""
-    classes = np.unique(labels_M)
-    if len(classes) == 1:  # scikit-learn refuses one class; there is only one answer to give
-        return np.full(test_ND.shape[0], classes[0])
-    if isinstance(train_MD, np.ndarray) and len(train_MD) < train_MD.shape[1]:
-        # The weights lie in the span of the rows: turned into its coordinates, the fit is the same and cheaper.
-        _, _, axes_MD = np.linalg.svd(train_MD, full_matrices=False)
-        train_MD, test_ND = train_MD @ axes_MD.T, test_ND @ axes_MD.T
-    model = LogisticRegression(C=inverse_regularisation, max_iter=MAX_ITERATIONS)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(train_MD, labels_M)
-    return np.asarray(model.predict(test_ND))
+def checked(name: str, part: str, features: Any) -> Any:
+    """Features as they are, if they are finite rows.
 
+    Args:
+        name: What they are of, for messages.
+        part: Of which examples.
+        features: (N, D), dense or sparse.
 
-def _checked(name: str, part: str, features: Any) -> Any:
+    Raises:
+        ValueError: They are not.
+    """
     if issparse(features):  # counts, which are finite
         return features
-    features = np.asarray(features, dtype=np.float64)
+    features = np.asarray(features)
+    if not np.issubdtype(features.dtype, np.floating):
+        features = features.astype(np.float64)
     if features.ndim != 2 or features.shape[0] == 0 or features.shape[1] == 0:
         raise ValueError(f"{name}: {part} features have shape {features.shape}; give (examples, features), not empty.")
-    num_bad = int((~np.isfinite(features)).any(axis=1).sum())
+    num_bad = sum(
+        int((~np.isfinite(features[start : start + _CHUNK])).any(axis=1).sum())
+        for start in range(0, len(features), _CHUNK)
+    )
     if num_bad:
         raise ValueError(
             f"{name}: {num_bad} of {len(features)} {part} examples have NaN or infinite features. The model has "

@@ -14,7 +14,7 @@ import torch
 from transformers import TrainingArguments
 
 from hf_unlab.evaluation.labelled import LabelledData
-from hf_unlab.evaluation.metrics import Accuracy
+from hf_unlab.evaluation.measures.classification import accuracy as accuracy_of
 from hf_unlab.few_labels.draws import draw_few, rare_classes
 from hf_unlab.few_labels.methods import cheap, refuse_not_positive
 from hf_unlab.few_labels.table import rare_note
@@ -144,16 +144,12 @@ def keep_classifier(
     model.save_pretrained(args.output_dir)
     encoder.processor.save_pretrained(args.output_dir)
     chance = float(np.bincount(test.labels).max() / len(test))
-    accuracy = {name: _accuracy(classes, test.labels) for name, classes in predictions.items()}
+    accuracy = {name: accuracy_of(classes, test.labels) for name, classes in predictions.items()}
     results = ClassifierResults(
         accuracy, names, len(pool), len(test), args.max_steps, chance, modality.noun, rare, num_labels_per_class
     )
     results.save(args.output_dir)
     return results
-
-
-def _accuracy(classes_N: np.ndarray, labels_N: np.ndarray) -> float:
-    return Accuracy().compute(predictions=classes_N, references=labels_N)["accuracy"]
 
 
 def _fitted(

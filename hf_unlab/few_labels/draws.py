@@ -6,10 +6,12 @@ some.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from hf_unlab.few_labels.table import FewLabelRow, FewLabelTable
+from hf_unlab.few_labels.scores import score_rows
+from hf_unlab.few_labels.table import FewLabelTable
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,19 @@ def draw_few(labels: np.ndarray, num_per_class: int, seed: int) -> np.ndarray:
     )
 
 
+@dataclass(frozen=True)
+class Part:
+    """What is drawn from and what is tested on, as indices of a pool and of a test set.
+
+    Args:
+        pool_M: Where labels are drawn from.
+        test_M: What is scored with them.
+    """
+
+    pool_M: np.ndarray
+    test_M: np.ndarray
+
+
 def few_label_table(
     candidates: Sequence[Candidate],
     pool_labels: np.ndarray,
@@ -69,11 +84,14 @@ def few_label_table(
     seeds: Sequence[int] = (0, 1, 2),
     on_progress: Callable[[str, int, int], None] | None = None,
     *,
-    task: str = "",
-    num_overlapping: int = 0,
+    parts: Sequence[Part] = (),
     label_names: Sequence[str] = (),
+    **described: Any,
 ) -> FewLabelTable:
     """Runs every candidate on every draw and tabulates test accuracy. All candidates see the same draws.
+
+    A row of a column is held against the best one by the paired differences of their answers to the same test
+    examples after the same draws; see `evaluation.uncertainty.paired_difference`.
 
     Args:
         candidates: The rows, in the order in which they are to stand.
@@ -82,10 +100,10 @@ def few_label_table(
         num_labels_per_class: The columns.
         seeds: One draw and one fit for each.
         on_progress: Called before each fit with the candidate's name, the fits done and the fits in all.
-        task: A title for the table, such as a data set's name.
-        num_overlapping: Test examples that were left out because the pretraining stream held them; only reported.
+        parts: Draws and tests that go into a cell side by side; by default the whole pool and the whole test set.
         label_names: What classes are called where the table names those that are too small for the largest count; by
             default by their number.
+        **described: `task`, `overlaps`, `limits` and `groups` of the table, as they are.
 
     Returns:
         The table.
@@ -103,37 +121,53 @@ def few_label_table(
     """
     pool_labels, test_labels = np.asarray(pool_labels), np.asarray(test_labels)
     counts = tuple(sorted({int(n) for n in num_labels_per_class}))
-    _check_task(candidates, pool_labels, test_labels, counts, seeds)
-    num_fits, num_done = len(candidates) * len(counts) * len(seeds), 0
-    rows = []
+    parts = list(parts) or [Part(np.arange(len(pool_labels)), np.arange(len(test_labels)))]
+    for part in parts:
+        _check_task(candidates, pool_labels[part.pool_M], test_labels[part.test_M], counts, seeds)
+    num_fits, num_done = len(candidates) * len(counts) * len(seeds) * len(parts), 0
+    answers: list[dict[int, list[list[np.ndarray]]]] = []  # of a candidate: count -> seed -> part -> classes
     for candidate in candidates:
-        accuracies: dict[int, tuple[float, ...]] = {}
-        for count in counts:
-            scores = []
-            for seed in seeds:
-                if on_progress is not None:
-                    on_progress(candidate.name, num_done, num_fits)
-                predictions = np.asarray(candidate.predict(draw_few(pool_labels, count, seed), seed))
-                if predictions.shape != test_labels.shape:
-                    raise ValueError(
-                        f"{candidate.name} ({candidate.method}) returned predictions of shape {predictions.shape} for "
-                        f"{len(test_labels)} test labels; predict must return one class for each test example."
-                    )
-                scores.append(float(np.mean(predictions == test_labels)))
-                num_done += 1
-            accuracies[count] = tuple(scores)
-        rows.append(FewLabelRow(candidate.name, candidate.method, accuracies))
+        of_candidate: dict[int, list[list[np.ndarray]]] = {count: [] for count in counts}
+        for seed in seeds:  # outside: what a candidate makes for a seed, such as a random network, is made once
+            for by_seed in of_candidate.values():
+                by_seed.append([])
+            for part in parts:
+                for count in counts:
+                    if on_progress is not None:
+                        on_progress(candidate.name, num_done, num_fits)
+                    drawn = part.pool_M[draw_few(pool_labels[part.pool_M], count, seed)]
+                    of_candidate[count][-1].append(_predict(candidate, drawn, seed, len(test_labels))[part.test_M])
+                    num_done += 1
+        answers.append(of_candidate)
+    truths = [test_labels[part.test_M] for part in parts]
+    rare = [rare_classes(pool_labels[part.pool_M], counts[-1], label_names) for part in parts]
     return FewLabelTable(
-        rows=tuple(rows),
+        rows=score_rows([(one.name, one.method) for one in candidates], answers, truths),
         seeds=tuple(int(seed) for seed in seeds),
         num_classes=len(np.unique(pool_labels)),
         # What always answering the commonest class would score; 1 / num_classes on a balanced test set.
-        chance=float(np.bincount(test_labels).max() / len(test_labels)),
-        num_test=len(test_labels),
-        num_overlapping=num_overlapping,
-        task=task,
-        rare_classes=rare_classes(pool_labels, counts[-1], label_names),
+        chance=float(np.mean([np.bincount(truth).max() / len(truth) for truth in truths])),
+        num_test=sum(map(len, truths)),
+        rare_classes=_fewest(rare),
+        **described,
     )
+
+
+def _predict(candidate: Candidate, drawn: np.ndarray, seed: int, num_test: int) -> np.ndarray:
+    predictions = np.asarray(candidate.predict(drawn, seed))
+    if predictions.shape != (num_test,):
+        raise ValueError(
+            f"{candidate.name} ({candidate.method}) returned predictions of shape {predictions.shape} for "
+            f"{num_test} test labels; predict must return one class for each test example."
+        )
+    return predictions
+
+
+def _fewest(rare: list[dict[str, int]]) -> dict[str, int]:
+    """The least number of each class over the parts, in the order of the classes."""
+    names = list(dict.fromkeys(name for one in rare for name in one))
+    order = sorted(names) if len(rare) > 1 else names
+    return {name: min(one[name] for one in rare if name in one) for name in order}
 
 
 def rare_classes(labels: np.ndarray, num_per_class: int, label_names: Sequence[str] = ()) -> dict[str, int]:

@@ -1,15 +1,19 @@
 """How labels are used: rows of the few-label table, for any encoder and any baseline."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
+from transformers.modeling_outputs import SequenceClassifierOutput
 
+from hf_unlab.evaluation.features import baseline_features, features_of, standardised_by_group
 from hf_unlab.evaluation.labelled import LabelledData
-from hf_unlab.evaluation.probes import baseline_features, embed, linear_probe
+from hf_unlab.evaluation.probes import linear_probe
 from hf_unlab.few_labels.draws import Candidate
-from hf_unlab.modalities.modality import Baseline, Encoder
+from hf_unlab.modalities.modality import Baseline, Encoder, device_of, seeded
 from hf_unlab.training.finetuning import finetune_classifier, predict_classes
 
 MIN_STEPS, MAX_STEPS, NUM_EPOCHS = 30, 100, 15
@@ -34,6 +38,8 @@ def cheap(baseline: Baseline, pool: LabelledData, test: LabelledData) -> Candida
         [0, 1]
     """
     pool_ND, test_ND = baseline_features(baseline, pool.inputs, test.inputs)
+    if baseline.is_by_group:
+        pool_ND, test_ND = by_group(pool_ND, test_ND, pool, test)
     probe = linear_probe(
         baseline.name,
         pool_ND,
@@ -45,17 +51,113 @@ def cheap(baseline: Baseline, pool: LabelledData, test: LabelledData) -> Candida
     return Candidate(baseline.name, "logistic regression", lambda indices, seed: probe(indices))
 
 
-def probed(name: str, encoder: Encoder, pool: LabelledData, test: LabelledData) -> Candidate:
-    """A linear probe on the frozen encoder, whose embeddings are made now.
+def probed(
+    name: str,
+    encoder: Encoder,
+    pool: LabelledData,
+    test: LabelledData,
+    *,
+    is_random: bool = False,
+) -> list[Candidate]:
+    """Linear probes on the frozen encoder: on its features, and where there are groups on them normalised by group.
 
     Args:
         name: First column of the table.
         encoder: What is probed.
         pool: As in `cheap`.
         test: As in `cheap`.
+        is_random: The encoder has random weights: they are drawn anew from the seed of each draw, as one random
+            network says little of others.
     """
-    probe = linear_probe(name, embed(encoder, pool.inputs), pool.labels, embed(encoder, test.inputs))
+    embedded: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    probes: dict[tuple[int, bool], Any] = {}
+
+    def features(seed: int) -> tuple[np.ndarray, np.ndarray]:
+        if seed not in embedded:
+            embedded.clear()  # the one before is not asked for again
+            probes.clear()
+            one = encoder.fresh(seed) if is_random else encoder
+            embedded[seed] = features_of(one, pool.inputs), features_of(one, test.inputs)
+        return embedded[seed]
+
+    def predict(is_by_group: bool, indices: np.ndarray, seed: int) -> np.ndarray:
+        seed = seed if is_random else 0
+        pool_ND, test_ND = features(seed)
+        if (seed, is_by_group) not in probes:
+            if is_by_group:
+                pool_ND, test_ND = by_group(pool_ND, test_ND, pool, test)
+            probes[seed, is_by_group] = linear_probe(name, pool_ND, pool.labels, test_ND)
+        return probes[seed, is_by_group](indices)
+
+    plain = Candidate(name, "linear probe", partial(predict, False))
+    grouped = Candidate(name, "linear probe, normalised by group", partial(predict, True))
+    return [plain, grouped] if pool.groups else [plain]
+
+
+def embedded(name: str, pool_ND: np.ndarray, pool_labels: np.ndarray, test_ND: np.ndarray) -> Candidate:
+    """A linear probe on features that are there, such as those of a file.
+
+    Args:
+        name: First column of the table.
+        pool_ND: What draws are made from.
+        pool_labels: Class indices, (N,).
+        test_ND: What is scored.
+
+    Example:
+        >>> candidate = embedded("toy", np.eye(2), np.array([0, 1]), np.eye(2))
+        >>> candidate.predict(np.array([0, 1]), 0).tolist()
+        [0, 1]
+    """
+    probe = linear_probe(name, pool_ND, pool_labels, test_ND)
     return Candidate(name, "linear probe", lambda indices, seed: probe(indices))
+
+
+def by_group(
+    pool_ND: np.ndarray, test_ND: np.ndarray, pool: LabelledData, test: LabelledData
+) -> tuple[np.ndarray, np.ndarray]:
+    """Features of pool and test, standardised within each group as one: see `standardised_by_group`."""
+    both_ND = standardised_by_group(np.concatenate([pool_ND, test_ND]), (*pool.groups, *test.groups))
+    return both_ND[: len(pool_ND)], both_ND[len(pool_ND) :]
+
+
+class ReadOut(nn.Module):
+    """An encoder and a linear head that reads what a linear probe would read.
+
+    Features are standardised across their dimensions on the way: those of a contrastive encoder have unit norm, and a
+    head at an ordinary learning rate would take long to read entries of size 1 / sqrt(D).
+
+    Args:
+        encoder: Its model is trained.
+        num_features: D of what `encoder.embed` gives.
+        num_labels: Number of classes.
+    """
+
+    def __init__(self, encoder: Encoder, num_features: int, num_labels: int) -> None:
+        super().__init__()
+        self.model = encoder.model
+        self._embed = encoder.embed
+        self.head = nn.Sequential(
+            nn.LayerNorm(num_features, elementwise_affine=False), nn.Linear(num_features, num_labels)
+        )
+
+    def forward(self, **batch: torch.Tensor) -> SequenceClassifierOutput:
+        """From a batch of the encoder's to logits (B, num_labels)."""
+        return SequenceClassifierOutput(logits=self.head(self._embed(batch)))
+
+
+def read_out(encoder: Encoder, num_classes: int, seed: int, example: Any) -> ReadOut:
+    """A fresh `ReadOut`, its head (and random weights) drawn from the seed, in float32.
+
+    Args:
+        encoder: From which a model of its own is made.
+        num_classes: C.
+        seed: Draws the head.
+        example: One input, which tells how many features there are.
+    """
+    own = encoder.fresh(seed)
+    num_features = features_of(own, [example]).shape[1]
+    with seeded(seed):
+        return ReadOut(own, num_features, num_classes).to(device_of(own.model)).float()
 
 
 def finetuned(
@@ -69,7 +171,7 @@ def finetuned(
     learning_rate: float = 5e-4,
     weight_decay: float = 0.01,
 ) -> Candidate:
-    """All weights fine-tuned on each draw.
+    """All weights fine-tuned on each draw, with a head that reads what the linear probe reads.
 
     The number of steps is fixed beforehand and the same for every model, and nothing is chosen on the test set.
 
@@ -96,7 +198,7 @@ def finetuned(
     num_classes = len(pool.label_names)
 
     def predict(indices: np.ndarray, seed: int) -> np.ndarray:
-        classifier = encoder.classifier(num_classes, seed)
+        classifier = read_out(encoder, num_classes, seed, pool.inputs[int(indices[0])])
         finetune_classifier(
             classifier,
             encoder,
@@ -141,7 +243,7 @@ def zero_shot_rows(name: str, encoder: Encoder, test: LabelledData, templates: S
     if not encoder.reads_names:
         return []
     class_CD = encoder.class_features(test.label_names, templates)
-    return [zero_shot(name, embed(encoder, test.inputs, "projection"), class_CD)]
+    return [zero_shot(name, features_of(encoder, test.inputs, "projection"), class_CD)]
 
 
 def steps_of_fit(num_examples: int, batch_size: int) -> int:

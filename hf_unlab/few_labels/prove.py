@@ -27,11 +27,13 @@ def prove(
 ) -> list[FewLabelTable]:
     """Measure what a pretrained encoder is worth with few labels.
 
-    The rows: the modality's cheap baselines; a linear probe on the encoder with random weights and as pretrained; all
-    weights fine-tuned from scratch and as pretrained; and from an encoder that reads names, zero-shot. All see the
-    same labels and the same part of each example. Test examples that occur among the first million of a source are
-    left out and counted. Nothing is printed and nothing is written. Under several processes call it on one of them,
-    and let the others leave, or wait with a timeout that is longer.
+    The rows: the modality's cheap baselines; a linear probe on the encoder with random weights (drawn anew for each
+    draw of labels) and as pretrained; all weights fine-tuned from scratch and as pretrained; and from an encoder that
+    reads names, zero-shot. All see the same labels and the same part of each example, probes and fine-tuned models
+    read the same features, and where there are groups probes are shown normalised by group too, as the baseline is.
+    Test examples that occur among the first million of a source, or in the pool, are left out and counted. Nothing is
+    printed and nothing is written. Under several processes call it on one of them, and let the others leave, or wait
+    with a timeout that is longer.
 
     Args:
         checkpoint: What training saved.
@@ -66,13 +68,17 @@ def prove(
             check_groups(pool, test)  # now, and not when the first table is done
         candidates = [
             *(cheap(each, pool, test) for each in modality.make_baselines(pretrained, (*pool.groups, *test.groups))),
-            probed("random weights", untrained, pool, test),
-            probed("pretrained", pretrained, pool, test),
+            *probed("random weights", untrained, pool, test, is_random=True),
+            *probed("pretrained", pretrained, pool, test),
             finetuned("from scratch", untrained, pool, test, **fit),
             finetuned("pretrained", pretrained, pool, test, **fit),
             *zero_shot_rows("pretrained", pretrained, test, templates),
         ]
-        more: dict[str, Any] = {"task": labelled.task, "num_overlapping": labelled.num_overlapping}
+        more: dict[str, Any] = {
+            "task": labelled.task,
+            "overlaps": tuple(labelled.overlap.sentences()),
+            "limits": (settings.limit(),) if settings.limit() else (),
+        }
         labels = {"label_names": pool.label_names, **more}
         tables = [few_label_table(candidates, pool.labels, test.labels, counts, seeds, on_progress, **labels)]
         if pool.groups:

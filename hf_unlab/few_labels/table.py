@@ -6,12 +6,17 @@ import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from hf_unlab.evaluation.label_values import shortened
+from hf_unlab.evaluation.uncertainty import few_note
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+ACCURACY = "accuracy"
+TITLES = {ACCURACY: "accuracy", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1"}
+STAR = "* best of its column, or not behind it beyond chance (95% interval of paired differences)"
 GAP = "  "
 MIN_NAME_WIDTH = 12
 
@@ -24,6 +29,10 @@ class FewLabelRow:
         name: What is compared.
         method: How it uses the labels.
         accuracies: For each number of labels per class, one accuracy a seed.
+        others: Further measures, by name, as the accuracies: "balanced_accuracy" and "macro_f1".
+        intervals: 95% interval of the mean accuracy, over other draws and other test examples.
+        behind: How far the mean accuracy is behind the best row's: the low end, the mean and the high end of a 95%
+            interval of the paired difference. Above 0 at its low end: really behind.
 
     Example:
         >>> row = FewLabelRow("pretrained", "linear probe", {5: (0.5, 0.6, 0.7)})
@@ -34,14 +43,22 @@ class FewLabelRow:
     name: str
     method: str
     accuracies: dict[int, tuple[float, ...]]
+    others: dict[str, dict[int, tuple[float, ...]]] = field(default_factory=dict)
+    intervals: dict[int, tuple[float, float]] = field(default_factory=dict)
+    behind: dict[int, tuple[float, float, float]] = field(default_factory=dict)
 
-    def mean(self, num_labels_per_class: int) -> float:
+    def scores(self, measure: str, num_labels_per_class: int) -> tuple[float, ...]:
+        """One a seed, of the accuracy or another measure."""
+        of_measure = self.accuracies if measure == ACCURACY else self.others[measure]
+        return of_measure[num_labels_per_class]
+
+    def mean(self, num_labels_per_class: int, measure: str = "accuracy") -> float:
         """Mean over the seeds."""
-        return float(np.mean(self.accuracies[num_labels_per_class]))
+        return float(np.mean(self.scores(measure, num_labels_per_class)))
 
-    def std(self, num_labels_per_class: int) -> float:
+    def std(self, num_labels_per_class: int, measure: str = "accuracy") -> float:
         """Sample standard deviation over the seeds (divisor: seeds - 1); 0 if there is one seed."""
-        values = self.accuracies[num_labels_per_class]
+        values = self.scores(measure, num_labels_per_class)
         return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
 
 
@@ -55,7 +72,8 @@ class FewLabelTable:
         num_classes: Number of classes.
         chance: Accuracy of always answering the commonest test class.
         num_test: Test examples scored.
-        num_overlapping: Test examples left out because the pretraining stream held them.
+        overlaps: Sentences on test examples that were left out, because pretraining or the pool held them.
+        limits: Sentences on what is read of each example.
         task: Title, such as a data set's name; may be empty.
         groups: Groups such as speakers, each left out of the labels in turn and tested on; the accuracies are of all
             seeds and all groups. Empty where nothing was left out.
@@ -75,7 +93,8 @@ class FewLabelTable:
     num_classes: int
     chance: float
     num_test: int
-    num_overlapping: int = 0
+    overlaps: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()
     task: str = ""
     groups: tuple[str, ...] = ()
     rare_classes: dict[str, int] = field(default_factory=dict)
@@ -85,12 +104,26 @@ class FewLabelTable:
         """The columns, ascending."""
         return tuple(sorted(self.rows[0].accuracies)) if self.rows else ()
 
-    def is_best(self, row: FewLabelRow, num_labels_per_class: int) -> bool:
-        """Whether no other row prints a higher mean in this column; rows that print the same all count."""
-        return _tenths(row, num_labels_per_class) == max(_tenths(other, num_labels_per_class) for other in self.rows)
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """The accuracy; where the test classes are of unlike size, what does not favour large ones, too."""
+        known = self.rows[0].others if self.rows else {}
+        is_balanced = self.chance < 1.1 / max(1, self.num_classes)
+        return (ACCURACY,) if is_balanced else (ACCURACY, *known)
+
+    def is_best(self, row: FewLabelRow, num_labels_per_class: int, measure: str = "accuracy") -> bool:
+        """Whether a row leads its column, or is not clearly behind the row that does.
+
+        Of accuracies, the interval of the paired difference says so; without one, and of other measures, rows that
+        print the highest mean.
+        """
+        if measure == ACCURACY and num_labels_per_class in row.behind:
+            return row.behind[num_labels_per_class][0] <= 0
+        tenths = [round(100 * other.mean(num_labels_per_class, measure), 1) for other in self.rows]
+        return round(100 * row.mean(num_labels_per_class, measure), 1) == max(tenths)
 
     def render(self, console_width: int = 80) -> str:
-        """Plain text for a terminal; the best of each column carries a star.
+        """Plain text for a terminal; the best of each column, and what is not clearly behind it, carry a star.
 
         Args:
             console_width: Columns that the text may take, at least 50. Long names are wrapped, and where there are
@@ -104,16 +137,22 @@ class FewLabelTable:
         """
         if console_width < 50:
             raise ValueError(f"console_width is {console_width}; a table needs at least 50 columns.")
-        title = f"{self.task}: accuracy" if self.task else "Accuracy"
-        lines = textwrap.wrap(f"{title} in %, {self._scope()}", console_width)
-        cells = {n: [self._cell(row, n, best="*") for row in self.rows] for n in self.num_labels_per_class}
+        lines = []
+        for measure in self.measures:
+            lines += [*textwrap.wrap(self._title(measure), console_width), *self._block(measure, console_width)]
+        for note in [STAR, *self._notes()]:
+            lines += textwrap.wrap(note, console_width)
+        return "\n".join(lines)
+
+    def _block(self, measure: str, console_width: int) -> list[str]:
+        cells = {n: [self._cell(row, n, measure, best="*") for row in self.rows] for n in self.num_labels_per_class}
         cell_width = max((len(cell) for column in cells.values() for cell in column), default=0) + len(GAP)
         method_width = min(max((len(row.method) for row in self.rows), default=0), 18)
         name_width = max([len(row.name) for row in self.rows] + [MIN_NAME_WIDTH])
         room = console_width - method_width - len(GAP)
         counts_a_block = max(1, min(len(cells), (room - MIN_NAME_WIDTH) // cell_width))
         name_width = min(name_width, room - counts_a_block * cell_width)
-        counts = list(cells)
+        counts, lines = list(cells), []
         for start in range(0, len(counts), counts_a_block):
             block = counts[start : start + counts_a_block]
             lead = " " * (name_width + len(GAP) + method_width)
@@ -126,26 +165,27 @@ class FewLabelTable:
                     name, method = (part[j] if j < len(part) else "" for part in (names, methods))
                     scores = "".join(cells[n][i].rjust(cell_width) for n in block) if j == 0 else ""
                     lines.append(f"{name:<{name_width}}{GAP}{method:<{method_width}}{scores}".rstrip())
-        lines += ["", "* best of its column"]
-        for note in self._notes():
-            lines += textwrap.wrap(note, console_width)
-        return "\n".join(lines)
+        return [*lines, ""]
 
     def to_markdown(self) -> str:
         """A Markdown table with the best of each column in bold, and a line that says what was measured."""
-        counts = self.num_labels_per_class
-        lines = [
-            "| | method | " + " | ".join(f"{n} label{'s' * (n > 1)} a class" for n in counts) + " |",
-            "|---|---|" + "---:|" * len(counts),
-        ]
-        for row in self.rows:
-            cells = [self._cell(row, n, best="") for n in counts]
-            cells = [f"**{c}**" if self.is_best(row, n) else c for c, n in zip(cells, counts, strict=True)]
-            name, method = (text.replace("|", "\\|") for text in (row.name, row.method))
-            lines.append(f"| {name} | {method} | " + " | ".join(cells) + " |")
-        lines += ["", f"Accuracy in %, {self._scope()}. Best of each column in bold."]
-        lines[-1] = " ".join([lines[-1], *self._notes()])
-        return "\n".join(lines)
+        counts, lines = self.num_labels_per_class, []
+        for measure in self.measures:
+            lines += [
+                "| | method | " + " | ".join(f"{n} label{'s' * (n > 1)} a class" for n in counts) + " |",
+                "|---|---|" + "---:|" * len(counts),
+            ]
+            for row in self.rows:
+                cells = [self._cell(row, n, measure, best="") for n in counts]
+                cells = [
+                    f"**{c}**" if self.is_best(row, n, measure) else c for c, n in zip(cells, counts, strict=True)
+                ]
+                name, method = (text.replace("|", "\\|") for text in (row.name, row.method))
+                lines.append(f"| {name} | {method} | " + " | ".join(cells) + " |")
+            lines += ["", f"{self._title(measure, with_task=False)}.", ""]
+        notes = [STAR.replace("*", "Bold:"), *self._notes()]
+        lines[-2] = " ".join([lines[-2], *notes])
+        return "\n".join(lines[:-1])
 
     def to_json(self) -> str:
         """All of it as JSON; means and standard deviations stand beside the accuracies for readers of the file."""
@@ -153,9 +193,12 @@ class FewLabelTable:
             {
                 "name": row.name,
                 "method": row.method,
-                "accuracies": {str(n): list(row.accuracies[n]) for n in self.num_labels_per_class},
+                "accuracies": _by_count(row.accuracies),
                 "mean": {str(n): row.mean(n) for n in self.num_labels_per_class},
                 "std": {str(n): row.std(n) for n in self.num_labels_per_class},
+                "others": {measure: _by_count(scores) for measure, scores in row.others.items()},
+                "intervals": _by_count(row.intervals),
+                "behind": _by_count(row.behind),
             }
             for row in self.rows
         ]
@@ -165,7 +208,8 @@ class FewLabelTable:
             "num_classes": self.num_classes,
             "chance": self.chance,
             "num_test": self.num_test,
-            "num_overlapping": self.num_overlapping,
+            "overlaps": list(self.overlaps),
+            "limits": list(self.limits),
             "seeds": list(self.seeds),
             "groups": list(self.groups),
             "rare_classes": self.rare_classes,
@@ -183,21 +227,29 @@ class FewLabelTable:
         """
         content = json.loads(text)
         version = content.get("format_version") if isinstance(content, dict) else None
-        if version != FORMAT_VERSION:
+        if version not in (1, FORMAT_VERSION):
             raise ValueError(
-                f"format_version is {version!r}; this version reads {FORMAT_VERSION}. Give a file that "
+                f"format_version is {version!r}; this version reads 1 and {FORMAT_VERSION}. Give a file that "
                 "FewLabelTable.save wrote, and upgrade hf_unlab if the file is newer."
             )
         try:
             rows = tuple(
                 FewLabelRow(
-                    row["name"], row["method"], {int(n): tuple(values) for n, values in row["accuracies"].items()}
+                    row["name"],
+                    row["method"],
+                    _by_number(row["accuracies"]),
+                    {measure: _by_number(scores) for measure, scores in row.get("others", {}).items()},
+                    _by_number(row.get("intervals", {})),
+                    _by_number(row.get("behind", {})),
                 )
                 for row in content["rows"]
             )
-            scalars = {key: content[key] for key in ("num_classes", "chance", "num_test", "num_overlapping", "task")}
-            more = {"groups": tuple(content.get("groups", ())), "rare_classes": content.get("rare_classes", {})}
-            return cls(rows=rows, seeds=tuple(content["seeds"]), **more, **scalars)
+            scalars = {key: content[key] for key in ("num_classes", "chance", "num_test", "task")}
+            more: dict[str, Any] = {key: tuple(content.get(key, ())) for key in ("groups", "overlaps", "limits")}
+            if version == 1 and content["num_overlapping"]:
+                more["overlaps"] = (f"{content['num_overlapping']:,} test examples were pretrained on and left out.",)
+            rare = content.get("rare_classes", {})
+            return cls(rows=rows, seeds=tuple(content["seeds"]), rare_classes=rare, **more, **scalars)
         except KeyError as error:
             raise ValueError(f"The table lacks the key {error}; give a file that FewLabelTable.save wrote.") from error
 
@@ -216,23 +268,37 @@ class FewLabelTable:
             temporary.unlink(missing_ok=True)
             raise
 
-    def _cell(self, row: FewLabelRow, num_labels_per_class: int, best: str) -> str:
-        mark = best if self.is_best(row, num_labels_per_class) else ""
-        text = f"{mark}{100 * row.mean(num_labels_per_class):.1f}"
-        has_spread = len(row.accuracies[num_labels_per_class]) > 1
-        return f"{text} ± {100 * row.std(num_labels_per_class):.1f}" if has_spread else text
+    def _cell(self, row: FewLabelRow, num_labels_per_class: int, measure: str, best: str) -> str:
+        mark = best if self.is_best(row, num_labels_per_class, measure) else ""
+        text = f"{mark}{100 * row.mean(num_labels_per_class, measure):.1f}"
+        has_spread = len(row.scores(measure, num_labels_per_class)) > 1
+        return f"{text} ± {100 * row.std(num_labels_per_class, measure):.1f}" if has_spread else text
 
-    def _scope(self) -> str:
+    def _title(self, measure: str, with_task: bool = True) -> str:
+        """What is measured, on what, and what guessing would give."""
+        name = TITLES[measure]
+        start = f"{self.task}: {name}" if self.task and with_task else name[0].upper() + name[1:]
         runs = f"mean ± std of {len(self.seeds)} seeds" if len(self.seeds) > 1 else "one seed"
         if self.groups:
             runs += f" x {len(self.groups)} groups, each left out of the labels in turn"
-        return f"{runs}, {self.num_test:,} test examples, {self.num_classes} classes, chance {100 * self.chance:.1f}"
+        if measure == ACCURACY:
+            guess = f"always the commonest class {100 * self.chance:.1f}"
+            guess = guess if len(self.measures) > 1 else f"chance {100 * self.chance:.1f}"
+            return f"{start} in %, {runs}, {self.num_test:,} test examples, {self.num_classes} classes, {guess}"
+        return f"{start} in %, chance {100 / self.num_classes:.1f}"
 
     def _notes(self) -> list[str]:
-        notes = [rare_note(self.rare_classes, self.num_labels_per_class[-1])] if self.rare_classes else []
-        if self.num_overlapping:
-            notes.append(f"{self.num_overlapping:,} test examples were in the pretraining stream and are left out.")
-        return notes
+        few = few_note(self.num_test)
+        rare = [rare_note(self.rare_classes, self.num_labels_per_class[-1])] if self.rare_classes else []
+        return [*([few] if few else []), *rare, *self.overlaps, *self.limits]
+
+
+def _by_count(values: Mapping[int, tuple[float, ...]]) -> dict[str, list[float]]:
+    return {str(n): list(values[n]) for n in sorted(values)}
+
+
+def _by_number(values: Mapping[str, Any]) -> dict[int, Any]:
+    return {int(n): tuple(of_count) for n, of_count in values.items()}
 
 
 def rare_note(rare_classes: Mapping[str, int], num_labels_per_class: int, tense: str = "were") -> str:
@@ -251,7 +317,3 @@ def rare_note(rare_classes: Mapping[str, int], num_labels_per_class: int, tense:
     # the smallest are the most telling
     sizes = dict(sorted(rare_classes.items(), key=lambda item: item[1]))
     return f"{have} fewer than {num_labels_per_class:,} labels, and all of them {tense} taken: {shortened(sizes)}."
-
-
-def _tenths(row: FewLabelRow, num_labels_per_class: int) -> str:
-    return f"{100 * row.mean(num_labels_per_class):5.1f}"

@@ -7,11 +7,11 @@ import contextlib
 import copy
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, NamedTuple, Self, TypeAlias
 
 import numpy as np
 import torch
@@ -28,12 +28,29 @@ Batch: TypeAlias = dict[str, torch.Tensor]
 Layer: TypeAlias = int | str | None
 
 
+class Pieces(NamedTuple):
+    """What goes through a model at a time.
+
+    Args:
+        inputs: P pieces, as `Encoder.collate` takes them.
+        owner_P: Which input each is of.
+        weight_P: Its share of that input; those of an input sum to 1.
+    """
+
+    inputs: list[Any]
+    owner_P: np.ndarray
+    weight_P: np.ndarray
+
+
 class Encoder(ABC):
     """An ordinary checkpoint behind one face: from inputs to batches, to features, and to a classifier.
 
     An input is what the modality's `decode` makes of a cell: a text, an image, a waveform. What an encoder makes of
     one depends on nothing else in its batch.
     """
+
+    poolings: ClassVar[tuple[str, ...]] = ("pooled",)  # the names that `embed` knows, the default first
+    has_unit_norm = False  # whether features are brought to norm 1
 
     @property
     @abstractmethod
@@ -45,13 +62,32 @@ class Encoder(ABC):
         """The tensors that the model reads, on the CPU, one row an input."""
 
     @abstractmethod
-    def embed(self, batch: Batch, layer: Layer = None) -> torch.Tensor:
-        """Features in float32, (B, D), of a batch that lies where the model does; see `evaluation.probes.embed`.
+    def embed(self, batch: Batch, layer: Layer = None, pooling: str | None = None) -> torch.Tensor:
+        """Features in float32, (B, D), of a batch that lies where the model does; see `evaluation.probes.features_of`.
 
         Args:
             batch: As `collate` makes it.
             layer: Which hidden states, where the model has some; None: those that a linear probe reads best.
+            pooling: How they become one vector, of `poolings`; None: the first.
         """
+
+    def pooling_named(self, pooling: str | None) -> str:
+        """A pooling that this encoder knows.
+
+        Raises:
+            ValueError: It does not know it.
+        """
+        if pooling is not None and pooling not in self.poolings:
+            raise ValueError(f"pooling is {pooling!r}; this encoder knows: {', '.join(self.poolings)}.")
+        return pooling or self.poolings[0]
+
+    @abstractmethod
+    def fresh(self, seed: int) -> "Encoder":
+        """The same with a model of its own to train: its weights loaded anew, or drawn from another seed."""
+
+    def pieces(self, inputs: Sequence[Any]) -> Pieces:
+        """What of each input goes through the model at a time: here the whole of it; of long texts windows."""
+        return Pieces(list(inputs), np.arange(len(inputs)), np.ones(len(inputs)))
 
     @abstractmethod
     def classifier(self, num_classes: int, seed: int) -> nn.Module:
@@ -137,10 +173,29 @@ class TransformersEncoder(Encoder):
     checkpoint: str | Path | None = None
     seed: int = field(default=0, kw_only=True)
 
+    @classmethod
+    def of_model(cls, model: nn.Module, processor: Any) -> Self:
+        """The encoder that a model of transformers has within it, as it is now.
+
+        Args:
+            model: Unwrapped, with any head.
+            processor: As above.
+        """
+        encoder = cls(model.config, processor)
+        encoder.__dict__["model"] = model.base_model
+        return encoder
+
     @cached_property
     def model(self) -> nn.Module:
         """As `AutoModel` loads it; see `load_weights` for what a checkpoint lacks."""
         return self._make(AutoModel, self.config, self.seed, "needed" if self.reads_pooler else "fresh")
+
+    def fresh(self, seed: int) -> "TransformersEncoder":
+        """As `Encoder.fresh`; in training it behaves as a classifier does, without what pretraining hides."""
+        other = copy.copy(self)
+        other.__dict__.pop("model", None)
+        other.config, other.seed = self._for_classifier(copy.deepcopy(self.config)), seed
+        return other
 
     def classifier(self, num_classes: int, seed: int) -> nn.Module:
         """As `auto_class` loads it; without its head that of the checkpoint."""
@@ -186,6 +241,7 @@ class Baseline:
         fitted_on: Which inputs it is fitted on; "pool and test" transforms the two as one.
         standardised: Whether features are brought to mean 0 and variance 1 on the pool.
         inverse_regularisation: scikit-learn's C.
+        is_by_group: Whether its features are brought to mean 0 and variance 1 within each group, too.
     """
 
     name: str
@@ -193,6 +249,7 @@ class Baseline:
     fitted_on: Literal["pool", "pool and test"] = "pool"
     standardised: bool = True
     inverse_regularisation: float = 0.1
+    is_by_group: bool = False
 
 
 def always(value: Any) -> Callable[..., Any]:
@@ -217,12 +274,16 @@ class Modality:
         load_encoder: From a checkpoint (a folder or a Hub id), and by keyword `random_weights` (the same architecture,
             drawn from `seed`) and `settings` (few-label settings), to its encoder. Only what stands beside the
             weights is read at once.
+        live_encoder: From a model that is being trained, unwrapped, and its processor to the encoder that it is now:
+            weights are shared, not copied.
         make_decode: From few-label settings and, where it matters, an encoder to what turns the cell of a raw
             example into an input; None where a cell is one.
         make_baselines: From an encoder and the groups of pool and test, one after the other or empty, to baselines.
         data_settings: What a recipe is told of raw data.
         few_label_settings: What it is told of labelled data.
         file_columns: Of its raw columns those that may hold the path or URL of a file.
+        perturbations: What may befall an input without changing what it is of: from an input and a generator to
+            another, by name.
     """
 
     name: str
@@ -231,11 +292,13 @@ class Modality:
     raw_columns: tuple[str, ...]
     check: Check | None
     load_encoder: Callable[..., Encoder]
+    live_encoder: Callable[[nn.Module, Any], Encoder]
     make_decode: Callable[[Any, Any], Decode | None]
     make_baselines: Callable[[Any, Sequence[str]], tuple[Baseline, ...]]
     data_settings: type[DataSettings]
     few_label_settings: type[FewLabelSettings]
     file_columns: tuple[str, ...] = ()
+    perturbations: Mapping[str, Callable[[Any, np.random.Generator], Any]] = field(default_factory=dict)
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 """What every recipe's script is told beside the trainer's own arguments: data, few-label proof."""
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from hf_unlab.corpora import BUILTIN_LABELLED
 from hf_unlab.streams.sources import Source
@@ -149,6 +149,14 @@ class FewLabelSettings:
     finetune_steps: int | None = field(
         default=None, metadata={"help": "Steps a fit; by default 15 passes, at least 30 and at most 100 steps."}
     )
+
+    def unlimited(self) -> Self:
+        """The same, by which each example is read whole."""
+        return self
+
+    def limit(self) -> str:
+        """What is read of each example, for a note; empty where it is the whole of it."""
+        return ""
 
     def labelled_sources(self, training: list[Source]) -> tuple[Source, Source] | None:
         """Where labels are drawn from and where they are tested; None if there are no labels.

@@ -7,6 +7,7 @@ here decodes one.
 import copy
 import hashlib
 import io
+import unicodedata
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -237,6 +238,20 @@ def content_hash(value: str | bytes | dict[str, Any]) -> int:
             "(`stream.decode(False)` keeps images and audio undecoded)."
         )
     return int.from_bytes(hashlib.blake2b(content, digest_size=_HASH_BITS // 8).digest(), "big")
+
+
+def normalised_hash(value: str | bytes | dict[str, Any]) -> int:
+    """`content_hash` of what a reader would take for the same: of texts case, spacing and Unicode forms do not count.
+
+    Files are compared by their bytes.
+
+    Example:
+        >>> normalised_hash("A  good film.\\n") == normalised_hash("a good film.")
+        True
+    """
+    if isinstance(value, str):
+        value = " ".join(unicodedata.normalize("NFKC", value).casefold().split())
+    return content_hash(value)
 
 
 def hash_fraction(value: str | bytes | dict[str, Any]) -> float:

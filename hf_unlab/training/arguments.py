@@ -86,6 +86,19 @@ class PretrainingArguments(TrainingArguments):
     overwrite_output_dir: bool = field(
         default=False, metadata={"help": "Delete the run that output_dir holds and start anew."}
     )
+    # Evaluation
+    online_measures: list[str] = field(
+        default_factory=list,
+        metadata={
+            "help": "Measures of embeddings at each evaluation, logged as eval_NAME: effective_rank, uniformity, "
+            "hubness, ...; where labels are named probe_accuracy, knn_accuracy, ... too, of those that draws are made from."
+        },
+    )
+    online_max_examples: int = field(default=1000, metadata={"help": "Examples that are embedded for them."})
+    early_stopping_patience: int | None = field(
+        default=None,
+        metadata={"help": "End the run when metric_for_best_model was no better for so many evaluations in a row."},
+    )
     # Collapse
     on_collapse: str = field(
         default="stop",
@@ -129,6 +142,11 @@ class PretrainingArguments(TrainingArguments):
         warnings = check_values(given, default_values(PretrainingArguments))
         bound_network(self.network_retries, self.network_timeout_seconds)
         self._choose_precision()
+        metric = given["metric_for_best_model"]
+        if given["greater_is_better"] is None and metric is not None:
+            from hf_unlab.evaluation.measuring import is_better_when_greater  # scikit-learn comes with it
+
+            self.greater_is_better = is_better_when_greater(metric)
         super().__post_init__()
         if self.process_index == 0:
             for warning in warnings:
@@ -141,6 +159,7 @@ class PretrainingArguments(TrainingArguments):
         if not 0 <= self.max_bad_fraction <= 1:
             raise ValueError(f"max_bad_fraction must lie between 0 and 1, not {self.max_bad_fraction}.")
         self._check_collapse()
+        self._check_evaluation()
 
     def run_for_epochs(self, num_examples: int) -> None:
         """Set `max_steps` to `num_train_epochs` passes over so many examples.
@@ -183,6 +202,18 @@ class PretrainingArguments(TrainingArguments):
                 "multiprocessing_context": self.dataloader_multiprocessing_context,
             }
         return options
+
+    def _check_evaluation(self) -> None:
+        if self.early_stopping_patience is not None and self.early_stopping_patience < 1:
+            raise ValueError(f"early_stopping_patience must be at least 1, not {self.early_stopping_patience}.")
+        if (self.online_measures or self.early_stopping_patience) and self.eval_strategy == "no":
+            what = "online_measures" if self.online_measures else "early_stopping_patience"
+            raise ValueError(f"{what} needs evaluations: set eval_strategy to steps.")
+        if self.early_stopping_patience and not self.load_best_model_at_end:
+            raise ValueError(
+                "early_stopping_patience stops behind the best step: set load_best_model_at_end, and "
+                "metric_for_best_model to what is best (by default the loss)."
+            )
 
     def _check_collapse(self) -> None:
         if self.on_collapse not in COLLAPSE_ACTIONS:

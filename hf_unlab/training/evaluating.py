@@ -23,6 +23,7 @@ from hf_unlab.training import run_folder
 from hf_unlab.training.checkpointing import CheckpointingTrainer
 from hf_unlab.training.metrics import MetricSums, gather_objects
 from hf_unlab.training.objective import ObjectiveOutput
+from hf_unlab.training.online_evaluation import OnlineEvaluation
 
 _WEIGHTED = "weighted/"  # not behind a _: a term of which nothing was counted is left out
 
@@ -41,6 +42,7 @@ class EvaluatingTrainer(CheckpointingTrainer):
     derive_metrics: Callable[..., dict[str, float]]
     finish_evaluation: Callable[[list[Any]], dict[str, float]]
 
+    online_evaluation: OnlineEvaluation | None = None  # what is measured beside the objective's own metrics
     # The raw examples that the running evaluation was given; None: those held out.
     evaluated: IterableDataset | None = None
 
@@ -156,6 +158,9 @@ class EvaluatingTrainer(CheckpointingTrainer):
         everywhere = [kept] if self._is_collective else gather_objects(kept)
         means = self.derive_metrics({**means, "loss": sum(terms)}, evaluation=True)
         means |= self.finish_evaluation([one for of_rank in everywhere for one in of_rank])
+        if self.evaluated is None and self.online_evaluation is not None:
+            with self.compute_loss_context_manager():
+                means |= self.online_evaluation(self.accelerator.unwrap_model(model), self.held_out)
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in means.items()}
         return EvalLoopOutput(predictions=None, label_ids=None, metrics=metrics, num_samples=int(num_examples))
 

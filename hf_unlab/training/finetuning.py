@@ -19,7 +19,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.utils import logging as transformers_logging
 
-from hf_unlab.evaluation.probes import over_batches
+from hf_unlab.evaluation.features import over_batches
 from hf_unlab.modalities.modality import Encoder
 
 OnStep = Callable[[int], None]
@@ -135,7 +135,13 @@ def finetune_classifier(
     batch_size = min(batch_size, len(inputs))
     rng = np.random.default_rng(seed)
     passes = chain.from_iterable(rng.permutation(len(inputs)).tolist() for _ in repeat(None))
-    rows = [(inputs[i], int(labels_M[i])) for i in islice(passes, num_steps * batch_size)]
+    pieces = encoder.pieces(inputs)
+    pieces_of = [np.flatnonzero(pieces.owner_P == i) for i in range(len(inputs))]
+    # of what is longer than the model reads at a time, a part at random each time
+    rows = [
+        (pieces.inputs[int(rng.choice(pieces_of[i]))], int(labels_M[i]))
+        for i in islice(passes, num_steps * batch_size)
+    ]
     with alone_and_quiet(), tempfile.TemporaryDirectory() as folder:
         args = TrainingArguments(
             output_dir=folder,

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import torch
 from datasets import Dataset
 from torch import nn
-from transformers import PreTrainedModel, TrainerCallback
+from transformers import EarlyStoppingCallback, PreTrainedModel, TrainerCallback
 
 from hf_unlab.streams.bad_examples import Check, Decode
 from hf_unlab.streams.blocks import Prepare
@@ -34,6 +34,7 @@ from hf_unlab.training.evaluating import EvaluatingTrainer
 from hf_unlab.training.launch import check_running, check_world_size
 from hf_unlab.training.metrics import gather_objects
 from hf_unlab.training.objective import ObjectiveOutput, Term
+from hf_unlab.training.online_evaluation import OnlineEvaluation
 
 
 class PretrainingTrainer(EvaluatingTrainer):
@@ -49,6 +50,7 @@ class PretrainingTrainer(EvaluatingTrainer):
         callbacks: Further callbacks.
         optimizers: Optimizer and schedule, in place of those that `args` describes.
         lanes: Data of the objective's other lanes, such as labelled beside unlabelled examples, by name.
+        online_evaluation: Measures of what is being learnt, at each evaluation.
 
     Raises:
         ValueError: The data cannot be read, or the launch or the settings cannot work.
@@ -138,6 +140,7 @@ class PretrainingTrainer(EvaluatingTrainer):
         callbacks: list[TrainerCallback] | None = None,
         optimizers: tuple[torch.optim.Optimizer | None, Any] = (None, None),
         lanes: Mapping[str, Data | Sequence[Data]] | None = None,
+        online_evaluation: OnlineEvaluation | None = None,
     ) -> None:
         check_world_size(args)
         if isinstance(eval_dataset, Mapping):
@@ -162,6 +165,9 @@ class PretrainingTrainer(EvaluatingTrainer):
             optimizers=optimizers,
         )
         check_running(args, self.accelerator, self.model)
+        self.online_evaluation = online_evaluation
+        if args.early_stopping_patience:
+            self.add_callback(EarlyStoppingCallback(args.early_stopping_patience))
         self._count_epochs()
         # Both say that the loss is already divided by the number of items of the whole step.
         self.model_accepts_loss_kwargs = True

@@ -9,6 +9,7 @@ from hf_unlab.app.arguments import parse_arguments
 from hf_unlab.app.console import announce, exit_cleanly, proof_progress, quiet_libraries, say
 from hf_unlab.evaluation.labelled import load_test
 from hf_unlab.few_labels.label_checks import check_labels
+from hf_unlab.few_labels.online import online_evaluation
 from hf_unlab.few_labels.prove import prove
 from hf_unlab.modalities import get_modality
 from hf_unlab.modalities.image.settings import ImageFewLabelSettings
@@ -40,7 +41,10 @@ def main(argv: list[str] | None = None) -> None:
         model = dual_encoder_for(model_settings, sources, checkpoint, args)
 
         # The labels are only looked at: zero-shot accuracy is measured beside recall at every evaluation.
-        trainer = ImageTextContrastiveTrainer(model, args, sources, eval_dataset=eval_sources, zero_shot=test_images)
+        online = online_evaluation(args, few_label, sources, modality, model, None)
+        trainer = ImageTextContrastiveTrainer(
+            model, args, sources, eval_sources, zero_shot=test_images, online_evaluation=online
+        )
         announce(trainer, sources)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         with behind_training(args):

@@ -8,6 +8,7 @@ from transformers import set_seed
 from hf_unlab.app.arguments import parse_arguments
 from hf_unlab.app.console import announce, exit_cleanly, proof_progress, quiet_libraries, say
 from hf_unlab.few_labels.label_checks import check_labels
+from hf_unlab.few_labels.online import online_evaluation
 from hf_unlab.few_labels.prove import prove
 from hf_unlab.modalities import get_modality
 from hf_unlab.modalities.text.models import load_masked_lm, tokenizer_for
@@ -36,7 +37,11 @@ def main(argv: list[str] | None = None) -> None:
             from_scratch=model_settings.from_scratch,
         )
 
-        trainer = MaskedLMTrainer(model, args, sources, data.eval_sources(), processing_class=tokenizer)
+        # Named measures of what is learnt (--online_measures) stand beside the loss at each evaluation.
+        online = online_evaluation(args, few_label, sources, modality, model, tokenizer)
+        trainer = MaskedLMTrainer(
+            model, args, sources, data.eval_sources(), processing_class=tokenizer, online_evaluation=online
+        )
         announce(trainer, sources)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         with behind_training(args):

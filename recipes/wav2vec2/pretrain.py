@@ -8,6 +8,7 @@ from transformers import set_seed
 from hf_unlab.app.arguments import parse_arguments
 from hf_unlab.app.console import announce, exit_cleanly, proof_progress, quiet_libraries, say
 from hf_unlab.few_labels.label_checks import check_labels
+from hf_unlab.few_labels.online import online_evaluation
 from hf_unlab.few_labels.prove import prove
 from hf_unlab.modalities import get_modality
 from hf_unlab.modalities.audio.models import audio_model_for
@@ -32,8 +33,9 @@ def main(argv: list[str] | None = None) -> None:
         model, feature_extractor = audio_model_for(model_settings, checkpoint)
 
         # From clips to hidden spans: read, sorted by length, decoded and masked as it trains, and exactly resumable.
+        online = online_evaluation(args, few_label, sources, modality, model, feature_extractor)
         trainer = Wav2Vec2PretrainingTrainer(
-            model, args, sources, eval_dataset=eval_sources, processing_class=feature_extractor
+            model, args, sources, eval_sources, processing_class=feature_extractor, online_evaluation=online
         )
         announce(trainer, sources)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)

@@ -2,11 +2,15 @@
 
 import gc
 import json
+from collections import Counter
 
+import numpy as np
 import pytest
 from datasets import ClassLabel, Dataset, Features, List, Value
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from hf_unlab.evaluation.label_reading import open_labelled, read_rows, sample_rows, warn_of
+from hf_unlab.evaluation.label_reading import RowSample, open_labelled, read_rows, sample_rows, warn_of
 from hf_unlab.streams.sources import Source
 from hf_unlab.testing import tiny_pairs
 
@@ -126,6 +130,37 @@ def test_samples_keep_what_each_group_has():
     rows = [{"label": "a", "group": "x"}] * 100 + [{"label": "a", "group": "y"}, {"label": "b", "group": "y"}]
     kept = sample_rows(rows, 3, num_per_class=2)
     assert {(row["label"], row["group"]) for row in kept} == {("a", "x"), ("a", "y"), ("b", "y")}
+
+
+def sampled_slowly(rows, num_rows, num_per_class):
+    """With all rows at hand."""
+    rng = np.random.default_rng(0)
+    keys = [rng.random() for _ in rows]
+    order, seen, ranks = sorted(range(len(rows)), key=keys.__getitem__), Counter(), {}
+    for i in order:
+        label, group = rows[i]["label"], rows[i].get("group")
+        ranks[i] = 0 if group is not None and not seen[label, group] else min(seen[label,], num_per_class)
+        seen.update([(label,), (label, group)])
+    return [rows[i] for i in sorted(sorted(order, key=ranks.__getitem__)[:num_rows])]
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from("xyz")), min_size=1, max_size=80), st.data())
+def test_samples_as_rows_go_by_are_those_with_all_at_hand(pairs, data):
+    has_groups = data.draw(st.booleans())
+    rows = [
+        {"label": label, "n": n, **({"group": group} if has_groups else {})} for n, (label, group) in enumerate(pairs)
+    ]
+    num_rows, num_per_class = data.draw(st.integers(1, 40)), data.draw(st.integers(0, 9))
+    assert sample_rows(rows, num_rows, num_per_class) == sampled_slowly(rows, num_rows, num_per_class)
+
+
+def test_a_sample_holds_no_more_than_it_may_end_in():
+    sample = RowSample(10, 2)
+    for number in range(20_000):
+        sample.add({"label": str(number % 5)})
+        assert len(sample._held) <= 10 + 5 * 2
+    assert len(sample.rows()) == 10 and sample.num_seen == 20_000
 
 
 def test_what_is_said_is_said_once(caplog):

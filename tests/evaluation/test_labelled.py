@@ -1,17 +1,16 @@
 """Labelled data as the proof reads it: names, bad cells, what was pretrained on, how much of it."""
 
 import dataclasses
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
 from datasets import ClassLabel, Dataset
 
-from hf_unlab.evaluation.labelled import LabelledData, find_overlap, load_labelled, load_test
+from hf_unlab.evaluation import label_reading
+from hf_unlab.evaluation.labelled import LabelledData, load_labelled, load_pool, load_test
 from hf_unlab.modalities import get_modality
 from hf_unlab.modalities.image.settings import ImageFewLabelSettings
 from hf_unlab.modalities.text.settings import TextFewLabelSettings
-from hf_unlab.streams.content import content_hash
 from hf_unlab.streams.sources import Source
 from hf_unlab.testing import tiny_pairs
 
@@ -62,7 +61,9 @@ def training(tmp_path):
 def test_bad_cells_are_left_out_and_what_was_pretrained_on_is_counted(tmp_path, training):
     settings = ImageFewLabelSettings(**labelled_files(tmp_path))
     labelled = load_labelled(settings, training, IMAGE)
-    assert len(labelled.pool) == 60 - 4 and labelled.num_overlapping == 2 and len(labelled.test) == 40 - 1 - 2
+    # two squares of the test are pictures of the pool as well, of which one was pretrained on, too
+    assert (labelled.overlap.num_in_pool, labelled.overlap.num_pretrained) == (2, 1)
+    assert len(labelled.pool) == 60 - 4 and len(labelled.test) == 40 - 1 - 2 - 1
     assert labelled.pool.label_names == labelled.test.label_names == tuple(COLOURS)
     assert all(image.mode == "RGB" for image in labelled.pool.inputs)
 
@@ -74,7 +75,8 @@ def test_what_was_pretrained_on_is_found_by_its_bytes_where_files_are_given_by_t
         rows.append({"image": str(tmp_path / f"{number}.png")})
     Dataset.from_list(rows).to_parquet(tmp_path / "raw.parquet")
     raw = [Source("parquet", data_files=str(tmp_path / "raw.parquet"))]
-    assert load_labelled(ImageFewLabelSettings(**labelled_files(tmp_path)), raw, IMAGE).num_overlapping == 2
+    overlap = load_labelled(ImageFewLabelSettings(**labelled_files(tmp_path)), raw, IMAGE).overlap
+    assert (overlap.num_in_pool, overlap.num_pretrained) == (2, 1)
 
 
 def test_the_test_set_alone(tmp_path, training):
@@ -95,52 +97,6 @@ def test_a_class_that_only_the_test_has_is_a_mistake(tmp_path, training):
     settings = ImageFewLabelSettings(**labelled_files(tmp_path, num_pool=1))
     with pytest.raises(ValueError, match="labels that the training data lacks"):
         load_labelled(settings, training, IMAGE)
-
-
-# ---- What was pretrained on ----
-
-
-def test_marks_exact_content_only() -> None:
-    stream = [{"text": "seen"}, {"text": "Seen"}, {"text": "é"}]
-    hashes = [content_hash(text) for text in ("new", "seen", "seen ", "é", "seen")]
-    assert find_overlap(hashes, stream, "text").tolist() == [False, True, False, True, True]
-
-
-def test_undecoded_cells_are_hashed_by_their_bytes() -> None:
-    stream = [{"image": {"bytes": b"png", "path": "a.png"}}]
-    assert find_overlap([content_hash(b"png"), content_hash(b"jpg")], stream, "image").tolist() == [True, False]
-
-
-def test_numpy_hashes_keep_all_64_bits() -> None:
-    hashes = np.array([content_hash(f"text {i}") for i in range(50)], dtype=np.uint64)
-    assert find_overlap(hashes, [{"text": f"text {i}"} for i in range(0, 50, 2)], "text").sum() == 25
-
-
-def test_stops_when_all_are_found_and_at_the_limit() -> None:
-    read: list[int] = []
-
-    def forever() -> Iterator[dict[str, str]]:
-        while True:
-            read.append(len(read))
-            yield {"text": f"text {read[-1]}"}
-
-    assert find_overlap([content_hash("text 3")], forever(), "text").all()
-    assert len(read) == 5
-    read.clear()
-    assert not find_overlap([content_hash("never")], forever(), "text", max_examples=20).any()
-    assert len(read) == 20
-
-
-def test_nothing_to_test_and_nothing_to_read() -> None:
-    assert find_overlap([], [{"text": "x"}], "text").shape == (0,)
-    assert find_overlap([1, 2], [], "text").tolist() == [False, False]
-
-
-def test_errors_name_the_columns() -> None:
-    with pytest.raises(ValueError, match=r"columns \['content'\], not 'text'"):
-        find_overlap([1], [{"content": "x"}], "text")
-    with pytest.raises(ValueError, match="max_examples is -1"):
-        find_overlap([1], [], "text", max_examples=-1)
 
 
 # ---- Labels that are none, and classes that are rare ----
@@ -178,3 +134,44 @@ def test_no_labels_at_all_is_a_mistake(tmp_path):
             load(settings, [], get_modality("text"))
     with pytest.raises(ValueError, match="has no labels: its columns are"):
         load_test(dataclasses.replace(settings, label_column="kind"), [], get_modality("text"))
+
+
+def test_the_same_file_for_both_is_a_mistake_and_copies_are_left_out(tmp_path):
+    for name, texts in (("train", ["A good film.", "bad", "so so"]), ("test", ["a  GOOD film. ", "fine", "so so\n"])):
+        Dataset.from_dict({"text": texts, "label": ["x", "y", "x"]}).to_parquet(tmp_path / f"{name}.parquet")
+    files = {f"labelled_{name}_files": [str(tmp_path / f"{name}.parquet")] for name in ("train", "test")}
+    settings, text = TextFewLabelSettings(labelled_dataset="parquet", **files), get_modality("text")
+    raw = tmp_path / "raw.parquet"
+    Dataset.from_dict({"text": ["something else"]}).to_parquet(raw)
+    labelled = load_labelled(settings, [Source(str(raw))], text)
+    assert labelled.test.inputs == ["fine"] and labelled.overlap.num_in_pool == 2
+    assert labelled.overlap.num_scanned == 1 and labelled.overlap.is_whole
+    same = dataclasses.replace(settings, labelled_test_files=settings.labelled_train_files)
+    with pytest.raises(ValueError, match="nothing to test on: 3 test examples occur among the labelled training"):
+        load_labelled(same, [Source(str(raw))], text)
+
+
+def test_no_more_is_held_than_is_drawn(tmp_path, monkeypatch):
+    """The pool's limit counts while it is read, and not when all of it is in memory."""
+    settings = labelled_texts(tmp_path, ["x", "y"] * 500, ["x", "y"], few_label_max_pool=20, num_labels_per_class=[2])
+    most = 0
+    add = label_reading.RowSample.add
+
+    def watched(self, row):
+        nonlocal most
+        add(self, row)
+        most = max(most, len(self._held))
+
+    monkeypatch.setattr(label_reading.RowSample, "add", watched)
+    Dataset.from_dict({"text": ["z"]}).to_parquet(tmp_path / "raw.parquet")
+    labelled = load_labelled(settings, [Source(str(tmp_path / "raw.parquet"))], get_modality("text"))
+    assert len(labelled.pool) == 20 and most <= 20 + 2 * 2
+    assert len(load_pool(settings, [], get_modality("text"), None, 7)) == 7
+
+
+def test_all_rows_read_the_same_part_of_a_text(tmp_path):
+    settings = labelled_texts(tmp_path, ["x", "y"], ["x"], few_label_max_characters=5)
+    Dataset.from_dict({"text": ["z"]}).to_parquet(tmp_path / "raw.parquet")
+    labelled = load_labelled(settings, [Source(str(tmp_path / "raw.parquet"))], get_modality("text"))
+    assert labelled.pool.inputs == ["train", "train"] and labelled.test.inputs == ["test "]
+    assert "up to 5 characters" in settings.limit()

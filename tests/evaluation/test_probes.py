@@ -4,16 +4,14 @@ import warnings
 
 import numpy as np
 import pytest
-import torch
 from scipy.sparse import csr_matrix
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from transformers.modeling_outputs import ImageClassifierOutput
 
 from hf_unlab.evaluation import probes
-from hf_unlab.evaluation.probes import baseline_features, embed, linear_probe
+from hf_unlab.evaluation.probes import Scaling, checked, fit_probe, linear_probe
 from hf_unlab.few_labels.draws import draw_few
-from hf_unlab.modalities.modality import Baseline, Encoder
-from hf_unlab.training.finetuning import predict_classes
 
 RNG = np.random.default_rng(0)
 POOL, TEST = np.repeat(np.arange(3), 50), np.tile(np.arange(3), 100)
@@ -92,59 +90,47 @@ def test_one_class_predicts_it() -> None:
     assert linear_probe("x", np.eye(4), labels, np.eye(4)[:2])(np.arange(4)).tolist() == [2, 2]
 
 
-class Lengths(Encoder):
-    """Two features: the length, and 1 where there is something; four to a batch, the longest first."""
-
-    def __init__(self) -> None:
-        self.layers = torch.nn.Sequential(torch.nn.Linear(1, 1), torch.nn.Dropout(0.9))
-        self.seen: list[int] = []
-
-    @property
-    def model(self) -> torch.nn.Module:
-        return self.layers
-
-    def sizes(self, inputs) -> np.ndarray:
-        return np.array([len(each) for each in inputs])
-
-    def batch_length(self, size: int) -> int:
-        return 4
-
-    def collate(self, inputs) -> dict[str, torch.Tensor]:
-        self.seen.append(len(inputs))
-        return {"lengths": torch.tensor([[float(len(each))] for each in inputs])}
-
-    def embed(self, batch, layer=None) -> torch.Tensor:
-        assert not self.layers.training and torch.is_inference_mode_enabled()
-        return torch.cat([batch["lengths"], torch.ones_like(batch["lengths"])], dim=1)
-
-    def classifier(self, num_classes: int, seed: int) -> torch.nn.Module:
-        class LongOrShort(torch.nn.Module):
-            def forward(self, lengths):
-                return ImageClassifierOutput(logits=torch.cat([3 - lengths, lengths - 3], dim=1))
-
-        return LongOrShort()
+def test_nearly_constant_features_are_not_blown_up() -> None:
+    """What varies by rounding alone must not outweigh what tells the classes apart."""
+    rng = np.random.default_rng(0)
+    signal, noise = clusters(POOL, 4), 1e-6 * rng.normal(size=(150, 200))
+    test_signal, test_noise = clusters(TEST, 4), 1e-6 * rng.normal(size=(300, 200))
+    indices = draw_few(POOL, 5, 0)
+    alone = linear_probe("x", signal, POOL, test_signal)(indices)
+    both = linear_probe("x", np.hstack([signal, 1 + noise]), POOL, np.hstack([test_signal, 1 + test_noise]))(indices)
+    assert (alone == TEST).mean() > 0.9
+    assert abs((both == TEST).mean() - (alone == TEST).mean()) < 0.05
 
 
-def test_rows_stand_in_the_order_of_the_inputs_whatever_the_batches() -> None:
-    encoder, words = Lengths(), ["a", "", "ccccc", "bb", "dddd", "", "eeeeee"]
-    assert embed(encoder, words).tolist() == [[1, 1], [0, 0], [5, 1], [2, 1], [4, 1], [0, 0], [6, 1]]
-    assert encoder.seen == [4, 1]
-    assert encoder.layers.training and encoder.layers[1].training
-    classifier = encoder.classifier(2, 0)
-    assert predict_classes(classifier, encoder, words).tolist() == [0, 0, 1, 0, 1, 0, 1]
-    assert classifier.training
+def test_the_folded_probe_is_scikit_learns_pipeline() -> None:
+    rng = np.random.default_rng(1)
+    for num_classes, num_features in ((2, 4), (3, 4), (3, 400)):
+        labels = np.arange(60) % num_classes
+        train, test = (rng.normal(3, 5, size=(n, num_features)) for n in (60, 40))
+        train += labels[:, None]
+        pipeline = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000)).fit(train, labels)
+        probe = fit_probe(train, labels, Scaling.fitted(train))
+        np.testing.assert_allclose(probe.probabilities(test), pipeline.predict_proba(test), atol=2e-3)
+        np.testing.assert_array_equal(probe.predict(test), probe.probabilities(test).argmax(1))
 
 
-def test_a_baseline_is_fitted_on_the_pool_or_on_all() -> None:
-    pool, test = baseline_features(Baseline("x", StandardScaler), [[0.0], [2.0]], [[3.0]])
-    assert pool.tolist() == [[-1], [1]] and test.tolist() == [[2]]
-    pool, test = baseline_features(Baseline("x", StandardScaler, "pool and test"), [[0.0], [2.0]], [[4.0]])
-    assert pool[1] == 0 and pool[0] == -test[0]
-    with pytest.raises(ValueError, match="x can make nothing of 0 inputs of the pool and 1 of the test set"):
-        baseline_features(Baseline("x", StandardScaler), np.zeros((0, 1)), [[1.0]])
+def test_features_are_neither_copied_nor_widened() -> None:
+    pool, test = (clusters(labels, 1).astype(np.float32) for labels in (POOL, TEST))
+    assert checked("x", "pool", pool) is pool
+    np.testing.assert_array_equal(
+        linear_probe("x", pool, POOL, test)(np.arange(150)),
+        linear_probe("x", pool.astype(np.float64), POOL, test.astype(np.float64))(np.arange(150)),
+    )
 
 
-def test_nothing_to_read_is_a_mistake() -> None:
-    for inputs in ([], ["", ""]):
-        with pytest.raises(ValueError, match=f"nothing to read in {len(inputs)} inputs"):
-            embed(Lengths(), inputs)
+def test_regularisation_is_chosen_on_the_labels_at_hand() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 2
+    features = rng.normal(size=(60, 300))
+    features[:, 0] += 4 * labels
+    scaling = Scaling.fitted(features)
+    chosen = fit_probe(features, labels, scaling, None)
+    by_hand = {c: fit_probe(features, labels, scaling, c) for c in probes.GRID}
+    assert any(np.allclose(chosen.weights_DK, one.weights_DK) for one in by_hand.values())
+    few = fit_probe(features[:3], labels[:3], scaling, None)  # one label of a class: there are no folds
+    np.testing.assert_allclose(few.weights_DK, fit_probe(features[:3], labels[:3], scaling).weights_DK)

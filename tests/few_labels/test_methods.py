@@ -5,11 +5,12 @@ import pytest
 import torch
 from PIL import Image
 
+from hf_unlab.evaluation.features import features_of, standardised_by_group
 from hf_unlab.evaluation.labelled import LabelledData
-from hf_unlab.evaluation.probes import embed
-from hf_unlab.evaluation.retrieval import zero_shot_accuracy
+from hf_unlab.evaluation.measures.retrieval import zero_shot_accuracy
+from hf_unlab.evaluation.probes import linear_probe
 from hf_unlab.few_labels.draws import draw_few
-from hf_unlab.few_labels.methods import cheap, finetuned, probed, zero_shot, zero_shot_rows
+from hf_unlab.few_labels.methods import cheap, finetuned, probed, read_out, zero_shot, zero_shot_rows
 from hf_unlab.modalities.image.baseline import RAW_PIXELS
 from hf_unlab.modalities.image_text.encoder import ImageTextEncoder
 from hf_unlab.testing import tiny_dual_encoder
@@ -34,11 +35,64 @@ INDICES = draw_few(POOL.labels, 10, 0)
 def test_cheap_and_probed_learn_and_have_no_chance_in_them() -> None:
     for candidate, name, method in (
         (cheap(RAW_PIXELS, POOL, TEST), "raw pixels", "logistic regression"),
-        (probed("x", ENCODER, POOL, TEST), "x", "linear probe"),
+        (*probed("x", ENCODER, POOL, TEST), "x", "linear probe"),
     ):
         assert (candidate.name, candidate.method) == (name, method)
         assert (candidate.predict(INDICES, 0) == TEST.labels).mean() > 0.9
         np.testing.assert_array_equal(candidate.predict(INDICES, 0), candidate.predict(INDICES, 5))
+
+
+def test_random_weights_are_drawn_anew_for_each_draw_and_once_a_draw(monkeypatch) -> None:
+    asked = []
+    fresh = ImageTextEncoder.fresh
+    monkeypatch.setattr(ImageTextEncoder, "fresh", lambda self, seed: asked.append(seed) or fresh(self, seed))
+    (candidate,) = probed("x", ENCODER, POOL, TEST, is_random=True)
+    first, again, other = (candidate.predict(INDICES, seed) for seed in (0, 0, 1))
+    assert asked == [0, 1]
+    np.testing.assert_array_equal(first, again)
+    by_hand = linear_probe(
+        "x", features_of(ENCODER.fresh(1), POOL.inputs), POOL.labels, features_of(ENCODER.fresh(1), TEST.inputs)
+    )
+    np.testing.assert_array_equal(other, by_hand(INDICES))
+
+
+def test_groups_are_taken_out_of_features_where_there_are_some() -> None:
+    """Each group is shifted by far more than the classes are apart."""
+    shift = {"dark": -90, "light": 90}
+
+    def shifted(of: LabelledData) -> LabelledData:
+        groups = tuple(np.array(["dark", "light"])[np.arange(len(of)) // 3 % 2])
+        images = [
+            Image.fromarray(np.clip(np.asarray(image).astype(int) + shift[group], 0, 255).astype(np.uint8))
+            for image, group in zip(of.inputs, groups, strict=True)
+        ]
+        return LabelledData(images, of.labels, of.label_names, groups)
+
+    pool, test = shifted(POOL), shifted(TEST)
+    plain, by_group = probed("x", ENCODER, pool, test)
+    assert by_group.method == "linear probe, normalised by group"
+    pool_ND, test_ND = (features_of(ENCODER, part.inputs) for part in (pool, test))
+    both = standardised_by_group(np.concatenate([pool_ND, test_ND]), (*pool.groups, *test.groups))
+    by_hand = linear_probe("x", both[: len(pool)], pool.labels, both[len(pool) :])
+    np.testing.assert_array_equal(by_group.predict(INDICES, 0), by_hand(INDICES))
+    one_each = draw_few(pool.labels, 1, 0)
+    rights = [(candidate.predict(one_each, 0) == test.labels).mean() for candidate in (plain, by_group)]
+    assert rights[0] < rights[1]
+
+
+def test_fine_tuning_reads_what_the_probe_reads() -> None:
+    encoder = text_encoder(BERT)
+    texts = ["w1 w2", "w3"]
+    model = read_out(encoder, 3, 0, texts[0]).eval()
+    assert model.head[1].in_features == features_of(encoder, texts).shape[1]
+    own = encoder.fresh(0)
+    own.__dict__["model"] = model.model
+    with torch.no_grad():
+        logits = model(**encoder.collate(texts)).logits
+        expected = model.head(torch.as_tensor(features_of(own, texts)))
+    torch.testing.assert_close(logits, expected, atol=1e-5, rtol=0)
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    assert model.model is not encoder.model
 
 
 def test_finetuned_learns_repeats_and_differs_by_seed() -> None:
@@ -55,7 +109,7 @@ def test_labels_outside_the_draw_are_not_used() -> None:
     hidden = np.zeros_like(POOL.labels)
     hidden[INDICES] = POOL.labels[INDICES]
     other = LabelledData(POOL.inputs, hidden, NAMES)
-    for make in (lambda pool: probed("x", ENCODER, pool, TEST), lambda pool: cheap(RAW_PIXELS, pool, TEST)):
+    for make in (lambda pool: probed("x", ENCODER, pool, TEST)[0], lambda pool: cheap(RAW_PIXELS, pool, TEST)):
         np.testing.assert_array_equal(make(POOL).predict(INDICES, 0), make(other).predict(INDICES, 0))
     first, second = (finetuned("x", ENCODER, pool, TEST, num_steps=2).predict(INDICES, 0) for pool in (POOL, other))
     np.testing.assert_array_equal(first, second)
@@ -82,7 +136,7 @@ def test_zero_shot_is_for_encoders_that_read_names() -> None:
     encoder = ImageTextEncoder(tiny_dual_encoder)
     (row,) = zero_shot_rows("pretrained", encoder, TEST, ["{}", "a {} square"])
     class_CD = encoder.class_features(NAMES, ["{}", "a {} square"])
-    right = (embed(encoder, TEST.inputs, "projection") @ class_CD.numpy().T).argmax(1)
+    right = (features_of(encoder, TEST.inputs, "projection") @ class_CD.numpy().T).argmax(1)
     assert row.method == "zero-shot" and (row.predict(INDICES, 0) == right).all()
     assert zero_shot_rows("pretrained", text_encoder(BERT), TEST, ["{}"]) == []
 

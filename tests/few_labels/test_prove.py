@@ -55,7 +55,8 @@ def test_text(text) -> None:
     (table,) = prove(text[0], get_modality("text"), *text[1:], lambda *step: told.append(step))
     assert [row.name for row in table.rows] == ["TF-IDF", *NAMES]
     assert [row.method for row in table.rows] == METHODS
-    assert (table.num_test, table.num_overlapping, table.num_classes) == (9, 1, 2)
+    assert (table.num_test, table.num_classes) == (9, 2)
+    assert table.overlaps == ("1 test example occurs in the pretraining data and is left out.",)
     assert [step[1:] for step in told] == [(done, 20) for done in range(20)]
     assert table.rows[0].mean(2) > 0.5  # a word tells
 
@@ -102,11 +103,20 @@ def test_audio_with_groups_has_a_second_table(tmp_path) -> None:
     arguments = tmp_path / "checkpoint", get_modality("audio"), settings, training
     table, left_out = prove(*arguments, lambda *step: told.append(step))
     for one in (table, left_out):
-        assert [row.name for row in one.rows] == ["log-mel", "log-mel, normalised by group", *NAMES]
-        assert [row.method for row in one.rows] == [METHODS[0], *METHODS]
+        by_group = "linear probe, normalised by group"
+        assert [(row.name, row.method) for row in one.rows] == [
+            ("log-mel", "logistic regression"),
+            ("log-mel, normalised by group", "logistic regression"),
+            ("random weights", "linear probe"),
+            ("random weights", by_group),
+            ("pretrained", "linear probe"),
+            ("pretrained", by_group),
+            ("from scratch", "fine-tuned"),
+            ("pretrained", "fine-tuned"),
+        ]
         assert one.num_test == 8
     assert table.groups == () and left_out.groups == ("a", "b")
-    assert len(told) == 12 + 2 * 12
+    assert len(told) == 16 + 2 * 16
     assert table.rare_classes == left_out.rare_classes == {}
 
 

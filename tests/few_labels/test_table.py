@@ -15,7 +15,8 @@ def example_table(name: str = "pretrained", counts: tuple[int, ...] = (5, 10, 50
         FewLabelRow(row_name, method, {n: tuple(rng.uniform(size=3).tolist()) for n in counts})
         for row_name, method in ((name, "linear probe"), (name, "fine-tuned"), ("TF-IDF", "logistic regression"))
     )
-    return FewLabelTable(rows, (0, 1, 2), num_classes=4, chance=0.25, num_test=1234, num_overlapping=7, task="toy")
+    left_out = ("7 test examples occur in the pretraining data and are left out.",)
+    return FewLabelTable(rows, (0, 1, 2), num_classes=4, chance=0.25, num_test=1234, overlaps=left_out, task="toy")
 
 
 def test_json_round_trip(tmp_path) -> None:
@@ -26,7 +27,7 @@ def test_json_round_trip(tmp_path) -> None:
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["few_label.json"]
     content = json.loads(table.to_json())
     assert content["rows"][0]["mean"]["5"] == pytest.approx(table.rows[0].mean(5))
-    assert (content["num_overlapping"], content["chance"], content["seeds"]) == (7, 0.25, [0, 1, 2])
+    assert (content["overlaps"], content["chance"], content["seeds"]) == (list(table.overlaps), 0.25, [0, 1, 2])
 
 
 def test_from_json_refuses_other_content() -> None:
@@ -79,6 +80,47 @@ def test_rare_classes_are_in_all_three() -> None:
     assert json.loads(table.to_json())["rare_classes"] == {"zebra": 12, "okapi": 3}
     assert FewLabelTable.from_json(table.to_json()) == table
     assert "fewer than" not in example_table().render() + example_table().to_markdown()
+
+
+def test_tables_of_the_first_format_are_read() -> None:
+    content = json.loads(example_table().to_json())
+    content |= {"format_version": 1, "num_overlapping": 1234}
+    for name in ("overlaps", "limits"):
+        del content[name]
+    for row in content["rows"]:
+        for name in ("others", "intervals", "behind"):
+            del row[name]
+    table = FewLabelTable.from_json(json.dumps(content))
+    assert table.overlaps == ("1,234 test examples were pretrained on and left out.",)
+    assert table.rows[0].behind == {} and "left out" in table.render()
+
+
+def test_what_is_not_clearly_behind_shares_the_star() -> None:
+    rows = tuple(
+        FewLabelRow(name, "x", {5: (value,)}, behind={5: behind})
+        for name, value, behind in (
+            ("best", 0.8, (0.0, 0.0, 0.0)),
+            ("level", 0.7, (-0.01, 0.1, 0.2)),
+            ("worse", 0.75, (0.01, 0.05, 0.1)),
+        )
+    )
+    table = FewLabelTable(rows, (0,), 2, 0.5, 100)
+    assert [table.is_best(row, 5) for row in rows] == [True, True, False]
+    assert "not behind it beyond chance" in " ".join(table.render().split())
+
+
+def test_unlike_classes_show_what_does_not_favour_large_ones(capsys) -> None:
+    others = {"balanced_accuracy": {5: (0.5,)}, "macro_f1": {5: (0.4,)}}
+    table = FewLabelTable((FewLabelRow("always", "one", {5: (0.94,)}, others),), (0,), 2, 0.94, 1000)
+    text = table.render()
+    assert "always the commonest class 94.0" in " ".join(text.split()) and "*94.0" in text
+    assert "Balanced accuracy in %, chance 50.0" in text and "*50.0" in text
+    assert "Macro F1 in %, chance 50.0" in text and "*40.0" in text
+    assert table.to_markdown().count("| always | one |") == 3
+    assert max(map(len, text.splitlines())) <= 80
+    assert FewLabelTable.from_json(table.to_json()) == table
+    balanced = replace(table, chance=0.5)
+    assert "alanced" not in balanced.render() and "chance 50.0" in balanced.render()
     before = json.loads(example_table().to_json())
     del before["rare_classes"]  # as older versions wrote it
     assert FewLabelTable.from_json(json.dumps(before)) == example_table()

@@ -7,7 +7,8 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
-from hf_unlab.evaluation.probes import baseline_features, embed, linear_probe
+from hf_unlab.evaluation.features import baseline_features, features_of
+from hf_unlab.evaluation.probes import linear_probe
 from hf_unlab.modalities import get_modality
 from hf_unlab.modalities.settings import named_columns
 from hf_unlab.training.finetuning import alone_and_quiet, finetune_classifier, predict_classes
@@ -48,11 +49,13 @@ class ModalityTemplate:
 
     def test_features_do_not_depend_on_the_batch(self, load) -> None:
         encoder, (inputs, _) = load(), self.labelled(9, 0)
-        features = embed(encoder, inputs)
+        features = features_of(encoder, inputs)
         assert features.shape[0] == 9 and features.dtype == np.float32 and np.isfinite(features).all()
-        np.testing.assert_allclose(embed(encoder, inputs[::-1])[::-1], features, atol=1e-5)
-        np.testing.assert_allclose(np.concatenate([embed(encoder, [one]) for one in inputs]), features, atol=1e-5)
-        np.testing.assert_array_equal(embed(encoder, inputs), features)
+        np.testing.assert_allclose(features_of(encoder, inputs[::-1])[::-1], features, atol=1e-5)
+        np.testing.assert_allclose(
+            np.concatenate([features_of(encoder, [one]) for one in inputs]), features, atol=1e-5
+        )
+        np.testing.assert_array_equal(features_of(encoder, inputs), features)
 
     def test_batches_hold_each_input_once(self, load) -> None:
         encoder, (inputs, _) = load(), self.labelled(9, 0)
@@ -71,24 +74,24 @@ class ModalityTemplate:
         part = next(encoder.model.children())
         part.eval()  # frozen by its user
         state = {name: value.clone() for name, value in encoder.model.state_dict().items()}
-        embed(encoder, inputs)
+        features_of(encoder, inputs)
         assert encoder.model.training and not part.training
         with pytest.raises(Exception, match=r".+"):
-            embed(encoder, [object()])
+            features_of(encoder, [object()])
         assert encoder.model.training and not part.training
         assert all(torch.equal(value, state[name]) for name, value in encoder.model.state_dict().items())
 
     def test_nothing_to_embed_is_a_mistake(self, load) -> None:
         with pytest.raises(ValueError, match=r"nothing to read in 0 inputs|no recording"):
-            embed(load(), [])
+            features_of(load(), [])
         with pytest.raises(ValueError, match="layer is 'last'"):
-            embed(load(), self.labelled(1, 0)[0], layer="last")
+            features_of(load(), self.labelled(1, 0)[0], layer="last")
 
     def test_random_weights_are_drawn_from_the_seed(self, load) -> None:
         inputs, _ = self.labelled(3, 0)
         generator = torch.get_rng_state()
         first, again, other, pretrained = (
-            embed(load(**options), inputs)
+            features_of(load(**options), inputs)
             for options in (
                 *({"random_weights": True, "seed": seed} for seed in (1, 1, 2)),
                 {},

@@ -18,7 +18,7 @@ from transformers import (
     Wav2Vec2ForCTC,
 )
 
-from hf_unlab.evaluation.probes import embed
+from hf_unlab.evaluation.features import features_of
 from hf_unlab.modalities.audio.encoder import load_encoder as load_audio_encoder
 from hf_unlab.modalities.audio.models import PRESETS, load_audio_model
 from hf_unlab.modalities.image_text.models import load_dual_encoder
@@ -83,8 +83,8 @@ def test_captions_of_dual_encoders(kind, side, tmp_path, caplog):
 @pytest.mark.parametrize("name", CONFIGS)
 def test_text_encoders_and_their_classifiers(name, side):
     encoder = TextEncoder(CONFIGS[name], on_the(side, tiny_tokenizer()))
-    features = embed(encoder, TEXTS)
-    np.testing.assert_allclose(np.concatenate([embed(encoder, [text]) for text in TEXTS]), features, atol=1e-5)
+    features = features_of(encoder, TEXTS)
+    np.testing.assert_allclose(np.concatenate([features_of(encoder, [text]) for text in TEXTS]), features, atol=1e-5)
     assert np.abs(features[0] - features[1]).max() > 1e-2
     classifier = encoder.classifier(2, 0).eval()
     with torch.no_grad():
@@ -106,8 +106,8 @@ def test_recordings_and_their_classifiers(speech):
     encoder = load_audio_encoder(speech)
     assert encoder.processor.padding_side == "right"
     assert load_audio_model(str(speech))[1].padding_side == "right"
-    features = embed(encoder, WAVES)
-    np.testing.assert_allclose(np.concatenate([embed(encoder, [wave]) for wave in WAVES]), features, atol=1e-4)
+    features = features_of(encoder, WAVES)
+    np.testing.assert_allclose(np.concatenate([features_of(encoder, [wave]) for wave in WAVES]), features, atol=1e-4)
     classifier = encoder.classifier(2, 0).eval()
     with torch.no_grad():
         for indices, batch in encoder.batches(WAVES):

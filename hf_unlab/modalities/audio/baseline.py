@@ -107,7 +107,7 @@ def log_mel_baselines(sampling_rate_hz: int, groups: Sequence[str] = ()) -> tupl
     if not groups:
         return (plain,)
     by_group = partial(FunctionTransformer, log_mel_features, kw_args={**rate, "groups": groups})
-    return plain, Baseline("log-mel, normalised by group", by_group, fitted_on="pool and test")
+    return plain, Baseline("log-mel, normalised by group", by_group, fitted_on="pool and test", is_by_group=True)
 
 
 def _standardised_by_group(frames: Sequence[np.ndarray], groups: Sequence[str]) -> list[np.ndarray]:

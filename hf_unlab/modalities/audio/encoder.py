@@ -14,7 +14,7 @@ import torch
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModelForAudioClassification
 
 from hf_unlab.modalities.audio.models import receptive_field
-from hf_unlab.modalities.modality import Batch, Layer, TransformersEncoder, pad_on_the_right
+from hf_unlab.modalities.modality import Batch, Layer, Pieces, TransformersEncoder, pad_on_the_right
 from hf_unlab.streams.messages import one_line
 
 NUM_SEGMENTS = 3  # of time, the same for an encoder and for the baseline it has to beat
@@ -35,6 +35,8 @@ class AudioEncoder(TransformersEncoder):
         seed: As in `TransformersEncoder`.
         batch_seconds: Sound a batch, padding included; a longer recording goes by itself.
         num_segments: As in `segment_means`.
+        window_seconds: A longer recording goes through the model in windows of like length, whose features are
+            averaged: attention over hours has no room.
 
     Raises:
         ValueError: The encoder has no convolutions over raw audio, an adapter behind it, or a number is not above 0.
@@ -52,13 +54,16 @@ class AudioEncoder(TransformersEncoder):
     """
 
     auto_class = AutoModelForAudioClassification
+    poolings = ("segments", "mean")
     batch_seconds: float = field(default=60.0, kw_only=True)
     num_segments: int = field(default=NUM_SEGMENTS, kw_only=True)
+    window_seconds: float = field(default=30.0, kw_only=True)
 
     def __post_init__(self) -> None:
-        if self.batch_seconds <= 0 or self.num_segments < 1:
+        if min(self.batch_seconds, self.num_segments, self.window_seconds) <= 0:
             raise ValueError(
-                f"batch_seconds is {self.batch_seconds}, num_segments {self.num_segments}; both must be above 0."
+                f"batch_seconds is {self.batch_seconds}, num_segments {self.num_segments} and window_seconds "
+                f"{self.window_seconds}; all must be above 0."
             )
         content = self.config.to_dict()
         if "conv_stride" not in content or content.get("add_adapter"):
@@ -68,6 +73,15 @@ class AudioEncoder(TransformersEncoder):
             )
         self.sampling_rate_hz = int(self.processor.sampling_rate)
         self.has_equal_sizes = content.get("feat_extract_norm") == "group"
+
+    def pieces(self, inputs: Sequence[Any]) -> Pieces:
+        """Windows of like length of each recording; the weights are shares of time."""
+        check_waveforms(inputs)
+        room = max(1, round(self.window_seconds * self.sampling_rate_hz))
+        parts = [np.array_split(np.asarray(waveform), -(-len(waveform) // room)) for waveform in inputs]
+        owners = np.repeat(np.arange(len(inputs)), [len(of_one) for of_one in parts])
+        shares = [len(part) / len(waveform) for waveform, of_one in zip(inputs, parts, strict=True) for part in of_one]
+        return Pieces([part for of_one in parts for part in of_one], owners, np.array(shares))
 
     def sizes(self, inputs: Sequence[Any]) -> np.ndarray:
         """Samples of each recording, at least those that one frame takes: fewer would make the convolutions fail."""
@@ -90,13 +104,17 @@ class AudioEncoder(TransformersEncoder):
         mask_BT = torch.from_numpy(np.arange(max(lengths)) < lengths[:, None]).long()
         return {"input_values": torch.from_numpy(values_BT), "attention_mask": mask_BT}
 
-    def embed(self, batch: Batch, layer: Layer = None) -> torch.Tensor:
-        """Means over segments of time of the last layer (-1), another, or by default all of them, side by side."""
+    def embed(self, batch: Batch, layer: Layer = None, pooling: str | None = None) -> torch.Tensor:
+        """Means over segments of time of the last layer (-1), another, or by default all of them, side by side.
+
+        With the pooling "mean", means over all of the time.
+        """
+        num_segments = self.num_segments if self.pooling_named(pooling) == "segments" else 1
         states = self._states(batch, layer)
         num_frames = self.model._get_feat_extract_output_lengths(batch["attention_mask"].sum(1)).tolist()
-        weights_BST = np.zeros((len(num_frames), self.num_segments, states[0].shape[1]), dtype=np.float32)
+        weights_BST = np.zeros((len(num_frames), num_segments, states[0].shape[1]), dtype=np.float32)
         for weights_ST, frames in zip(weights_BST, num_frames, strict=True):
-            weights_ST[:, :frames] = segment_weights(frames, self.num_segments)
+            weights_ST[:, :frames] = segment_weights(frames, num_segments)
         weights = torch.from_numpy(weights_BST).to(states[0].device)
         return torch.cat([(weights @ state).flatten(1) for state in states], dim=1)
 

@@ -1,7 +1,7 @@
 """What the scripts of the audio recipes are told beside the trainer's own arguments."""
 
-from dataclasses import dataclass, field
-from typing import ClassVar
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Self
 
 from hf_unlab.modalities.settings import DataSettings, FewLabelSettings
 
@@ -41,3 +41,11 @@ class AudioFewLabelSettings(FewLabelSettings):
         metadata={"help": "A column such as the speaker: each in turn is left out of the labels and tested on, too."},
     )
     few_label_max_seconds: float = field(default=10.0, metadata={"help": "What is heard of each labelled recording."})
+
+    def unlimited(self) -> Self:
+        """As in `FewLabelSettings`."""
+        return replace(self, few_label_max_seconds=7200.0)
+
+    def limit(self) -> str:
+        """As in `FewLabelSettings`."""
+        return f"All rows hear up to {self.few_label_max_seconds:g} seconds of a recording."

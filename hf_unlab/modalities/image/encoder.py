@@ -25,19 +25,27 @@ class ImageEncoder(TransformersEncoder):
     """
 
     auto_class = AutoModelForImageClassification
+    poolings = ("pooled", "mean", "cls")
     reads_pooler = True
 
     def collate(self, inputs: Sequence[Any]) -> Batch:
         """`pixel_values`, (B, 3, H, W), without chance."""
         return dict(self.processor(list(inputs), return_tensors="pt"))
 
-    def embed(self, batch: Batch, layer: Layer = None) -> torch.Tensor:
-        """What the model pools, or where it pools nothing the mean over its last layer's places."""
+    def embed(self, batch: Batch, layer: Layer = None, pooling: str | None = None) -> torch.Tensor:
+        """What the model pools, or where it pools nothing, and with "mean", the mean over its last layer's places.
+
+        "cls" is the first of them, the class token of a ViT.
+        """
         refuse_layer(layer)
+        pooling = self.pooling_named(pooling)
         outputs = self.model(**batch, return_dict=True)
-        pooled = getattr(outputs, "pooler_output", None)
-        if pooled is None:
-            states = outputs.last_hidden_state  # (B, T, D), or (B, D, H, W) of a convolutional network
+        pooled, states = getattr(outputs, "pooler_output", None), outputs.last_hidden_state
+        if pooling == "cls":
+            if states.ndim != 3:
+                raise ValueError(f"{type(self.model).__name__} has no class token: leave pooling='cls' out.")
+            pooled = states[:, 0]
+        elif pooling == "mean" or pooled is None:  # (B, T, D), or (B, D, H, W) of a convolutional network
             pooled = states.mean(1) if states.ndim == 3 else states.mean((2, 3))
         return pooled.float().flatten(1)
 

@@ -60,8 +60,13 @@ class ImageTextEncoder(Encoder):
         transform = self.model.preprocessing.eval_transform()
         return {"pixel_values": torch.stack([transform(image) for image in inputs])}
 
-    def embed(self, batch: Batch, layer: Layer = None) -> torch.Tensor:
+    def fresh(self, seed: int) -> "ImageTextEncoder":
+        """As `Encoder.fresh`."""
+        return ImageTextEncoder(self.make_model, seed=seed, batch_size=self.batch_size)
+
+    def embed(self, batch: Batch, layer: Layer = None, pooling: str | None = None) -> torch.Tensor:
         """What the tower pools, or with "projection" the unit-norm features that are matched with texts."""
+        self.pooling_named(pooling)
         if layer == "projection":
             return self.model.encode_image(batch["pixel_values"]).float()
         refuse_layer(layer)
@@ -138,6 +143,16 @@ def load_encoder(
         return load_dual_encoder(str(checkpoint), from_scratch=random_weights).to(default_device())
 
     return ImageTextEncoder(make_model, seed=seed)
+
+
+def live_encoder(model: DualEncoder, processor: Any = None) -> ImageTextEncoder:
+    """The encoder of a dual encoder that is being trained; it is not copied.
+
+    Args:
+        model: Unwrapped.
+        processor: Nothing of it matters here.
+    """
+    return ImageTextEncoder(lambda: model)
 
 
 def prompt_features(

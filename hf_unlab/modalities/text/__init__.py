@@ -1,10 +1,20 @@
 """Texts."""
 
+from functools import partial
+from typing import Any
+
 from hf_unlab.modalities.modality import Modality, always
 from hf_unlab.modalities.text.baseline import TF_IDF
-from hf_unlab.modalities.text.encoder import load_encoder
-from hf_unlab.modalities.text.reading import text_problem
+from hf_unlab.modalities.text.encoder import TextEncoder, load_encoder
+from hf_unlab.modalities.text.perturbations import PERTURBATIONS
+from hf_unlab.modalities.text.reading import cut_text, text_problem
 from hf_unlab.modalities.text.settings import TextDataSettings, TextFewLabelSettings
+from hf_unlab.streams.bad_examples import Decode
+
+
+def _make_decode(settings: TextFewLabelSettings, encoder: Any) -> Decode:
+    return partial(cut_text, max_characters=settings.few_label_max_characters)
+
 
 MODALITY = Modality(
     name="text",
@@ -13,8 +23,10 @@ MODALITY = Modality(
     raw_columns=("text",),
     check=text_problem,
     load_encoder=load_encoder,
-    make_decode=always(None),
+    live_encoder=TextEncoder.of_model,
+    make_decode=_make_decode,
     make_baselines=always((TF_IDF,)),
     data_settings=TextDataSettings,
     few_label_settings=TextFewLabelSettings,
+    perturbations=PERTURBATIONS,
 )

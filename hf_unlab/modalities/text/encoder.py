@@ -1,4 +1,8 @@
-"""Text encoders: checkpoints of transformers whose hidden states are averaged over the tokens of a text."""
+"""Text encoders: checkpoints of transformers whose hidden states are pooled over the tokens of a text.
+
+A text longer than `max_length` tokens goes through the model in windows of like length, whose features are averaged by
+their tokens, so that a document is read whole.
+"""
 
 import copy
 from collections.abc import Sequence
@@ -11,21 +15,28 @@ import numpy as np
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
-from hf_unlab.modalities.modality import Batch, Layer, TransformersEncoder, evaluating
+from hf_unlab.modalities.modality import Batch, Encoder, Layer, Pieces, TransformersEncoder, evaluating
+from hf_unlab.modalities.text.sentences import read_modules, refuse_unknown_modules
 from hf_unlab.modalities.text.settings import TextFewLabelSettings
+from hf_unlab.modalities.text.static import load_static_encoder
+
+_MAX_REMEMBERED = 50_000  # texts whose tokens are kept, since a table asks for a text once a fit
 
 
 @dataclass(eq=False, repr=False)
 class TextEncoder(TransformersEncoder):
-    """An encoder of texts.
+    """An encoder of texts; a piece is a text's token ids, or a window of them.
 
     Args:
         config: As in `TransformersEncoder`.
         processor: The tokenizer.
         checkpoint: As in `TransformersEncoder`.
         seed: As in `TransformersEncoder`.
-        max_length: Tokens kept of each text; the model's and the tokenizer's own limits apply as well.
-        batch_size: Texts a batch.
+        max_length: Tokens of a window, special ones among them; the model's and the tokenizer's own limits apply too.
+        batch_size: Windows a batch.
+        layer: What `embed` reads unless it is told otherwise.
+        pooling: The same of poolings.
+        has_unit_norm: Whether features are brought to norm 1, as many sentence-transformers' are.
 
     Raises:
         ValueError: `batch_size` or `max_length` is below 1; later, a text has a token that the model does not embed.
@@ -41,21 +52,26 @@ class TextEncoder(TransformersEncoder):
     """
 
     auto_class = AutoModelForSequenceClassification
-    max_length: int = field(default=128, kw_only=True)
+    poolings = ("mean", "cls")
+    max_length: int = field(default=512, kw_only=True)
     batch_size: int = field(default=64, kw_only=True)
-    _token_ids: dict[str, list[int]] = field(default_factory=dict, init=False)  # a table asks for a text once a fit
+    layer: Layer = field(default="all", kw_only=True)
+    pooling: str = field(default="mean", kw_only=True)
+    has_unit_norm: bool = field(default=False, kw_only=True)
+    _token_ids: dict[str, list[int]] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         if self.batch_size < 1 or self.max_length < 1:
             raise ValueError(
                 f"batch_size is {self.batch_size} and max_length {self.max_length}; both must be at least 1."
             )
-        # relative positions have no end
-        positions = getattr(self.config, "max_position_embeddings", None) or self.max_length
-        self.max_length = int(min(self.max_length, self.processor.model_max_length, positions))
+        self.max_length = int(min(self.max_length, self.processor.model_max_length, _num_positions(self.config)))
         if self.config.pad_token_id is None or self.config.pad_token_id < 0:  # classifiers look for it
             self.config = copy.deepcopy(self.config)
             self.config.pad_token_id = self.processor.pad_token_id
+        self._prefix, self._suffix = _special_tokens(self.processor)
+        if self.max_length <= len(self._prefix) + len(self._suffix):
+            raise ValueError(f"max_length is {self.max_length}: no token fits between the special ones; raise it.")
 
     @cached_property
     def has_equal_sizes(self) -> bool:  # type: ignore[override]
@@ -78,13 +94,38 @@ class TextEncoder(TransformersEncoder):
         """The model's, which its classifiers leave out; the mask hides any other id from a model that has none."""
         return self.config.pad_token_id or 0
 
-    def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Of each text with special tokens, cut at `max_length`, not padded."""
+    def pieces(self, inputs: Sequence[Any]) -> Pieces:
+        """Windows of like length of each text, between the special tokens; the weights are shares of tokens."""
+        room = self.max_length - len(self._prefix) - len(self._suffix)
+        windows: list[list[int]] = []
+        owners, weights = [], []
+        for owner, ids in enumerate(self._tokens_of(inputs)):
+            parts = np.array_split(ids, max(1, -(-len(ids) // room)))
+            for part in parts:
+                windows.append([*self._prefix, *part.tolist(), *self._suffix] if len(ids) else self._framed([]))
+                owners.append(owner)
+                weights.append(len(part) / len(ids) if len(ids) else 1.0)
+        return Pieces(windows, np.array(owners, dtype=np.int64), np.array(weights))
+
+    def _tokens_of(self, texts: Sequence[str]) -> list[list[int]]:
+        """Of each text, without special tokens, not cut."""
+        if len(self._token_ids) > _MAX_REMEMBERED:
+            self._token_ids.clear()
         if new := [text for text in dict.fromkeys(texts) if text not in self._token_ids]:
-            ids = self.processor(new, truncation=True, max_length=self.max_length)["input_ids"]
+            # verbose=False: that a text is longer than the model reads is what windows are for
+            ids = self.processor(new, add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
             self._check_ids(ids)
             self._token_ids.update(zip(new, ids, strict=True))
         return [self._token_ids[text] for text in texts]
+
+    def _framed(self, ids: list[int]) -> list[int]:
+        """A beginning of a text as it goes through the model."""
+        room = self.max_length - len(self._prefix) - len(self._suffix)
+        return [*self._prefix, *ids[:room], *self._suffix]
+
+    def _piece_of(self, inputs: Sequence[Any]) -> list[list[int]]:
+        """Windows as they are; of texts their beginnings."""
+        return [self._framed(self._tokens_of([each])[0]) if isinstance(each, str) else each for each in inputs]
 
     def _check_ids(self, token_ids: list[list[int]]) -> None:
         num_embeddings = getattr(self.config, "vocab_size", None)
@@ -97,27 +138,60 @@ class TextEncoder(TransformersEncoder):
             )
 
     def sizes(self, inputs: Sequence[Any]) -> np.ndarray:
-        """Tokens of each text."""
-        return np.array([len(ids) for ids in self.token_ids(inputs)], dtype=np.int64)
+        """Tokens of each piece."""
+        return np.array([len(ids) for ids in self._piece_of(inputs)], dtype=np.int64)
 
     def batch_length(self, size: int) -> int:
-        """`batch_size`, for texts of any length."""
+        """`batch_size`, for pieces of any length."""
         return self.batch_size
 
     def collate(self, inputs: Sequence[Any]) -> Batch:
-        """`input_ids` and `attention_mask`, (B, T) each, padded on the right to the longest text."""
-        token_ids = self.token_ids(inputs)
-        ids_BT = torch.full((len(inputs), max(map(len, token_ids))), self._padding_id)
-        mask_BT = torch.zeros_like(ids_BT)
+        """`input_ids` and `attention_mask`, (B, T) each, padded on the right to the longest piece."""
+        token_ids = self._piece_of(inputs)
+        ids_BT = np.full((len(inputs), max(map(len, token_ids))), self._padding_id, dtype=np.int64)
+        mask_BT = np.zeros_like(ids_BT)
         for row, ids in enumerate(token_ids):
-            ids_BT[row, : len(ids)] = torch.tensor(ids, dtype=torch.long)
+            ids_BT[row, : len(ids)] = ids
             mask_BT[row, : len(ids)] = 1
-        return {"input_ids": ids_BT, "attention_mask": mask_BT}
+        return {"input_ids": torch.from_numpy(ids_BT), "attention_mask": torch.from_numpy(mask_BT)}
 
-    def embed(self, batch: Batch, layer: Layer = None) -> torch.Tensor:
-        """Mean over the tokens of the last layer (-1), another, or by default all of them, side by side."""
+    def embed(self, batch: Batch, layer: Layer = None, pooling: str | None = None) -> torch.Tensor:
+        """Mean over the tokens, or the first of them ("cls"), of one layer or of all side by side.
+
+        By default of all; of a checkpoint of sentence-transformers as its own files say.
+        """
+        pooling = self.pooling_named(pooling or self.pooling)
+        states = self._states(batch, self.layer if layer is None else layer)
+        if pooling == "cls":
+            return torch.cat([state[:, 0] for state in states], dim=1)
         mask_BT1 = batch["attention_mask"].unsqueeze(-1).float()
-        return torch.cat([(state * mask_BT1).sum(1) / mask_BT1.sum(1) for state in self._states(batch, layer)], dim=1)
+        return torch.cat([(state * mask_BT1).sum(1) / mask_BT1.sum(1) for state in states], dim=1)
+
+
+def _num_positions(config: Any) -> int:
+    """The longest input that a model has positions for; relative ones have no end.
+
+    RoBERTa and its kin number positions from behind the padding token's id, and store as many more.
+    """
+    positions = getattr(config, "max_position_embeddings", None) or 1 << 30
+    return positions - config.pad_token_id - 1 if config.model_type in _OFFSET_POSITIONS else positions
+
+
+_OFFSET_POSITIONS = {
+    *("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "roberta-prelayernorm", "longformer", "mpnet", "xmod"),
+    *("data2vec-text", "esm", "ibert", "luke", "mluke", "markuplm"),
+}
+
+
+def _special_tokens(tokenizer: Any) -> tuple[list[int], list[int]]:
+    """What a tokenizer puts before and behind a text, told from an empty text and one of a token."""
+    frame = tokenizer("")["input_ids"]
+    bare = tokenizer("a", add_special_tokens=False)["input_ids"]
+    framed = tokenizer("a")["input_ids"]
+    for cut in range(len(frame), -1, -1):
+        if framed == [*frame[:cut], *bare, *frame[cut:]]:
+            return frame[:cut], frame[cut:]
+    return [], []  # a frame that depends on the text: it is left out
 
 
 def load_encoder(
@@ -126,24 +200,36 @@ def load_encoder(
     random_weights: bool = False,
     seed: int = 0,
     settings: TextFewLabelSettings | None = None,
-) -> TextEncoder:
+) -> Encoder:
     """The encoder of a checkpoint: see `Modality`.
 
     Args:
-        checkpoint: A folder or a Hub id with a model and its tokenizer.
+        checkpoint: A folder or a Hub id with a model and its tokenizer. Of a checkpoint of sentence-transformers its
+            layer, pooling, length and norm are kept; one of word embeddings alone (static) is an encoder as well.
         random_weights: Take only its architecture.
         seed: Draws the random weights.
-        settings: How much is read of a text.
+        settings: How many tokens a window holds.
+
+    Raises:
+        ValueError: The checkpoint's modules are others than hf_unlab can run.
 
     Example:
         >>> encoder = load_encoder("out/checkpoint")  # doctest: +SKIP
-        >>> embed(encoder, ["one text", "another"]).shape  # doctest: +SKIP
+        >>> features_of(encoder, ["one text", "another"]).shape  # doctest: +SKIP
         (2, 384)
     """
+    modules = read_modules(checkpoint)
+    refuse_unknown_modules(checkpoint, modules)
+    if modules.is_static:
+        return load_static_encoder(checkpoint, modules, random_weights=random_weights, seed=seed)
+    max_length = (settings or TextFewLabelSettings()).few_label_max_length
     return TextEncoder(
         AutoConfig.from_pretrained(checkpoint),
         AutoTokenizer.from_pretrained(checkpoint),
         None if random_weights else checkpoint,
         seed=seed,
-        max_length=(settings or TextFewLabelSettings()).few_label_max_length,
+        max_length=min(max_length, modules.max_length or max_length),
+        layer="all" if modules.pooling is None else -1,
+        pooling=modules.pooling or "mean",
+        has_unit_norm=modules.is_normalised,
     )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from hf_unlab.streams.bad_examples import Example
+from hf_unlab.streams.bad_examples import BadExample, Example
 from hf_unlab.streams.content import valid_unicode
 
 
@@ -32,6 +32,21 @@ def text_problem(example: dict[str, Any], *, column: str = "text", max_character
     if len(text) > max_characters:
         return f"longer than {max_characters:,} characters"
     return "empty" if not text or text.isspace() else None
+
+
+def cut_text(example: Example, *, column: str = "text", max_characters: int) -> Example:
+    """An example whose text ends after so many characters; the `decode` of readers of labelled texts.
+
+    Raises:
+        BadExample: There is no text, or nothing in it.
+
+    Example:
+        >>> cut_text({"text": "a long text"}, max_characters=6)
+        {'text': 'a long'}
+    """
+    if problem := text_problem(example, column=column, max_characters=1 << 60):
+        raise BadExample(problem)
+    return {**example, column: valid_unicode(example[column][:max_characters])}
 
 
 def caption_problem(example: Example, *, column: str = "text", max_characters: int = 100_000) -> str | None:

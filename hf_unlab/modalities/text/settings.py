@@ -1,7 +1,7 @@
 """What the scripts of text recipes are told."""
 
-from dataclasses import dataclass, field
-from typing import ClassVar
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Self
 
 from hf_unlab.modalities.settings import DataSettings, FewLabelSettings
 
@@ -44,4 +44,18 @@ class TextFewLabelSettings(FewLabelSettings):
 
     column_settings: ClassVar[dict[str, str]] = {"text": "labelled_text_column"}
     labelled_text_column: str = field(default="text", metadata={"help": "The column with the labelled text."})
-    few_label_max_length: int = field(default=128, metadata={"help": "Tokens read of each labelled text."})
+    few_label_max_length: int = field(
+        default=512,
+        metadata={"help": "Tokens of a window; a longer labelled text is read in several, which are averaged."},
+    )
+    few_label_max_characters: int = field(
+        default=20_000, metadata={"help": "What every row of the table reads of each labelled text, from its start."}
+    )
+
+    def unlimited(self) -> Self:
+        """As in `FewLabelSettings`."""
+        return replace(self, few_label_max_characters=10_000_000)
+
+    def limit(self) -> str:
+        """As in `FewLabelSettings`."""
+        return f"All rows read up to {self.few_label_max_characters:,} characters of a text."

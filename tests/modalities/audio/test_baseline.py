@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from transformers.audio_utils import hertz_to_mel
 
+from hf_unlab.evaluation.features import baseline_features
 from hf_unlab.evaluation.labelled import LabelledData
-from hf_unlab.evaluation.probes import baseline_features
 from hf_unlab.few_labels.draws import draw_few
 from hf_unlab.few_labels.methods import cheap
 from hf_unlab.modalities.audio.baseline import log_mel, log_mel_baselines, log_mel_features

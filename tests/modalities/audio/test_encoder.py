@@ -14,7 +14,7 @@ from transformers import (
     WavLMConfig,
 )
 
-from hf_unlab.evaluation.probes import embed
+from hf_unlab.evaluation.features import features_of
 from hf_unlab.modalities.audio.encoder import AudioEncoder, load_encoder, segment_means
 from tests.modalities.template import ModalityTemplate
 
@@ -108,7 +108,9 @@ def test_features_are_those_of_each_recording_alone(norm: str, pre_norm: bool, l
     sizes, sounds = {"feat_extract_norm": norm, "do_stable_layer_norm": pre_norm}, noises()
     expected = [features_alone(make(**sizes).model.eval(), sound, layer, 3) for sound in sounds]
     for batch_seconds in (1e-3, 0.2, 60.0):
-        features = embed(make(settings={"batch_seconds": batch_seconds, "num_segments": 3}, **sizes), sounds, layer)
+        features = features_of(
+            make(settings={"batch_seconds": batch_seconds, "num_segments": 3}, **sizes), sounds, layer
+        )
         assert features.dtype == np.float32
         np.testing.assert_allclose(features, expected, atol=2e-5)
 
@@ -119,7 +121,7 @@ def test_features_are_those_of_each_recording_alone(norm: str, pre_norm: bool, l
 @pytest.mark.parametrize("norm", ["layer", "group"])
 def test_other_speech_encoders(config_class: type, norm: str) -> None:
     encoder, sounds = make(config_class, feat_extract_norm=norm), noises()
-    features = embed(encoder, sounds)
+    features = features_of(encoder, sounds)
     assert features.shape == (len(sounds), 3 * 3 * 16)
     model = encoder.model.eval()
     np.testing.assert_allclose(features, [features_alone(model, sound, "all", 3) for sound in sounds], atol=2e-5)
@@ -127,9 +129,9 @@ def test_other_speech_encoders(config_class: type, norm: str) -> None:
 
 def test_loudness_and_offset_do_not_matter() -> None:
     encoder, sounds = make(), noises([400, 523])
-    features = embed(encoder, sounds)
+    features = features_of(encoder, sounds)
     others = [7 * sounds[0] - 2, np.round(3_000 * sounds[1]).astype(np.int16)]
-    np.testing.assert_allclose(embed(encoder, others), features, atol=1e-2)
+    np.testing.assert_allclose(features_of(encoder, others), features, atol=1e-2)
 
 
 def test_batches_hold_what_they_should() -> None:
@@ -155,13 +157,13 @@ def test_batches_hold_what_they_should() -> None:
 def test_errors(tmp_path) -> None:
     encoder, sounds = make(), noises([100])
     with pytest.raises(ValueError, match="hidden states 0 to 2"):
-        embed(encoder, sounds, layer=3)
+        features_of(encoder, sounds, layer=3)
     with pytest.raises(ValueError, match="batch_seconds is 0"):
         make(settings={"batch_seconds": 0})
     with pytest.raises(ValueError, match="num_segments 0"):
         make(settings={"num_segments": 0})
     with pytest.raises(ValueError, match=r"Recording 1 has shape \(2, 100\)"):
-        embed(encoder, [*sounds, np.zeros((2, 100))])
+        features_of(encoder, [*sounds, np.zeros((2, 100))])
     with pytest.raises(ValueError, match="0 frames"):
         segment_means(np.zeros((0, 3)))
     with pytest.raises(ValueError, match="not an encoder of raw audio without an adapter"):

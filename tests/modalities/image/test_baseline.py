@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hf_unlab.evaluation.probes import baseline_features
+from hf_unlab.evaluation.features import baseline_features
 from hf_unlab.modalities.image.baseline import RAW_PIXELS, raw_pixels
 
 

@@ -13,7 +13,7 @@ from transformers import (
     ViTModel,
 )
 
-from hf_unlab.evaluation.probes import embed
+from hf_unlab.evaluation.features import features_of
 from hf_unlab.modalities.image.encoder import ImageEncoder
 from tests.modalities.template import ModalityTemplate
 
@@ -61,7 +61,7 @@ def test_features_are_what_is_pooled_or_a_mean_over_places(config) -> None:
     encoder.model.eval()
     with torch.no_grad():
         outputs = encoder.model(**batch)
-        np.testing.assert_allclose(embed(encoder, images), outputs.pooler_output.flatten(1), atol=1e-6)
+        np.testing.assert_allclose(features_of(encoder, images), outputs.pooler_output.flatten(1), atol=1e-6)
         outputs.pooler_output = None
         encoder.model.forward = lambda *_, **__: outputs
         states = outputs.last_hidden_state

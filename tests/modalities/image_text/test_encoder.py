@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from hf_unlab.evaluation.probes import embed
+from hf_unlab.evaluation.features import features_of
 from hf_unlab.modalities.image_text.encoder import ImageTextEncoder, prompt_features
 from hf_unlab.modalities.image_text.tiny_clip import tiny_clip
 from hf_unlab.testing import tiny_dual_encoder
@@ -49,10 +49,10 @@ def test_the_head_sees_features_of_unit_variance() -> None:
 def test_each_classifier_has_an_encoder_of_its_own() -> None:
     encoder, labels = ImageTextEncoder(tiny_dual_encoder), np.arange(6) % 2
     images = noisy_colours(labels, 0)
-    before = embed(encoder, images)
+    before = features_of(encoder, images)
     first, second = encoder.classifier(2, 0), encoder.classifier(2, 0)
     finetune_classifier(first, encoder, images, labels, num_steps=2, learning_rate=0.1)
-    np.testing.assert_array_equal(embed(encoder, images), before)
+    np.testing.assert_array_equal(features_of(encoder, images), before)
     again = encoder.classifier(2, 0).state_dict()
     assert all(torch.equal(value, again[name]) for name, value in second.state_dict().items())
     assert not torch.equal(first.head[1].weight, second.head[1].weight)
@@ -63,8 +63,8 @@ def test_features_before_and_behind_the_projection() -> None:
     encoder = ImageTextEncoder(lambda: model)
     pixels = encoder.collate(images)["pixel_values"]
     with torch.no_grad():
-        np.testing.assert_allclose(embed(encoder, images), model.pooled_image(pixels), atol=1e-6)
-        np.testing.assert_allclose(embed(encoder, images, "projection"), model.encode_image(pixels), atol=1e-6)
+        np.testing.assert_allclose(features_of(encoder, images), model.pooled_image(pixels), atol=1e-6)
+        np.testing.assert_allclose(features_of(encoder, images, "projection"), model.encode_image(pixels), atol=1e-6)
     class_CD = encoder.class_features(["red", "a stone"], ["{}", "a small {}"])
     assert class_CD.shape == (2, 8)
     torch.testing.assert_close(class_CD.norm(dim=1), torch.ones(2))

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from hf_unlab.evaluation.features import baseline_features
 from hf_unlab.evaluation.labelled import LabelledData
-from hf_unlab.evaluation.probes import baseline_features
 from hf_unlab.few_labels.draws import draw_few
 from hf_unlab.few_labels.methods import cheap
 from hf_unlab.modalities.text.baseline import TF_IDF

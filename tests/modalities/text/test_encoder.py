@@ -11,9 +11,10 @@ from transformers import (
     ModernBertConfig,
     PretrainedConfig,
     PreTrainedTokenizerFast,
+    RobertaConfig,
 )
 
-from hf_unlab.evaluation.probes import embed
+from hf_unlab.evaluation.features import features_of
 from hf_unlab.modalities.text.encoder import TextEncoder, load_encoder
 from hf_unlab.modalities.text.settings import TextFewLabelSettings
 from hf_unlab.training.finetuning import alone_and_quiet, predict_classes
@@ -83,7 +84,7 @@ class TestBert(TestText):
 @pytest.mark.parametrize("layer", [-1, 0, "all"])
 def test_equals_the_unpadded_text_by_itself(config: PretrainedConfig, layer: int | str) -> None:
     encoder = make(config)
-    features = embed(encoder, TEXTS, layer)
+    features = features_of(encoder, TEXTS, layer)
     encoder.model.eval()
     for text, row in zip(TEXTS, features, strict=True):
         with torch.no_grad():
@@ -94,32 +95,74 @@ def test_equals_the_unpadded_text_by_itself(config: PretrainedConfig, layer: int
 
 
 def test_batch_size_does_not_matter() -> None:
-    one = embed(make(MODERNBERT, batch_size=1), TEXTS)
+    one = features_of(make(MODERNBERT, batch_size=1), TEXTS)
     assert one.shape == (30, 48)
     for batch_size in (7, 64):
-        np.testing.assert_allclose(embed(make(MODERNBERT, batch_size=batch_size), TEXTS), one, atol=2e-6)
+        np.testing.assert_allclose(features_of(make(MODERNBERT, batch_size=batch_size), TEXTS), one, atol=2e-6)
 
 
 def test_texts_without_tokens_are_zero_and_class_0() -> None:
     encoder = make(BERT, special=False)
-    features = embed(encoder, ["", "w1 w2", ""], -1)
+    features = features_of(encoder, ["", "w1 w2", ""], -1)
     assert (features[[0, 2]] == 0).all()
     assert (features[1] != 0).any()
     assert predict_classes(encoder.classifier(2, 0), encoder, ["", "w1"])[0] == 0
     with pytest.raises(ValueError, match="nothing to read in 1 inputs"):
-        embed(encoder, [""])
+        features_of(encoder, [""])
 
 
-def test_long_texts_are_cut_at_every_limit(tmp_path) -> None:
+@pytest.mark.parametrize("special", [True, False])
+def test_long_texts_are_read_whole_in_windows(special: bool) -> None:
+    encoder = make(BERT, special=special, max_length=9)
+    room = 9 - 2 * special
+    texts = [" ".join(WORDS[:number]) for number in (1, room, room + 1, 3 * room, 40)]
+    pieces = encoder.pieces(texts)
+    assert max(map(len, pieces.inputs)) <= 9
+    assert np.bincount(pieces.owner_P).tolist() == [1, 1, 2, 3, -(-40 // room)]
+    np.testing.assert_allclose(np.bincount(pieces.owner_P, pieces.weight_P), 1)
+    ends = len(encoder._prefix), len(encoder._suffix)
+    assert ends == (int(special), int(special))
+    for owner, text in enumerate(texts):
+        windows = [
+            pieces.inputs[i][ends[0] : len(pieces.inputs[i]) - ends[1]]
+            for i in np.flatnonzero(pieces.owner_P == owner)
+        ]
+        assert [token for window in windows for token in window] == [4 + WORDS.index(word) for word in text.split()]
+        assert max(map(len, windows)) - min(map(len, windows)) <= 1
+        # the mean of its windows by themselves, by their tokens
+        by_hand = sum(len(window) * features_of(encoder, [window_text(window)])[0] for window in windows)
+        np.testing.assert_allclose(features_of(encoder, texts)[owner], by_hand / sum(map(len, windows)), atol=2e-6)
+        classifier = encoder.classifier(3, 0).eval()
+        with torch.no_grad():
+            logits = sum(
+                len(window) * classifier(**encoder.collate([window_text(window)])).logits[0] for window in windows
+            )
+        assert predict_classes(classifier, encoder, [text])[0] == int(logits.argmax())
+
+
+def window_text(window: list[int]) -> str:
+    return " ".join(WORDS[token - 4] for token in window)
+
+
+def test_a_window_ends_at_every_limit(tmp_path) -> None:
     long, encoder = " ".join(WORDS), make(BERT, special=False)
-    cut = embed(encoder, [" ".join(WORDS[:20])])
-    np.testing.assert_allclose(embed(encoder, [long]), cut, atol=1e-6)
     with alone_and_quiet():
         encoder.model.save_pretrained(tmp_path)
         encoder.processor.save_pretrained(tmp_path)
         settings = TextFewLabelSettings(few_label_max_length=3)
         assert load_encoder(tmp_path, settings=settings).sizes([long]).tolist() == [3]
         assert load_encoder(tmp_path).sizes([long, "w1 w2"]).tolist() == [20, 2]
+    with pytest.raises(ValueError, match="max_length is 2: no token fits between the special ones"):
+        make(BERT, max_length=2)
+
+
+def test_a_roberta_has_fewer_positions_than_it_says() -> None:
+    """The first ones are its padding's; a tokenizer without a limit would go beyond the last."""
+    config = RobertaConfig(**{**BERT.to_dict(), "model_type": "roberta", "pad_token_id": 1})
+    encoder = make(config)
+    assert encoder.max_length == 18
+    assert np.isfinite(features_of(encoder, [" ".join(WORDS * 3)])).all()
+    assert len(predict_classes(encoder.classifier(2, 0), encoder, [" ".join(WORDS * 3)])) == 1
 
 
 def test_a_model_without_a_padding_token_gets_the_tokenizers_in_a_copy() -> None:
@@ -130,7 +173,7 @@ def test_a_model_without_a_padding_token_gets_the_tokenizers_in_a_copy() -> None
 
 def test_errors() -> None:
     with pytest.raises(ValueError, match="hidden states 0 to 2"):
-        embed(make(BERT), TEXTS, layer=3)
+        features_of(make(BERT), TEXTS, layer=3)
     with pytest.raises(ValueError, match="batch_size is 0"):
         make(BERT, batch_size=0)
     with pytest.raises(ValueError, match="reads no names"):

@@ -1,0 +1,145 @@
+"""`hf-unlab embed`: a checkpoint and data on the command line, a file of embeddings on disk."""
+
+import os
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from accelerate import PartialState
+
+from hf_unlab.app.arguments import parse_arguments
+from hf_unlab.app.console import console, quiet_libraries, row_progress
+from hf_unlab.evaluation.embed import EmbedReport, EmbedSettings, checkpoint_hash, embed
+from hf_unlab.modalities import get_modality
+from hf_unlab.modalities.detect import modality_of
+from hf_unlab.modalities.modality import Encoder, Modality
+from hf_unlab.streams.sources import Source, iterate, open_stream
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A checkpoint that can embed.
+
+    Args:
+        name: As it was given.
+        modality: Told from its files.
+        encoder: Its own.
+    """
+
+    name: str
+    modality: Modality
+    encoder: Encoder
+
+    def described(self) -> dict[str, Any]:
+        """What a file of its embeddings says of it."""
+        return {"model": self.name, "checkpoint_hash": checkpoint_hash(self.name)}
+
+
+def load(name: str, modality: str | None = None, batch_size: int | None = None) -> Loaded:
+    """A checkpoint by its folder or Hub id.
+
+    Args:
+        name: The folder or id.
+        modality: Its modality's name; by default told from its files.
+        batch_size: Inputs that go through the model at a time, where the encoder has such a number.
+    """
+    value = get_modality(modality or modality_of(name))
+    encoder = value.load_encoder(name)
+    if batch_size is not None:
+        if not hasattr(encoder, "batch_size"):
+            raise ValueError(f"The batches of {value.noun} are cut by their length: leave --batch_size out.")
+        encoder.batch_size = batch_size
+    return Loaded(name, value, encoder)
+
+
+def sources_of(modality: Modality, data: str, argv: Sequence[str]) -> tuple[Source, Source | None]:
+    """The data of a command line, and what is to be tested on if some is named (--eval_split, --eval_files, ...).
+
+    Args:
+        modality: Whose settings of data the options are.
+        data: As `--dataset`.
+        argv: Further options.
+    """
+    (settings,) = parse_arguments(modality.data_settings, argv=["--dataset", data, *argv])
+    tested = settings.eval_sources()
+    return settings.sources()[0], tested[0] if tested else None
+
+
+def with_columns(
+    source: Source, label: str | None, group: str | None, others: Sequence[str]
+) -> tuple[Source, list[str]]:
+    """A source that reads label and group by those names, and which columns it then has beside the content.
+
+    Args:
+        source: Raw data.
+        label: What it calls the label; None: "label", if there is such a column.
+        group: The same of groups, such as speakers; None: none.
+        others: Further columns, by their own names.
+    """
+    if label is None and "label" in next(iterate(open_stream(source))):
+        label = "label"
+    named = {new: old for new, old in (("label", label), ("group", group)) if old}
+    columns = {**source.columns, **{new: old for new, old in named.items() if new != old}}
+    return replace(source, columns=columns), [*named, *others]
+
+
+def run(
+    loaded: Loaded, source: Source, output: Path, settings: EmbedSettings, *, with_progress: bool = True
+) -> EmbedReport:
+    """Embed a source, on all processes that were started.
+
+    Args:
+        loaded: The checkpoint.
+        source: Raw data.
+        output: The file.
+        settings: How.
+        with_progress: Whether to show how far it is.
+    """
+    rank, world_size, wait = 0, 1, lambda: None
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        state = PartialState()
+        rank, world_size, wait = state.process_index, state.num_processes, state.wait_for_everyone
+    total = settings.num_rows or rows_of(source)
+    shown: AbstractContextManager[Any] = (
+        row_progress("Embedding", total) if with_progress and not rank else nullcontext()
+    )
+    with quiet_libraries(), shown as on_progress:
+        return embed(
+            loaded.encoder,
+            source,
+            output,
+            loaded.modality,
+            settings,
+            described=loaded.described(),
+            rank=rank,
+            world_size=world_size,
+            wait=wait,
+            on_progress=on_progress,
+        )
+
+
+def rows_of(source: Source) -> int | None:
+    """How many rows local data has, counted without decoding; None of what would have to be downloaded for it."""
+    names = [source.data_files] if isinstance(source.data_files, str) else source.data_files or [source.path]
+    is_local = (
+        source.path.startswith("builtin:") or source.data_dir or any("*" in n or Path(n).exists() for n in names)
+    )
+    if not is_local or any("://" in name for name in names):
+        return None
+    stream = open_stream(source)
+    first = next(iter(iterate(stream)))
+    lightest = min(first, key=lambda name: len(repr(first[name])[:1000]))  # images are large
+    return sum(len(block[lightest]) for block in stream.select_columns([lightest]).iter(batch_size=1000))
+
+
+def say(report: EmbedReport, output: Path) -> None:
+    """Print what a file holds."""
+    parts = [f"{report.num_rows:,} embeddings of {report.num_features:,} features in {output}"]
+    if report.num_resumed:
+        parts.append(f"{report.num_resumed:,} rows were there already")
+    if report.num_skipped:
+        reasons = ", ".join(f"{number:,} {reason}" for reason, number in report.reasons.items())
+        parts.append(f"{report.num_skipped:,} rows were left out" + (f" ({reasons})" if reasons else ""))
+    console.print("\n".join(parts))

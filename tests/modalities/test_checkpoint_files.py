@@ -1,0 +1,17 @@
+"""Files of checkpoints, which may be folders or names of the Hub."""
+
+from hf_unlab.modalities.checkpoint_files import find_file, read_json
+
+
+def test_files_of_a_folder(tmp_path) -> None:
+    (tmp_path / "1_Pooling").mkdir()
+    (tmp_path / "1_Pooling" / "config.json").write_text('{"a": "é"}', encoding="utf-8")
+    assert find_file(tmp_path, "1_Pooling/config.json") == tmp_path / "1_Pooling" / "config.json"
+    assert read_json(str(tmp_path), "1_Pooling/config.json") == {"a": "é"}
+    assert find_file(tmp_path, "config.json") is None and read_json(tmp_path, "config.json") is None
+
+
+def test_what_cannot_be_a_repository_has_no_files(monkeypatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    for name in ("no/such/name/anywhere", "some/where"):
+        assert find_file(name, "config.json") is None
