@@ -145,6 +145,7 @@ def evaluate_command(
     pooling: Annotated[str | None, typer.Option(help="mean, cls, segments, ...; by default the encoder's.")] = None,
     pictures: Annotated[bool, typer.Option(help="Whether to draw.")] = True,
     map_by: Annotated[str, typer.Option("--map", help="pca, or umap (pip install umap-learn).")] = "pca",
+    perturb: Annotated[bool, typer.Option("--perturb", help="Try what typos, blur, noise, ... cost a probe.")] = False,
 ) -> None:
     """Measure what models are worth, with labels or without: a table, results.json, pictures.
 
@@ -173,6 +174,7 @@ def evaluate_command(
                 pooling,
                 pictures,
                 map_by,
+                perturb,
             )
         )
 

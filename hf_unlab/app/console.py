@@ -7,18 +7,18 @@ import os
 import re
 import sys
 import textwrap
-import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import datasets
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress, TaskID
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
+from hf_unlab.app.evaluation_pictures import draw_budget
+from hf_unlab.app.progress import console, progress_bar
 from hf_unlab.few_labels.table import FewLabelTable
 from hf_unlab.streams.network import NetworkError
 from hf_unlab.streams.sources import Source
@@ -27,10 +27,8 @@ from hf_unlab.training.launch import running_precision
 from hf_unlab.training.trainer import PretrainingTrainer
 
 TABLE_NAME, LEFT_OUT_NAME = "few_label.json", "few_label_left_out.json"
-PLAIN_SECONDS = 15  # between lines of progress where there is no terminal
 _IN_WORKER = "in DataLoader worker process"
 _OF_THE_RUN = ("hf_unlab.training", "hf_unlab.objectives", "hf_unlab.streams.sharding")  # loggers
-console = Console(highlight=False, soft_wrap=True)
 
 
 @contextlib.contextmanager
@@ -140,7 +138,7 @@ class ProgressLines(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Start the bar."""
-        self._progress = _progress(hide=args.disable_tqdm)
+        self._progress = progress_bar(hide=args.disable_tqdm)
         self._progress.start()
         self._task = self._progress.add_task("Pretraining", total=state.max_steps, completed=state.global_step)
 
@@ -247,69 +245,6 @@ def format_sources(logs: dict[str, float]) -> list[str]:
     return lines
 
 
-def _progress(hide: bool = False) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(None), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=True, disable=hide or not console.is_terminal)
-
-
-@contextlib.contextmanager
-def proof_progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar over the fits of the few-label table; yields its `on_progress`."""
-    console.print("Measuring with few labels ...")
-    with _progress() as progress:
-        task = progress.add_task("Few labels", total=None)
-
-        def on_progress(name: str, num_done: int, num_fits: int) -> None:
-            progress.update(task, completed=num_done, total=num_fits)
-
-        yield on_progress
-
-
-@contextlib.contextmanager
-def row_progress(what: str, total: int | None) -> Iterator[Callable[[int, int, int | None], None]]:
-    """How far rows are, with their rate and the time left: a bar in a terminal, elsewhere a line each 15 seconds.
-
-    Args:
-        what: What is done with them.
-        total: Rows in all, if that is known.
-
-    Yields:
-        A function to call as (rows done, of them new, rows in all if that is known).
-    """
-    columns = (TextColumn("{task.description}"), BarColumn(None), TextColumn("{task.fields[rate]}"))
-    started = told = time.monotonic()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(what, total=total, rate="")
-
-        def on_progress(num_done: int, num_new: int, in_all: int | None) -> None:
-            nonlocal told
-            now, known = time.monotonic(), in_all or total
-            rate = format_rate(num_done, num_new, known, now - started)
-            progress.update(task, completed=num_done, total=known, rate=rate)
-            if not console.is_terminal and now - told >= PLAIN_SECONDS:
-                told = now
-                console.print(f"{what}: {rate}")
-
-        yield on_progress
-
-
-def format_rate(num_done: int, num_new: int, total: int | None, seconds: float) -> str:
-    """Rows done, their rate, and the time that is left.
-
-    Example:
-        >>> format_rate(3_000, 2_000, 10_000, seconds=10.0)
-        '3,000 of 10,000 rows, 200 rows/s, 0:35 left'
-        >>> format_rate(50, 50, None, seconds=10.0)
-        '50 rows, 5.0 rows/s'
-    """
-    rate = num_new / max(seconds, 1e-9)
-    parts = [f"{num_done:,}{f' of {total:,}' if total else ''} rows", f"{rate:,.{0 if rate >= 10 else 1}f} rows/s"]
-    if total and rate:
-        minutes, left = divmod(round(max(0, total - num_done) / rate), 60)
-        parts.append(f"{minutes}:{left:02d} left")
-    return ", ".join(parts)
-
-
 def say(tables: FewLabelTable | Sequence[FewLabelTable] | None, output_dir: str) -> None:
     """Print the proof, keep it beside the checkpoint, and say how to load what was trained."""
     tables = [tables] if isinstance(tables, FewLabelTable) else tables or ()
@@ -318,7 +253,9 @@ def say(tables: FewLabelTable | Sequence[FewLabelTable] | None, output_dir: str)
     for table in tables:
         path = Path(output_dir) / (LEFT_OUT_NAME if table.groups else TABLE_NAME)
         table.save(path)
-        console.print(f"\n{table.render()}\n\nSaved as {path}")
+        drawn = draw_budget(table, path.with_suffix(".png"))
+        saved = " and ".join(map(str, [path, *drawn]))
+        console.print(f"\n{table.render()}\n\nSaved as {saved}")
     console.print(f"\nThe checkpoint is in {output_dir}. Load it with {how_to_load(output_dir)}")
 
 

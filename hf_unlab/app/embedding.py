@@ -1,20 +1,26 @@
 """`hf-unlab embed`: a checkpoint and data on the command line, a file of embeddings on disk."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from accelerate import PartialState
 
 from hf_unlab.app.arguments import parse_arguments
-from hf_unlab.app.console import console, quiet_libraries, row_progress
-from hf_unlab.evaluation.embed import EmbedReport, EmbedSettings, checkpoint_hash, embed
+from hf_unlab.app.console import quiet_libraries
+from hf_unlab.app.progress import console, row_progress
+from hf_unlab.evaluation.embed import EmbedReport, EmbedSettings, embed
+from hf_unlab.evaluation.label_values import text_of
+from hf_unlab.evaluation.overlap import content_in
 from hf_unlab.modalities import get_modality
+from hf_unlab.modalities.checkpoint_files import checkpoint_hash
 from hf_unlab.modalities.detect import modality_of
 from hf_unlab.modalities.modality import Encoder, Modality
+from hf_unlab.streams.bad_examples import good_examples
+from hf_unlab.streams.content import content_hash
 from hf_unlab.streams.sources import Source, iterate, open_stream
 
 
@@ -118,6 +124,35 @@ def run(
             wait=wait,
             on_progress=on_progress,
         )
+
+
+class Input(NamedTuple):
+    """A decoded input, the hash of its content, and its label, if it has one."""
+
+    input: Any
+    content_hash: int
+    label: str | None
+
+
+def read_inputs(loaded: Loaded, source: Source, has_labels: bool) -> Iterator[Input]:
+    """The good inputs of a source, decoded as they are embedded.
+
+    Args:
+        loaded: The checkpoint.
+        source: Raw data.
+        has_labels: Whether it has a column `label`.
+    """
+    modality = loaded.modality
+    columns = [modality.column, *(["label"] if has_labels else [])]
+    stream = open_stream(source, columns)
+    feature = (stream.features or {}).get("label")
+    decode = modality.make_decode(modality.few_label_settings().unlimited(), loaded.encoder)
+    with_content = (row for row in iterate(stream.select_columns(columns)) if content_in(row, modality))
+    for row, good in good_examples(with_content, decode):
+        content = content_in(row, modality)
+        assert content is not None
+        label = text_of(row["label"], feature) if has_labels else None
+        yield Input(good[modality.column], content_hash(content), label)
 
 
 def rows_of(source: Source) -> int | None:

@@ -1,53 +1,35 @@
 """`hf-unlab evaluate`: what models, or files of their embeddings, are worth: a table, results.json and pictures."""
 
 import json
-import re
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from hf_unlab.app.console import console, quiet_libraries
-from hf_unlab.app.embedding import load, run, sources_of, with_columns
+from hf_unlab.app.console import quiet_libraries
+from hf_unlab.app.embedding import Loaded, load, read_inputs, run, sources_of, with_columns
+from hf_unlab.app.evaluation_pictures import draw, file_name
+from hf_unlab.app.evaluation_table import Found, differences, neighbours, render
+from hf_unlab.app.progress import console
 from hf_unlab.evaluation.embed import EmbedSettings
 from hf_unlab.evaluation.embedding_files import Embeddings, read_embeddings
-from hf_unlab.evaluation.measures.classification import reliability_curve
-from hf_unlab.evaluation.report import (
-    Evaluation,
-    Splits,
-    ahead_of,
-    evaluate,
-    neighbours_to_look_at,
-    reliability,
-    split,
-)
+from hf_unlab.evaluation.features import features_of
+from hf_unlab.evaluation.probes import Scaling, fit_probe
+from hf_unlab.evaluation.report import Splits, evaluate, split
+from hf_unlab.evaluation.robustness import drops
 from hf_unlab.few_labels.draws import few_label_table
 from hf_unlab.few_labels.methods import embedded
 from hf_unlab.few_labels.table import FewLabelTable
 from hf_unlab.modalities.modality import Layer
+from hf_unlab.streams.sources import Source
 
-RESULTS_NAME, TABLE_NAME = "results.json", "few_label.json"
+RESULTS_NAME = "results.json"
 COUNTS = (1, 5, 10, 50, 250)
-LABELS = {
-    "effective_rank": "effective rank (RankMe)",
-    "alpha_req": "alpha-ReQ",
-    "mean_cosine": "mean cosine of two rows",
-    "uniformity": "uniformity",
-    "hubness": "hubness",
-    "probe_accuracy": "probe: accuracy",
-    "probe_balanced_accuracy": "probe: balanced accuracy",
-    "probe_macro_f1": "probe: macro F1",
-    "probe_calibration_error": "probe: calibration error",
-    "probe_brier_score": "probe: Brier score",
-    "knn_accuracy": "20 neighbours: accuracy",
-    "cluster_nmi": "k-means: NMI",
-    "cluster_ari": "k-means: ARI",
-    "silhouette": "silhouette of classes",
-}
-_PERCENT = ("probe_accuracy", "probe_balanced_accuracy", "probe_macro_f1", "knn_accuracy")
+NUM_PERTURBED = 500  # test inputs that perturbations are tried on
 
 
 @dataclass(frozen=True)
@@ -66,6 +48,7 @@ class Asked:
         pooling: As in `Encoder.embed`.
         has_pictures: Whether to draw.
         map_by: "pca" or "umap".
+        with_perturbations: Whether to try what perturbed inputs cost.
     """
 
     models: tuple[str, ...]
@@ -79,15 +62,7 @@ class Asked:
     pooling: str | None = None
     has_pictures: bool = True
     map_by: str = "pca"
-
-
-@dataclass(frozen=True)
-class Found:
-    """One model's embeddings, cut, and what was measured."""
-
-    embeddings: Embeddings
-    splits: Splits | None
-    evaluation: Evaluation
+    with_perturbations: bool = False
 
 
 def evaluate_models(asked: Asked) -> list[Found]:
@@ -102,38 +77,37 @@ def evaluate_models(asked: Asked) -> list[Found]:
     folder = asked.output_dir
     folder.mkdir(parents=True, exist_ok=True)
     names = _short_names(asked.models)
-    all_found = []
-    for name, given in zip(names, asked.models, strict=True):
-        pool, test = _embeddings(asked, given, folder / f"{_file_name(name)}")
-        has_labels = pool.values("label") is not None
-        splits = split(pool, test) if has_labels else None
-        all_found.append(Found(pool, splits, evaluate(name, pool, splits, slices=asked.slices)))
-    table = _few_labels(all_found)
-    evaluations = [found.evaluation for found in all_found]
-    content = {"models": [one.to_dict() for one in evaluations], "differences": _differences(evaluations)}
+    all_found = [_one(asked, name, given) for name, given in zip(names, asked.models, strict=True)]
+    evaluations, tables = [found.evaluation for found in all_found], _few_labels(all_found)
+    content = {"models": [one.to_dict() for one in evaluations], "differences": differences(evaluations)}
     (folder / RESULTS_NAME).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    if table is not None:
-        table.save(folder / TABLE_NAME)
+    written = [folder / RESULTS_NAME]
     console.print(render(evaluations))
-    if table is not None:
+    for number, table in enumerate(tables, start=1):
+        written.append(folder / f"few_label{number if number > 1 else ''}.json")
+        table.save(written[-1])
         console.print(f"\n{table.render()}")
     for found in all_found:
         if found.evaluation.slices is not None:
             console.print(f"\n{found.evaluation.name}: accuracy by {asked.slices}\n{found.evaluation.slices.render()}")
-    if table is None:
+    if not tables:
         console.print("\nWithout labels nobody can say whether they are of use; name some (--label_column).")
         for found in all_found:
-            console.print(f"\n{_neighbours(found)}")
-    drawn = draw(all_found, table, asked) if asked.has_pictures else []
-    said = f"\nWritten to {folder}: {RESULTS_NAME}" + (f", {TABLE_NAME}" if table else "")
-    console.print(textwrap.fill("".join([said, *(f", {path.name}" for path in drawn)]).strip(), 80))
+            console.print(f"\n{neighbours(found)}")
+    written += draw(all_found, tables, folder, asked.map_by) if asked.has_pictures else []
+    said = f"Written to {folder}: {', '.join(path.name for path in written)}"
+    console.print("\n" + textwrap.fill(said, 80, break_on_hyphens=False))
     return all_found
 
 
-def _embeddings(asked: Asked, given: str, stem: Path) -> tuple[Embeddings, Embeddings | None]:
-    """Of a file, or of a checkpoint and the data that is named; to learn from, and to test on if there is such."""
+def _one(asked: Asked, name: str, given: str) -> Found:
+    """Everything of one model, or of one file."""
     if given.endswith(".parquet"):
-        return read_embeddings(given), None
+        if asked.with_perturbations:
+            raise ValueError(f"{given} holds no inputs to perturb: give the checkpoint and the data (--dataset).")
+        pool, test = read_embeddings(given), None
+        splits = split(pool, test) if pool.values("label") is not None else None
+        return Found(pool, splits, evaluate(name, pool, splits, slices=asked.slices))
     if asked.dataset is None:
         raise ValueError(
             f"{given} is a checkpoint: name the data that it embeds (--dataset), or give a .parquet file."
@@ -142,36 +116,59 @@ def _embeddings(asked: Asked, given: str, stem: Path) -> tuple[Embeddings, Embed
         loaded = load(given)
     source, tested = sources_of(loaded.modality, asked.dataset, asked.data_options)
     others = [] if asked.slices in (None, "label") else [str(asked.slices)]
-    parts: list[Embeddings | None] = []
+    parts: list[Embeddings] = []
     for what, one in (("train", source), ("test", tested)):
-        if one is None:
-            parts.append(None)
-            continue
-        named, columns = with_columns(one, asked.label_column, None, others)
-        settings = EmbedSettings(asked.layer, asked.pooling, "float32", tuple(columns), asked.num_rows, True)
-        path = stem.with_name(f"{stem.name}.{what}.parquet")
-        run(loaded, named, path, settings)
-        parts.append(read_embeddings(path))
-    assert parts[0] is not None
-    return parts[0], parts[1]
+        if one is not None:
+            named, columns = with_columns(one, asked.label_column, None, others)
+            settings = EmbedSettings(asked.layer, asked.pooling, "float32", tuple(columns), asked.num_rows, True)
+            path = asked.output_dir / f"{file_name(name)}.{what}.parquet"
+            run(loaded, named, path, settings)
+            parts.append(read_embeddings(path))
+    splits = split(*parts) if parts[0].values("label") is not None else None
+    found = evaluate(name, parts[0], splits, slices=asked.slices)
+    if asked.with_perturbations:
+        named, columns = with_columns(tested or source, asked.label_column, None, ())
+        found = replace(found, robustness=_drops(asked, loaded, named, "label" in columns, splits))
+    return Found(parts[0], splits, found)
 
 
-def _few_labels(all_found: Sequence[Found]) -> FewLabelTable | None:
-    """A row a model, where all are asked about the same test rows; of one model a table by itself."""
-    labelled = [found for found in all_found if found.splits is not None]
-    first = labelled[0].splits if labelled else None
-    if first is None:
-        return None
-    alike = [one for one in labelled if one.splits and _same_rows(one.splits, first)]
-    labels, truth = first.labels(first.pool), first.labels(first.test)
-    most = int(np.bincount(labels).max())
-    candidates = [
-        embedded(one.evaluation.name, one.splits.pool.features, labels, one.splits.test.features)
-        for one in alike
-        if one.splits
-    ]
-    counts = [count for count in COUNTS if count <= most]
-    return few_label_table(candidates, labels, truth, counts, label_names=first.label_names)
+def _drops(
+    asked: Asked, loaded: Loaded, source: Source, has_labels: bool, splits: Splits | None
+) -> dict[str, dict[str, float]]:
+    """What perturbations of some test inputs cost a probe that has learnt from the pool."""
+    examples = read_inputs(loaded, source, has_labels)
+    if splits is not None:
+        tested = set(splits.test.columns["content_hash"])
+        examples = (one for one in examples if one.content_hash in tested and one.label is not None)
+    chosen = list(islice(examples, NUM_PERTURBED))
+    inputs, classify, labels = [one.input for one in chosen], None, None
+    if splits is not None:
+        learnt, numbers = splits.labels(splits.pool), {name: i for i, name in enumerate(splits.label_names)}
+        probe = fit_probe(splits.pool.features, learnt, Scaling.fitted(splits.pool.features), None)
+        classify, labels = probe.predict, np.array([numbers[str(one.label)] for one in chosen])
+    embed = partial(features_of, loaded.encoder, layer=asked.layer, pooling=asked.pooling)
+    with quiet_libraries():
+        return drops(embed, classify, inputs, labels, loaded.modality.perturbations)
+
+
+def _few_labels(all_found: Sequence[Found]) -> list[FewLabelTable]:
+    """A table for all models that are asked about the same test rows, a row each."""
+    tables, left = [], [found for found in all_found if found.splits is not None]
+    while left:
+        first = left[0].splits
+        assert first is not None
+        alike = [one for one in left if one.splits is not None and _same_rows(one.splits, first)]
+        left = [one for one in left if one not in alike]
+        labels, truth = first.labels(first.pool), first.labels(first.test)
+        counts = [count for count in COUNTS if count <= np.bincount(labels).max()]
+        candidates = [
+            embedded(one.evaluation.name, one.splits.pool.features, labels, one.splits.test.features)
+            for one in alike
+            if one.splits is not None
+        ]
+        task = ", ".join(one.evaluation.name for one in alike) if len(all_found) > len(alike) else ""
+        tables.append(few_label_table(candidates, labels, truth, counts, label_names=first.label_names, task=task))
+    return tables
 
 
 def _same_rows(one: Splits, other: Splits) -> bool:
@@ -182,134 +179,6 @@ def _same_rows(one: Splits, other: Splits) -> bool:
     )
 
 
-def _differences(evaluations: Sequence[Evaluation]) -> list[dict[str, Any]]:
-    pairs: list[dict[str, Any]] = []
-    for number, first in enumerate(evaluations):
-        for second in evaluations[number + 1 :]:
-            if (gap := ahead_of(first, second)) is not None:
-                pairs.append({"of": first.name, "minus": second.name, "probe_accuracy": [gap.low, gap.mean, gap.high]})
-    return pairs
-
-
-def render(evaluations: Sequence[Evaluation], console_width: int = 80) -> str:
-    """A table, a row a measure and a column a model, in at most 80 columns.
-
-    Args:
-        evaluations: As many as there are models; those that do not fit beside one another are continued below.
-        console_width: Columns.
-
-    Example:
-        >>> print(render([Evaluation("out", 100, 8, {"effective_rank": 5.25})]))
-                                              out
-        -----------------------------------------
-        rows                                  100
-        features                                8
-        effective rank (RankMe)              5.25
-    """
-    name_width, cell_width = 30, 11
-    a_block = max(1, (console_width - name_width) // cell_width)
-    lines: list[str] = []
-    for start in range(0, len(evaluations), a_block):
-        block = evaluations[start : start + a_block]
-        rows = [("", [_cut(one.name, cell_width - 1) for one in block]), None]
-        rows.append(("rows", [f"{one.num_rows:,}" for one in block]))
-        rows.append(("features", [f"{one.num_features:,}" for one in block]))
-        for measure, label in LABELS.items():
-            values = [(one.without_labels | one.with_labels).get(measure) for one in block]
-            if any(value is not None for value in values):
-                rows.append((label, [_number(measure, value) for value in values]))
-            if measure == "probe_accuracy" and any(one.interval for one in block):
-                ends = [
-                    f"{100 * one.interval.low:.1f}-{100 * one.interval.high:.1f}" if one.interval else ""
-                    for one in block
-                ]
-                rows.append(("       95% interval", ends))
-        for row in rows:
-            if row is None:
-                lines.append("-" * (name_width + cell_width * len(block)))
-            else:
-                lines.append(f"{row[0]:<{name_width}}" + "".join(cell.rjust(cell_width) for cell in row[1]))
-        lines.append("")
-    for gap in _differences(evaluations):
-        low, mean, high = (100 * value for value in gap["probe_accuracy"])
-        verdict = "ahead" if low > 0 else "behind" if high < 0 else "no difference that chance could not make"
-        lines += textwrap.wrap(
-            f"{gap['of']} minus {gap['minus']}: {mean:+.1f} points of probe accuracy ({low:+.1f} to {high:+.1f}): "
-            f"{verdict}.",
-            console_width,
-        )
-    for note in dict.fromkeys(note for one in evaluations for note in one.notes):
-        lines += textwrap.wrap(note, console_width)
-    return "\n".join(line.rstrip() for line in lines).strip("\n")
-
-
-def _number(measure: str, value: float | None) -> str:
-    if value is None:
-        return ""
-    return f"{100 * value:.1f}%" if measure in _PERCENT else f"{value:.2f}" if abs(value) >= 1 else f"{value:.3f}"
-
-
-def _neighbours(found: Found) -> str:
-    """A few rows and what lies nearest to each, to look at."""
-    lines = [f"{found.evaluation.name}: what lies nearest"]
-    for query, near in neighbours_to_look_at(found.embeddings):
-        lines.append(_cut(query, 78))
-        lines += [f"  {cosine:5.2f}  {_cut(text, 70)}" for cosine, text in near]
-    return "\n".join(lines)
-
-
-def draw(all_found: Sequence[Found], table: FewLabelTable | None, asked: Asked) -> list[Path]:
-    """The pictures of an evaluation; of a model with labels five, without the map alone.
-
-    Args:
-        all_found: The models.
-        table: Accuracy over numbers of labels.
-        asked: Where to, and which map.
-    """
-    from hf_unlab.evaluation import budget_curves, maps, plots
-
-    make_map = maps.umap_map if asked.map_by == "umap" else maps.pca_map
-    drawn = []
-    for found in all_found:
-        one, stem = found.evaluation, asked.output_dir / _file_name(found.evaluation.name)
-        part = found.splits.test if found.splits else found.embeddings
-        at = np.random.default_rng(0).permutation(len(part))[:20_000]
-        points = make_map(np.asarray(part.features, dtype=np.float32)[at])
-        labels = None if one.truth is None else one.truth[at]
-        title = f"{one.name}: {len(at):,} rows, {asked.map_by.upper()}"
-        drawn.append(maps.plot_map(points, labels, f"{stem}.map.png", one.label_names or None, title))
-        if one.answers is None or one.truth is None:
-            continue
-        num_classes = len(one.label_names)
-        confusion = np.bincount(one.truth * num_classes + one.answers.predictions, minlength=num_classes**2)
-        drawn.append(
-            plots.plot_confusion(confusion.reshape(num_classes, -1), one.label_names, f"{stem}.confusion.png")
-        )
-        curve = reliability_curve(one.answers.probabilities, one.truth, 15)
-        drawn.append(plots.plot_reliability(*curve, f"{stem}.reliability.png", reliability(one)))
-        if one.slices is not None:
-            groups = one.slices.groups
-            values, lows, highs = ([getattr(group, name) for group in groups] for name in ("accuracy", "low", "high"))
-            drawn.append(
-                plots.plot_slices(
-                    [group.name for group in groups],
-                    values,
-                    lows,
-                    highs,
-                    f"{stem}.slices.png",
-                    one.with_labels["probe_accuracy"],
-                )
-            )
-    if table is not None and len(table.num_labels_per_class) > 1:
-        rows = {
-            row.name: {count: (row.mean(count), *row.intervals[count]) for count in table.num_labels_per_class}
-            for row in table.rows
-        }
-        path = asked.output_dir / "label_budget.png"
-        drawn.append(budget_curves.plot_label_budget(rows, path, table.chance))
-    return drawn
-
-
 def _short_names(models: Sequence[str]) -> list[str]:
     """As few of the last parts of each path as tell them apart."""
     paths = [Path(model.removesuffix(".parquet")).parts for model in models]
@@ -318,11 +187,3 @@ def _short_names(models: Sequence[str]) -> list[str]:
         if len(set(names)) == len(names):
             return names
     raise ValueError(f"A model is named twice among {', '.join(models)}.")
-
-
-def _file_name(name: str) -> str:
-    return re.sub(r"[^\w.-]+", "-", name)
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else f"{text[: width - 3]}..."

@@ -4,7 +4,6 @@ The source is read in parts of so many raw rows. A part is written by itself, wh
 turn it is; when all are there, one process joins them. Run again, `embed` makes only the parts that are missing.
 """
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -19,7 +18,6 @@ import pyarrow.parquet as pq
 from hf_unlab.evaluation.embedding_files import Embeddings, read_metadata, table_of, write_embeddings
 from hf_unlab.evaluation.features import ahead, features_of
 from hf_unlab.evaluation.label_values import text_of
-from hf_unlab.modalities.checkpoint_files import find_file
 from hf_unlab.modalities.modality import Encoder, Layer, Modality
 from hf_unlab.streams.bad_examples import BadExample, Example, Tally
 from hf_unlab.streams.content import content_hash, content_of
@@ -144,11 +142,16 @@ def embed(
             num_resumed += len(rows) * is_there
 
     num_made = 0
-    for number, examples in ahead(missing()):
-        maker.write(examples, _part(folder, number), number)
-        num_made += settings.rows_a_part
-        if on_progress:
-            on_progress(min(num_read, num_resumed + num_made * world_size), num_made, settings.num_rows)
+    try:
+        for number, examples in ahead(missing()):
+            maker.write(examples, _part(folder, number))
+            num_made += settings.rows_a_part * world_size
+            if on_progress:
+                on_progress(min(num_read, num_resumed + num_made), num_made, settings.num_rows)
+    except ValueError:  # a mistake, which should not be in the way of the next try
+        if world_size == 1 and not list(folder.glob("*.parquet")):
+            shutil.rmtree(folder)
+        raise
     wait()
     report = EmbedReport(num_resumed=num_resumed, reasons=dict(maker.tally.reasons))
     if rank == 0:
@@ -206,7 +209,7 @@ class _PartMaker:
         """Labels and groups by their names; of other columns what Arrow can hold."""
         return text_of(value, self._features.get(name)) if name in ("label", "group") else value
 
-    def write(self, examples: list[Example], path: Path, number: int) -> None:
+    def write(self, examples: list[Example], path: Path) -> None:
         """Embeds a part, and writes it, whole or not at all; nothing is left of an empty one but its file."""
         names = examples[0]["of_the_file"] if examples else ()
         columns = {name: [example["of_the_file"][name] for example in examples] for name in names}
@@ -285,34 +288,3 @@ def _report_of(path: Path) -> EmbedReport:
     found = pq.read_metadata(path)
     size = pq.read_schema(path).field("embedding").type.list_size
     return EmbedReport(num_rows=found.num_rows, num_features=size, num_resumed=found.num_rows)
-
-
-def checkpoint_hash(checkpoint: str | Path) -> str:
-    """What tells one checkpoint from another: a hash of the bytes of its weights and its configurations.
-
-    Args:
-        checkpoint: A folder, or a Hub id, whose files are looked for in the cache.
-
-    Example:
-        >>> import tempfile
-        >>> folder = Path(tempfile.mkdtemp())
-        >>> _ = (folder / "config.json").write_text("{}")
-        >>> len(checkpoint_hash(folder))
-        32
-    """
-    folder = Path(checkpoint)
-    if not folder.is_dir():
-        found = (find_file(checkpoint, name) for name in _MARKS)
-        folder = next((path.parent for path in found if path), folder)
-    digest = hashlib.blake2b(digest_size=16)
-    for path in sorted(folder.rglob("*")):
-        is_part = path.suffix in (".safetensors", ".json", ".txt", ".model") and not path.name.startswith("_")
-        if is_part and path.is_file() and not any(part.startswith("checkpoint-") for part in path.parts):
-            digest.update(path.relative_to(folder).as_posix().encode())
-            with path.open("rb") as file:
-                while block := file.read(1 << 22):
-                    digest.update(block)
-    return digest.hexdigest()
-
-
-_MARKS = ("config.json", "open_clip_config.json", "modules.json")

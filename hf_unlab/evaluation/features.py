@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from hf_unlab.modalities.modality import Baseline, Batch, Encoder, Layer, device_of, evaluating
+from hf_unlab.modalities.modality import Baseline, Batch, Encoder, Layer
+from hf_unlab.modalities.running import device_of, evaluating
 
 T = TypeVar("T")
 

@@ -9,20 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from hf_unlab.evaluation.measures.alignment import uniformity
 from hf_unlab.evaluation.measures.classification import (
     brier_score,
     classification_scores,
     expected_calibration_error,
 )
-from hf_unlab.evaluation.measures.clustering import cluster_agreement
+from hf_unlab.evaluation.measures.clustering import cluster_agreement, silhouette
 from hf_unlab.evaluation.measures.neighbours import hubness, knn_predict
-from hf_unlab.evaluation.measures.representation import (
-    alpha_req,
-    effective_rank,
-    mean_cosine,
-    silhouette,
-    uniformity,
-)
+from hf_unlab.evaluation.measures.representation import alpha_req, effective_rank, mean_cosine
 from hf_unlab.evaluation.probes import Scaling, fit_probe
 
 NUM_NEIGHBOURS = 20

@@ -3,7 +3,6 @@
 In the names: N test examples, D features, C classes.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 

@@ -17,7 +17,7 @@ from hf_unlab.evaluation.labelled import LabelledData
 from hf_unlab.evaluation.measures.classification import accuracy as accuracy_of
 from hf_unlab.few_labels.draws import draw_few, rare_classes
 from hf_unlab.few_labels.methods import cheap, refuse_not_positive
-from hf_unlab.few_labels.table import rare_note
+from hf_unlab.few_labels.rows import rare_note
 from hf_unlab.modalities.modality import Encoder, Modality, TransformersEncoder
 from hf_unlab.training.finetuning import alone_and_quiet, finetune_classifier, predict_classes, refuse_overwriting
 

@@ -12,7 +12,7 @@ from hf_unlab.evaluation.labelled import LabelledData
 from hf_unlab.few_labels.draws import check_draws
 from hf_unlab.few_labels.left_out import check_groups
 from hf_unlab.few_labels.methods import refuse_not_positive
-from hf_unlab.few_labels.table import rare_note
+from hf_unlab.few_labels.rows import rare_note
 from hf_unlab.modalities.modality import Modality
 from hf_unlab.modalities.settings import FewLabelSettings
 from hf_unlab.streams.sources import Source

@@ -9,7 +9,7 @@ import numpy as np
 
 from hf_unlab.evaluation.measures.classification import classification_scores
 from hf_unlab.evaluation.uncertainty import accuracy_interval, paired_difference
-from hf_unlab.few_labels.table import FewLabelRow
+from hf_unlab.few_labels.rows import FewLabelRow
 
 Answers = Mapping[int, Sequence[Sequence[np.ndarray]]]  # labels a class -> seed -> part -> predicted classes
 

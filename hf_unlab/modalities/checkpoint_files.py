@@ -1,5 +1,6 @@
-"""Files of a checkpoint, which may be a folder or a Hub id."""
+"""Files of a checkpoint, which may be a folder or a Hub id; and the hash that tells it from others."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -32,3 +33,34 @@ def read_json(checkpoint: str | Path, name: str) -> Any:
     """The content of a JSON file of a checkpoint; None where there is none."""
     path = find_file(checkpoint, name)
     return None if path is None else json.loads(path.read_text(encoding="utf-8"))
+
+
+def checkpoint_hash(checkpoint: str | Path) -> str:
+    """What tells one checkpoint from another: a hash of the bytes of its weights and its configurations.
+
+    Args:
+        checkpoint: A folder, or a Hub id, whose files are looked for in the cache.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> _ = (folder / "config.json").write_text("{}")
+        >>> len(checkpoint_hash(folder))
+        32
+    """
+    folder = Path(checkpoint)
+    if not folder.is_dir():
+        found = (find_file(checkpoint, name) for name in _MARKS)
+        folder = next((path.parent for path in found if path), folder)
+    digest = hashlib.blake2b(digest_size=16)
+    for path in sorted(folder.rglob("*")):
+        is_part = path.suffix in (".safetensors", ".json", ".txt", ".model") and not path.name.startswith("_")
+        if is_part and path.is_file() and not any(part.startswith("checkpoint-") for part in path.parts):
+            digest.update(path.relative_to(folder).as_posix().encode())
+            with path.open("rb") as file:
+                while block := file.read(1 << 22):
+                    digest.update(block)
+    return digest.hexdigest()
+
+
+_MARKS = ("config.json", "open_clip_config.json", "modules.json")

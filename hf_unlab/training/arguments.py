@@ -91,7 +91,7 @@ class PretrainingArguments(TrainingArguments):
         default_factory=list,
         metadata={
             "help": "Measures of embeddings at each evaluation, logged as eval_NAME: effective_rank, uniformity, "
-            "hubness, ...; where labels are named probe_accuracy, knn_accuracy, ... too, of those that draws are made from."
+            "hubness, ...; where labels are named also probe_accuracy, knn_accuracy, ..., on what draws are made from."
         },
     )
     online_max_examples: int = field(default=1000, metadata={"help": "Examples that are embedded for them."})

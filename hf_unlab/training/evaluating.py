@@ -12,7 +12,7 @@ import torch
 from datasets import IterableDataset
 from transformers.trainer_utils import EvalLoopOutput, PredictionOutput
 
-from hf_unlab.modalities.modality import evaluating
+from hf_unlab.modalities.running import evaluating
 from hf_unlab.streams.bad_examples import Check, Decode, Example
 from hf_unlab.streams.blocks import Prepare
 from hf_unlab.streams.eval_loader import EvalLoader

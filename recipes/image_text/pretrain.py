@@ -6,7 +6,8 @@ accelerate launch recipes/image_text/pretrain.py --config recipes/image_text/tin
 from transformers import set_seed
 
 from hf_unlab.app.arguments import parse_arguments
-from hf_unlab.app.console import announce, exit_cleanly, proof_progress, quiet_libraries, say
+from hf_unlab.app.console import announce, exit_cleanly, quiet_libraries, say
+from hf_unlab.app.progress import proof_progress
 from hf_unlab.evaluation.labelled import load_test
 from hf_unlab.few_labels.label_checks import check_labels
 from hf_unlab.few_labels.online import online_evaluation

@@ -7,7 +7,8 @@ python recipes/wav2vec2/finetune.py --model CHECKPOINT --task classification --o
 from pathlib import Path
 
 from hf_unlab.app.arguments import parse_arguments
-from hf_unlab.app.console import console, exit_cleanly, proof_progress, quiet_libraries
+from hf_unlab.app.console import exit_cleanly, quiet_libraries
+from hf_unlab.app.progress import console, proof_progress
 from hf_unlab.few_labels.classifier import RESULTS_NAME as CLASSIFICATION_RESULTS
 from hf_unlab.few_labels.classifier import keep_classifier
 from hf_unlab.modalities import get_modality

@@ -13,7 +13,7 @@ import torch
 from datasets import Dataset
 from transformers import AutoModelForMaskedLM
 
-from hf_unlab.evaluation.embed import EmbedSettings, checkpoint_hash, embed, preview_of
+from hf_unlab.evaluation.embed import EmbedSettings, embed, preview_of
 from hf_unlab.evaluation.embedding_files import read_embeddings
 from hf_unlab.evaluation.features import features_of
 from hf_unlab.modalities import get_modality
@@ -177,15 +177,3 @@ def test_nothing_that_can_be_embedded_is_a_mistake(tmp_path, encoder) -> None:
     (tmp_path / "rows.jsonl").write_text('{"text": " "}\n' * 3)
     with pytest.raises(ValueError, match="None of the rows can be embedded"):
         embed(encoder, Source(str(tmp_path / "rows.jsonl")), tmp_path / "e.parquet", TEXT)
-
-
-def test_a_checkpoints_hash_is_that_of_its_weights(tmp_path) -> None:
-    (tmp_path / "config.json").write_text("{}")
-    (tmp_path / "model.safetensors").write_bytes(b"weights")
-    first = checkpoint_hash(tmp_path)
-    (tmp_path / "_run.json").write_text("a run's own")
-    (tmp_path / "checkpoint-10").mkdir()
-    (tmp_path / "checkpoint-10" / "config.json").write_text("older")
-    assert checkpoint_hash(tmp_path) == first
-    (tmp_path / "model.safetensors").write_bytes(b"others")
-    assert checkpoint_hash(tmp_path) != first

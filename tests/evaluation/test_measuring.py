@@ -5,9 +5,9 @@ import pytest
 
 from hf_unlab.evaluation import measuring
 from hf_unlab.evaluation.measures.classification import brier_score, expected_calibration_error
-from hf_unlab.evaluation.measures.clustering import cluster_agreement
+from hf_unlab.evaluation.measures.clustering import cluster_agreement, silhouette
 from hf_unlab.evaluation.measures.neighbours import knn_predict
-from hf_unlab.evaluation.measures.representation import effective_rank, silhouette
+from hf_unlab.evaluation.measures.representation import effective_rank
 from hf_unlab.evaluation.measuring import (
     LOWER_IS_BETTER,
     WITH_LABELS,

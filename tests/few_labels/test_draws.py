@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hf_unlab.few_labels.draws import Candidate, draw_few, few_label_table, rare_classes
-from hf_unlab.few_labels.table import FewLabelRow
+from hf_unlab.few_labels.rows import FewLabelRow
 
 POOL = np.repeat(np.arange(4), 60)
 TEST = np.tile(np.arange(4), 100)

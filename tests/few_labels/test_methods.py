@@ -101,7 +101,7 @@ def test_finetuned_learns_repeats_and_differs_by_seed() -> None:
     predictions = fit.predict(INDICES, 0)
     assert (predictions == TEST.labels).mean() > 0.9
     np.testing.assert_array_equal(fit.predict(INDICES, 0), predictions)
-    short = finetuned("x", ENCODER, POOL, TEST, num_steps=1)
+    short = finetuned("x", ENCODER, POOL, TEST, num_steps=3, batch_size=2)
     assert (short.predict(INDICES, 0) != short.predict(INDICES, 1)).any()
 
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hf_unlab.few_labels.table import FewLabelRow, FewLabelTable
+from hf_unlab.few_labels.rows import FewLabelRow
+from hf_unlab.few_labels.table import FewLabelTable
 
 
 def example_table(name: str = "pretrained", counts: tuple[int, ...] = (5, 10, 50)) -> FewLabelTable:

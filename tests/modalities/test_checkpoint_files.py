@@ -1,6 +1,6 @@
 """Files of checkpoints, which may be folders or names of the Hub."""
 
-from hf_unlab.modalities.checkpoint_files import find_file, read_json
+from hf_unlab.modalities.checkpoint_files import checkpoint_hash, find_file, read_json
 
 
 def test_files_of_a_folder(tmp_path) -> None:
@@ -15,3 +15,15 @@ def test_what_cannot_be_a_repository_has_no_files(monkeypatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     for name in ("no/such/name/anywhere", "some/where"):
         assert find_file(name, "config.json") is None
+
+
+def test_a_checkpoints_hash_is_that_of_its_weights(tmp_path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    first = checkpoint_hash(tmp_path)
+    (tmp_path / "_run.json").write_text("a run's own")
+    (tmp_path / "checkpoint-10").mkdir()
+    (tmp_path / "checkpoint-10" / "config.json").write_text("older")
+    assert checkpoint_hash(tmp_path) == first
+    (tmp_path / "model.safetensors").write_bytes(b"others")
+    assert checkpoint_hash(tmp_path) != first

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from hf_unlab.modalities import MODALITIES, get_modality
-from hf_unlab.modalities.modality import Modality, always, evaluating, seeded
+from hf_unlab.modalities.modality import Modality, always
+from hf_unlab.modalities.running import evaluating, seeded
 
 
 def test_every_name_leads_to_a_modality() -> None:

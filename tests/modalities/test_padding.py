@@ -22,7 +22,7 @@ from hf_unlab.evaluation.features import features_of
 from hf_unlab.modalities.audio.encoder import load_encoder as load_audio_encoder
 from hf_unlab.modalities.audio.models import PRESETS, load_audio_model
 from hf_unlab.modalities.image_text.models import load_dual_encoder
-from hf_unlab.modalities.modality import evaluating, pad_on_the_right
+from hf_unlab.modalities.running import evaluating, pad_on_the_right
 from hf_unlab.modalities.text.encoder import TextEncoder
 from hf_unlab.modalities.text.models import load_tokenizer
 from hf_unlab.objectives.wav2vec2.ctc_data import CTCCollator, character_vocabulary, encode, make_processor

@@ -16,7 +16,8 @@ from torch.nn.functional import cross_entropy
 from transformers import PreTrainedTokenizerBase, set_seed
 
 from hf_unlab.app.arguments import parse_arguments
-from hf_unlab.app.console import announce, exit_cleanly, proof_progress, quiet_libraries, say
+from hf_unlab.app.console import announce, exit_cleanly, quiet_libraries, say
+from hf_unlab.app.progress import proof_progress
 from hf_unlab.evaluation.measures.representation import feature_spread
 from hf_unlab.few_labels.prove import prove
 from hf_unlab.modalities import get_modality

@@ -14,7 +14,8 @@ import torch
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModelForAudioClassification
 
 from hf_unlab.modalities.audio.models import receptive_field
-from hf_unlab.modalities.modality import Batch, Layer, Pieces, TransformersEncoder, pad_on_the_right
+from hf_unlab.modalities.modality import Batch, Layer, Pieces, TransformersEncoder
+from hf_unlab.modalities.running import pad_on_the_right
 from hf_unlab.streams.messages import one_line
 
 NUM_SEGMENTS = 3  # of time, the same for an encoder and for the baseline it has to beat

@@ -17,7 +17,7 @@ from transformers import Wav2Vec2ForPreTraining as PretrainingModel
 
 from hf_unlab.losses.wav2vec2 import scale_gradient
 from hf_unlab.modalities.audio.settings import AudioModelSettings
-from hf_unlab.modalities.modality import pad_on_the_right
+from hf_unlab.modalities.running import pad_on_the_right
 from hf_unlab.modalities.weights import load_weights
 from hf_unlab.streams.messages import one_line
 

@@ -17,7 +17,8 @@ from transformers.modeling_outputs import ImageClassifierOutput
 from hf_unlab.modalities.image.encoder import refuse_layer
 from hf_unlab.modalities.image_text.dual_encoder import DualEncoder, ImageTower
 from hf_unlab.modalities.image_text.models import load_dual_encoder
-from hf_unlab.modalities.modality import Batch, Encoder, Layer, default_device, device_of, evaluating, seeded
+from hf_unlab.modalities.modality import Batch, Encoder, Layer
+from hf_unlab.modalities.running import default_device, device_of, evaluating, seeded
 
 
 class ImageTextEncoder(Encoder):

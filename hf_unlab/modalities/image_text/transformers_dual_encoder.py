@@ -21,7 +21,7 @@ from transformers import (
 )
 
 from hf_unlab.modalities.image_text.dual_encoder import DualEncoder, Preprocessing, Tokenise
-from hf_unlab.modalities.modality import evaluating, pad_on_the_right
+from hf_unlab.modalities.running import evaluating, pad_on_the_right
 from hf_unlab.modalities.weights import WeightsError, load_weights
 from hf_unlab.streams.messages import first_line
 

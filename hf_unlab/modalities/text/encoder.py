@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
-from hf_unlab.modalities.modality import Batch, Encoder, Layer, Pieces, TransformersEncoder, evaluating
+from hf_unlab.modalities.modality import Batch, Encoder, Layer, Pieces, TransformersEncoder
+from hf_unlab.modalities.running import evaluating
 from hf_unlab.modalities.text.sentences import read_modules, refuse_unknown_modules
 from hf_unlab.modalities.text.settings import TextFewLabelSettings
 from hf_unlab.modalities.text.static import load_static_encoder

@@ -22,7 +22,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from hf_unlab.modalities.modality import pad_on_the_right
+from hf_unlab.modalities.running import pad_on_the_right
 from hf_unlab.modalities.text.reading import captions_of
 from hf_unlab.modalities.text.settings import TextModelSettings
 from hf_unlab.modalities.weights import WeightsError, load_weights

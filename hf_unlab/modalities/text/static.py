@@ -15,7 +15,8 @@ from torch import nn
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from hf_unlab.modalities.checkpoint_files import find_file
-from hf_unlab.modalities.modality import Batch, Encoder, Layer, default_device, seeded
+from hf_unlab.modalities.modality import Batch, Encoder, Layer
+from hf_unlab.modalities.running import default_device, seeded
 from hf_unlab.modalities.text.sentences import Modules
 
 

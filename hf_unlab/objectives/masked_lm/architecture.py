@@ -14,7 +14,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from hf_unlab.losses.masked_lm import masked_lm_losses
-from hf_unlab.modalities.modality import device_of, evaluating
+from hf_unlab.modalities.running import device_of, evaluating
 from hf_unlab.objectives.masked_lm.collator import IGNORED
 from hf_unlab.streams.messages import first_line
 

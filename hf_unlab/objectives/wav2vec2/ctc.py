@@ -24,7 +24,7 @@ from transformers import (
 from hf_unlab.evaluation.measures.transcripts import error_rates
 from hf_unlab.modalities.audio.encoder import AudioEncoder, load_encoder
 from hf_unlab.modalities.audio.models import frames_of
-from hf_unlab.modalities.modality import evaluating
+from hf_unlab.modalities.running import evaluating
 from hf_unlab.modalities.weights import load_weights
 from hf_unlab.objectives.wav2vec2.ctc_data import (
     CTCCollator,

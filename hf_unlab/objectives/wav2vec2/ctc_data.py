@@ -16,7 +16,7 @@ import torch
 from transformers import FeatureExtractionMixin, PretrainedConfig, Wav2Vec2CTCTokenizer, Wav2Vec2Processor
 
 from hf_unlab.modalities.audio.models import frames_of
-from hf_unlab.modalities.modality import pad_on_the_right
+from hf_unlab.modalities.running import pad_on_the_right
 from hf_unlab.objectives.wav2vec2.collator import mask_spans
 from hf_unlab.streams.bad_examples import Example
 

@@ -6,21 +6,18 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import silhouette_score
 
 from hf_unlab.evaluation.measures import representation
+from hf_unlab.evaluation.measures.alignment import Uniformity, uniformity
 from hf_unlab.evaluation.measures.representation import (
     AlphaReQ,
     EffectiveRank,
-    Uniformity,
-    alignment,
     alpha_req,
     effective_rank,
     feature_spread,
-    lidar,
+    finite,
     mean_cosine,
-    silhouette,
-    uniformity,
+    sampled,
 )
 
 ALONE = {
@@ -53,7 +50,7 @@ def test_chunks_and_precision_do_not_matter(name, monkeypatch) -> None:
     features = (np.random.default_rng(0).normal(size=(500, 20)) + 1).astype(np.float32)
     expected = ALONE[name](features.astype(np.float64))
     for chunk in (7, 499):
-        monkeypatch.setattr(representation, "_CHUNK", chunk)
+        monkeypatch.setattr(representation, "CHUNK", chunk)
         assert ALONE[name](features) == pytest.approx(expected, rel=1e-5)
         assert ALONE[name](torch.tensor(features)) == pytest.approx(expected, rel=1e-5)
 
@@ -89,48 +86,53 @@ def test_alpha_is_the_exponent_of_a_power_law() -> None:
         features = basis * np.arange(1, 61) ** (-alpha / 2) @ rotation(60, 1) + 5
         assert alpha_req(features) == pytest.approx(alpha, rel=1e-6)
     assert alpha_req(np.ones((5, 3))) == float("inf")
+    assert alpha_req(np.zeros((5, 3))) == float("inf")
     assert alpha_req(np.random.default_rng(0).normal(size=(6, 40))) > 0  # fewer rows than features
 
 
-def test_lidar_of_known_sets() -> None:
-    rng = np.random.default_rng(0)
-    examples = np.repeat(rng.normal(size=(3000, 1, 6)), 8, axis=1)
-    noise = rng.normal(size=examples.shape)
-    assert lidar(examples + 0.01 * noise) == pytest.approx(6, rel=0.02)
-    flat = examples.copy()
-    flat[..., 2:] = 0  # two directions tell examples apart, the others views alone
-    assert lidar(flat + 0.1 * noise) == pytest.approx(2, rel=0.15)
-    assert lidar(np.ones((4, 3, 2))) == 0.0
-    order = rng.permutation(3000)
-    assert lidar((flat + 0.1 * noise)[order]) == pytest.approx(lidar(flat + 0.1 * noise), rel=1e-9)
-    with pytest.raises(ValueError, match=r"shape \(5, 2\)"):
-        lidar(np.ones((5, 2)))
+def test_alpha_is_that_of_the_indices_asked_for() -> None:
+    basis = np.linalg.qr(np.random.default_rng(0).normal(size=(400, 60)))[0]
+    basis = np.linalg.qr(basis - basis.mean(0))[0]
+    index = np.arange(1, 61)
+    spectrum = np.where(index <= 20, index**-0.5, 20**1.5 * index**-2.0)  # two laws, which meet at the 20th
+    features = basis * np.sqrt(spectrum)
+    assert alpha_req(features, (1, 20)) == pytest.approx(0.5) and alpha_req(features, (20, 60)) == pytest.approx(2)
+    slope = np.polyfit(np.log(index[:30]), np.log(spectrum[:30]), 1)[0]
+    assert alpha_req(features) == pytest.approx(-slope)  # the first half
+    assert alpha_req(features, (60, 90)) == float("inf")
+    with pytest.raises(ValueError, match=r"indices are \(0, 5\)"):
+        alpha_req(features, (0, 5))
 
 
-def test_alignment_and_uniformity_are_the_papers() -> None:
-    """The paper's own lines of torch."""
-    rng = np.random.default_rng(0)
-    x, y = (torch.nn.functional.normalize(torch.tensor(rng.normal(size=(50, 5))), dim=1) for _ in range(2))
-    assert alignment(3 * x, y) == pytest.approx((x - y).norm(p=2, dim=1).pow(2).mean().item())
-    assert uniformity(x * 2) == pytest.approx(torch.pdist(x, p=2).pow(2).mul(-2).exp().mean().log().item())
-    assert uniformity(x, sample_size=20, seed=1) == pytest.approx(uniformity(x), abs=0.3)
-    with pytest.raises(ValueError, match="give pairs"):
-        alignment(x, y[:3])
+def test_what_is_rounding_is_no_direction() -> None:
+    assert effective_rank(np.outer(np.arange(1.0, 1001), np.linspace(0.1, 1, 300))) == 1.0
 
 
-def test_silhouette_is_scikit_learns() -> None:
-    rng = np.random.default_rng(0)
-    labels = rng.integers(0, 3, 60)
-    features = rng.normal(size=(60, 4)) + 2 * np.eye(4)[labels]
-    assert silhouette(features, labels) == pytest.approx(silhouette_score(features, labels, metric="cosine"))
-    assert np.isnan(silhouette(features, np.zeros(60))) and np.isnan(silhouette(features[:3], [0, 1, 2]))
+def test_read_only_reversed_and_foreign_arrays_are_taken_as_they_are() -> None:
+    features = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
+    expected = effective_rank(features)
+    read_only = features.copy()
+    read_only.flags.writeable = False
+    for other in (read_only, features[::-1], features.astype(">f4"), torch.tensor(features, requires_grad=True)):
+        assert effective_rank(other) == pytest.approx(expected)
+    assert finite(features).data_ptr() == torch.as_tensor(features).data_ptr()  # not copied
+
+
+def test_samples_are_drawn_by_seed_and_keep_their_order() -> None:
+    rows = torch.arange(100)[:, None]
+    one, again, other = (sampled(rows, 10, seed) for seed in (0, 0, 1))
+    assert one.tolist() == again.tolist() == sorted(one.tolist()) != other.tolist()
+    assert len({row for (row,) in one.tolist()}) == 10
+    assert sampled(rows, 100, 0) is rows
+    with pytest.raises(ValueError, match="sample_size is 0"):
+        sampled(rows, 0, 0)
 
 
 def test_bad_features_are_refused() -> None:
     bad = np.ones((4, 3))
     bad[1, 1], bad[3, 0] = np.nan, np.inf
     for measure in ALONE.values():
-        with pytest.raises(ValueError, match="2 of 4 rows of feature features are NaN or infinite"):
+        with pytest.raises(ValueError, match="2 of 4 rows of features are NaN or infinite"):
             measure(bad)
         with pytest.raises(ValueError, match="not empty"):
             measure(np.zeros((0, 3)))

@@ -1,0 +1,75 @@
+"""How far a work is: bars in a terminal, plain lines now and then elsewhere."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+PLAIN_SECONDS = 15  # between lines where there is no terminal
+console = Console(highlight=False, soft_wrap=True)
+
+
+def progress_bar(hide: bool = False) -> Progress:
+    """A bar over a number of things, with the time that is left."""
+    columns = (TextColumn("{task.description}"), BarColumn(None), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=True, disable=hide or not console.is_terminal)
+
+
+@contextlib.contextmanager
+def proof_progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar over the fits of the few-label table; yields its `on_progress`."""
+    console.print("Measuring with few labels ...")
+    with progress_bar() as progress:
+        task = progress.add_task("Few labels", total=None)
+
+        def on_progress(name: str, num_done: int, num_fits: int) -> None:
+            progress.update(task, completed=num_done, total=num_fits)
+
+        yield on_progress
+
+
+@contextlib.contextmanager
+def row_progress(what: str, total: int | None) -> Iterator[Callable[[int, int, int | None], None]]:
+    """How far rows are, with their rate and the time left: a bar in a terminal, elsewhere a line each 15 seconds.
+
+    Args:
+        what: What is done with them.
+        total: Rows in all, if that is known.
+
+    Yields:
+        A function to call as (rows done, of them new, rows in all if that is known).
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(None), TextColumn("{task.fields[rate]}"))
+    started = told = time.monotonic()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(what, total=total, rate="")
+
+        def on_progress(num_done: int, num_new: int, in_all: int | None) -> None:
+            nonlocal told
+            now, known = time.monotonic(), in_all or total
+            rate = format_rate(num_done, num_new, known, now - started)
+            progress.update(task, completed=num_done, total=known, rate=rate)
+            if not console.is_terminal and now - told >= PLAIN_SECONDS:
+                told = now
+                console.print(f"{what}: {rate}")
+
+        yield on_progress
+
+
+def format_rate(num_done: int, num_new: int, total: int | None, seconds: float) -> str:
+    """Rows done, their rate, and the time that is left.
+
+    Example:
+        >>> format_rate(3_000, 2_000, 10_000, seconds=10.0)
+        '3,000 of 10,000 rows, 200 rows/s, 0:35 left'
+        >>> format_rate(50, 50, None, seconds=10.0)
+        '50 rows, 5.0 rows/s'
+    """
+    rate = num_new / max(seconds, 1e-9)
+    parts = [f"{num_done:,}{f' of {total:,}' if total else ''} rows", f"{rate:,.{0 if rate >= 10 else 1}f} rows/s"]
+    if total and rate:
+        minutes, left = divmod(round(max(0, total - num_done) / rate), 60)
+        parts.append(f"{minutes}:{left:02d} left")
+    return ", ".join(parts)

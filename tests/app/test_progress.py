@@ -1,0 +1,33 @@
+"""Progress where there is no terminal: a line now and then, with rate and time left."""
+
+import time
+
+from hf_unlab.app import progress
+from hf_unlab.app.progress import format_rate, proof_progress, row_progress
+
+
+def test_a_line_each_15_seconds_and_no_more(monkeypatch, capsys) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    with row_progress("Embedding", 1000) as on_progress:
+        for step in range(1, 41):
+            clock[0] = step
+            on_progress(10 * step, 10 * step, None)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [
+        "Embedding: 150 of 1,000 rows, 10 rows/s, 1:25 left",
+        "Embedding: 300 of 1,000 rows, 10 rows/s, 1:10 left",
+    ]
+    assert progress.PLAIN_SECONDS == 15
+
+
+def test_what_was_there_before_does_not_count_as_fast() -> None:
+    assert format_rate(900, 0, 1000, 2.0) == "900 of 1,000 rows, 0.0 rows/s"
+    assert format_rate(1000, 100, 1000, 10.0) == "1,000 of 1,000 rows, 10 rows/s, 0:00 left"
+    assert format_rate(5, 5, None, 0.0).startswith("5 rows")
+
+
+def test_the_proof_says_that_it_has_begun(capsys) -> None:
+    with proof_progress() as on_progress:
+        on_progress("pretrained", 1, 2)
+    assert capsys.readouterr().out == "Measuring with few labels ...\n"
