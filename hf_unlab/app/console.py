@@ -19,6 +19,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from hf_unlab.app.evaluation_pictures import draw_budget
 from hf_unlab.app.progress import console, progress_bar
+from hf_unlab.evaluation.measuring import WITH_LABELS, WITHOUT_LABELS
 from hf_unlab.few_labels.table import FewLabelTable
 from hf_unlab.streams.network import NetworkError
 from hf_unlab.streams.sources import Source
@@ -161,7 +162,8 @@ class ProgressLines(TrainerCallback):
         logs = logs or {}
         line = format_logs(logs, state.global_step, self._trainer.leading_metrics)
         if line and line != self._last_line:  # the last step may be evaluated twice, as a step and as the end
-            console.print("\n".join([line, *format_lines(logs, self._trainer.metric_lines), *format_sources(logs)]))
+            more = [*format_lines(logs, self._trainer.metric_lines), *format_online(logs), *format_sources(logs)]
+            console.print("\n".join([line, *more]))
             self._last_line = line
 
     def on_train_end(
@@ -222,6 +224,21 @@ def format_lines(logs: dict[str, float], metric_lines: Mapping[str, Mapping[str,
             parts = (f"{label} {value:.{3 if value < 10 else 1}f}" for label, value in shown.items())
             lines.append(f"{'':13}{title}: {'  '.join(parts)}")
     return lines
+
+
+def format_online(logs: dict[str, float]) -> list[str]:
+    """A line of what is measured beside the loss, and what that cost.
+
+    Example:
+        >>> format_online({"eval_probe_accuracy": 0.5123, "eval_effective_rank": 31.44, "eval_online_seconds": 1.26})
+        ['             learnt: effective rank 31.4  probe accuracy 0.512  (1.3 s)']
+    """
+    if "eval_online_seconds" not in logs:
+        return []
+    names = [name for name in (*WITHOUT_LABELS, *WITH_LABELS) if f"eval_{name}" in logs]
+    values = {name: logs[f"eval_{name}"] for name in names}
+    parts = [f"{name.replace('_', ' ')} {value:.{3 if abs(value) < 10 else 1}f}" for name, value in values.items()]
+    return [f"{'':13}learnt: {'  '.join(parts)}  ({logs['eval_online_seconds']:.1f} s)"]
 
 
 def format_sources(logs: dict[str, float]) -> list[str]:

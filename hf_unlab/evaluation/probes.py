@@ -64,13 +64,14 @@ class LinearProbe:
 
     def scores(self, features: Any) -> np.ndarray:
         """Of features (N, D), dense or sparse: (N, C), or (N, 1) of the second of two classes."""
-        if issparse(features):
-            return features @ self.weights_DK + self.bias_K
-        parts = range(0, max(1, len(features)), _CHUNK)  # in chunks: single precision is widened on the way
-        return np.concatenate([features[start : start + _CHUNK] @ self.weights_DK for start in parts]) + self.bias_K
+        return features @ self.weights_DK + self.bias_K
 
     def predict(self, features: Any) -> np.ndarray:
         """The likeliest class of each row, (N,)."""
+        num_rows = features.shape[0]
+        if num_rows > _CHUNK:  # scores of all rows and classes would be larger than the features
+            starts = range(0, num_rows, _CHUNK)
+            return np.concatenate([self.predict(features[start : start + _CHUNK]) for start in starts])
         scores_NK = self.scores(features)
         if scores_NK.shape[1] == 1:
             return self.classes[(scores_NK[:, 0] > 0).astype(int)] if len(self.classes) > 1 else self._only(scores_NK)

@@ -2,7 +2,7 @@
 
 import datasets
 
-from tests.benchmarks import image_text, masked_lm, scaling, streams, wav2vec2
+from tests.benchmarks import embeddings, image_text, masked_lm, scaling, streams, wav2vec2
 from tests.benchmarks.timing import describe_machine
 
 if __name__ == "__main__":
@@ -10,6 +10,7 @@ if __name__ == "__main__":
     print(describe_machine())
     of_text = (masked_lm.head, masked_lm.precision)
     of_images = (image_text.throughput, image_text.memory)
+    of_embeddings = (embeddings.over_forward, embeddings.million)
     of_streams = (streams.overhead, streams.resume, scaling.block, scaling.readers)
-    for benchmark in (*of_text, *of_images, wav2vec2.step, *of_streams):
+    for benchmark in (*of_text, *of_images, wav2vec2.step, *of_streams, *of_embeddings):
         benchmark()

@@ -1,94 +1,149 @@
-"""What measures of a million embeddings cost: seconds, and memory above that of the embeddings themselves."""
+"""What embedding costs over the bare forward passes, and what a million embeddings cost to measure."""
 
-import functools
-import re
-import subprocess
-import sys
+import multiprocessing
+import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
+import torch
+from datasets import Dataset
 
-from hf_unlab.evaluation.measures.clustering import cluster_agreement
-from hf_unlab.evaluation.measures.neighbours import nearest
-from hf_unlab.evaluation.measures.representation import alpha_req, effective_rank
-from hf_unlab.evaluation.probes import linear_probe
+from hf_unlab.evaluation.embed import embed
+from hf_unlab.evaluation.measures.neighbours import knn_predict
+from hf_unlab.evaluation.measures.representation import effective_rank
+from hf_unlab.evaluation.probes import Scaling, fit_probe
+from hf_unlab.modalities import get_modality
+from hf_unlab.modalities.audio.encoder import AudioEncoder
+from hf_unlab.modalities.audio.models import load_audio_model
+from hf_unlab.modalities.image_text.encoder import ImageTextEncoder
+from hf_unlab.modalities.image_text.models import load_dual_encoder
+from hf_unlab.modalities.image_text.tiny_clip import train_caption_tokenizer
+from hf_unlab.modalities.running import evaluating
+from hf_unlab.modalities.text.encoder import TextEncoder
+from hf_unlab.modalities.text.models import load_masked_lm, train_tokenizer
+from hf_unlab.streams.sources import Source, iterate, open_stream
 
-NUM_ROWS, SIZE, NUM_CLASSES = 1_000_000, 384, 100
-NUM_QUERIES, NUM_NEIGHBOURS, NUM_LABELLED = 1_000, 20, 10_000
-
-
-def _made():
-    """Clusters around random centres, float32, made in parts: nothing larger than the result is held."""
-    rng = np.random.default_rng(0)
-    centres_CD = rng.normal(size=(NUM_CLASSES, SIZE)).astype(np.float32)
-    labels_N = rng.integers(0, NUM_CLASSES, NUM_ROWS)
-    rows_ND = np.empty((NUM_ROWS, SIZE), dtype=np.float32)
-    for part in np.array_split(np.arange(NUM_ROWS), NUM_ROWS // 10_000):
-        rows_ND[part] = centres_CD[labels_N[part]] + 3 * rng.standard_normal((len(part), SIZE), dtype=np.float32)
-    return rows_ND, labels_N
-
-
-def _rank(rows_ND, labels_N):
-    return f"{effective_rank(rows_ND):.1f} of {SIZE}"
+NUM_ROWS, MILLION, WIDTH, NUM_LABELLED, NUM_QUERIES = 10_000, 1_000_000, 384, 10_000, 1_000
 
 
-def _alpha(rows_ND, labels_N):
-    return f"{alpha_req(rows_ND):.3f}"
+def _rows(builtin: str, column: str, folder: Path) -> Source:
+    """The first 10,000 rows of a built-in corpus, over and over if it has fewer, as a file."""
+    rows = []
+    for row in iterate(open_stream(Source(builtin))):
+        rows.append({column: row[column][:1000] if column == "text" else row[column]})
+        if len(rows) == NUM_ROWS:
+            break
+    many = [rows[i % len(rows)] for i in range(NUM_ROWS)]
+    Dataset.from_list(many).to_parquet(folder / "rows.parquet")
+    return Source(str(folder / "rows.parquet"))
 
 
-def _neighbours(rows_ND, labels_N):
-    _, indices_QK = nearest(rows_ND[:NUM_QUERIES], rows_ND, NUM_NEIGHBOURS)
-    return f"{(labels_N[indices_QK] == labels_N[:NUM_QUERIES, None]).mean():.3f} of their class"
+def _text(source: Source) -> TextEncoder:
+    texts = [row["text"] for row in iterate(open_stream(source))]
+    tokenizer = train_tokenizer(iter(texts), 8192)
+    return TextEncoder.of_model(load_masked_lm("tiny", tokenizer), tokenizer)
 
 
-def _clusters(rows_ND, labels_N):
-    return f"{cluster_agreement(rows_ND, labels_N)['nmi']:.3f} NMI"
+def _images(source: Source) -> ImageTextEncoder:
+    captions = [f"character {number}" for number in range(500)]  # nobody reads them here
+    model = load_dual_encoder("tiny", tokenizer=train_caption_tokenizer(captions, vocab_size=300))
+    return ImageTextEncoder(lambda: model)
 
 
-def _probe(rows_ND, labels_N):
-    answers_N = linear_probe("clusters", rows_ND, labels_N, rows_ND)(np.arange(NUM_LABELLED))
-    return f"{(answers_N == labels_N)[NUM_LABELLED:].mean():.3f} accuracy"
+def _recordings(source: Source) -> AudioEncoder:
+    return AudioEncoder.of_model(*load_audio_model("tiny"))
 
 
-MEASURES = {
-    "effective rank": _rank,
-    "alpha-ReQ": _alpha,
-    f"{NUM_NEIGHBOURS} neighbours of {NUM_QUERIES:,}": _neighbours,
-    f"{NUM_CLASSES} clusters": _clusters,
-    f"probe of {NUM_LABELLED:,}, answers for all": _probe,
+KINDS = {
+    "texts (docstrings, up to 1,000 characters)": ("text", "builtin:docstrings", _text),
+    "images (glyphs)": ("image_text", "builtin:glyphs", _images),
+    "recordings (formants)": ("audio", "builtin:formants", _recordings),
 }
 
 
-def million():
-    """Each in a process of its own, so that the peak is its own."""
-    print(f"\n{NUM_ROWS:,} x {SIZE} float32 embeddings, {NUM_ROWS * SIZE * 4 / 2**20:,.0f} MiB")
+def over_forward() -> None:
+    """`embed` from file to file, beside the forward passes alone over batches that are in memory."""
+    print(
+        f"\nEmbedding {NUM_ROWS:,} rows with the tiny models: seconds of forward passes, of embed, ratio (of 3 rounds)"
+    )
+    for title, (name, builtin, make) in KINDS.items():
+        modality = get_modality(name)
+        with tempfile.TemporaryDirectory() as folder:
+            source = _rows(builtin, modality.column, Path(folder))
+            encoder = make(source)
+            decode = modality.make_decode(modality.few_label_settings().unlimited(), encoder)
+            raw = iterate(open_stream(source, [modality.column]))
+            inputs = [(decode(row) if decode else row)[modality.column] for row in raw]
+            batches = []  # of the same parts as embed's
+            for start in range(0, len(inputs), 1024):
+                pieces = encoder.pieces(inputs[start : start + 1024])
+                batches += [batch for _, batch in encoder.batches(pieces.inputs)]
+            model, times = encoder.model, []
+            for number in range(3):
+                begin = time.perf_counter()
+                with evaluating(model), torch.inference_mode():
+                    for batch in batches:
+                        encoder.embed(batch)
+                getattr(encoder, "_token_ids", {}).clear()  # each round tokenises anew
+                middle = time.perf_counter()
+                embed(encoder, source, Path(folder) / f"{number}.parquet", modality)
+                times.append((middle - begin, time.perf_counter() - middle))
+            forward, whole = (sorted(each)[1] for each in zip(*times, strict=True))
+            print(f"  {title:<44}{forward:>9.1f}{whole:>9.1f}   x {whole / forward:.2f}")
+
+
+def _million() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 10, MILLION)
+    features = rng.standard_normal((MILLION, WIDTH), dtype=np.float32)
+    features += rng.standard_normal((10, WIDTH), dtype=np.float32)[labels] * 0.3
+    return features, labels
+
+
+def _rank(features: np.ndarray, labels: np.ndarray) -> None:
+    effective_rank(features)
+
+
+def _neighbours(features: np.ndarray, labels: np.ndarray) -> None:
+    knn_predict(features, labels, features[:NUM_QUERIES], 20)
+
+
+def _probe(features: np.ndarray, labels: np.ndarray) -> None:
+    probe = fit_probe(features[:NUM_LABELLED], labels[:NUM_LABELLED], Scaling.fitted(features))
+    probe.predict(features)
+
+
+MEASURES = {
+    "effective rank (RankMe), all rows, in chunks": _rank,
+    f"20 neighbours of {NUM_QUERIES:,} rows among all, exact, in chunks": _neighbours,
+    f"linear probe on {NUM_LABELLED:,} labels, asked about all": _probe,
+}
+
+
+def _peak_mib() -> int:
+    """The most memory that this process has had: VmHWM; ru_maxrss of a child starts at its parent's."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) // 1024
+
+
+def _measured(name: str, queue: "multiprocessing.Queue[tuple[float, int, int]]") -> None:
+    features, labels = _million()
+    before, begin = _peak_mib(), time.perf_counter()
+    MEASURES[name](features, labels)
+    queue.put((time.perf_counter() - begin, before, _peak_mib()))
+
+
+def million() -> None:
+    """Time and peak memory of measures of 1,000,000 x 384 in single precision, each in a process of its own."""
+    print(
+        f"\nMeasures of {MILLION:,} x {WIDTH} embeddings ({MILLION * WIDTH * 4 / 2**20:,.0f} MiB): seconds, MiB beyond them"
+    )
+    context = multiprocessing.get_context("spawn")
     for name in MEASURES:
-        command = [sys.executable, "-m", "tests.benchmarks.embeddings", name]
-        seconds, held, peak, found = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split(
-            "\t"
-        )
-        extra = float(peak) - float(held)
-        print(
-            f"  {name:<44}{float(seconds):>12.1f} s   peak {float(peak):,.0f} MiB, {extra:,.0f} more: {found.strip()}"
-        )
-
-
-def _of_process(what):
-    """MiB that /proc says of this process, such as its high water mark VmHWM; Linux alone has it."""
-    found = re.search(rf"{what}:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    return int(found[1]) / 1024
-
-
-def _measure(name):
-    rows_ND, labels_N = _made()
-    warm = functools.partial(np.random.default_rng(1).normal, size=(1000, SIZE))
-    effective_rank(warm())  # what libraries load at their first call
-    held = _of_process("VmRSS")
-    start = time.perf_counter()
-    found = MEASURES[name](rows_ND, labels_N)
-    print(time.perf_counter() - start, held, _of_process("VmHWM"), found, sep="\t")
-
-
-if __name__ == "__main__":
-    _measure(sys.argv[1])
+        queue = context.Queue()
+        process = context.Process(target=_measured, args=(name, queue))
+        process.start()
+        seconds, before, after = queue.get()
+        process.join()
+        print(f"  {name:<64}{seconds:>8.1f}{after - before:>8,}")
