@@ -74,6 +74,13 @@ def parse_hf_unlab(words: list[str]) -> None:
     if called == "doctor":  # it hands what it does not know to the recipes' parser
         config = context.params["config"]
         read_settings([*(["--config", str(config)] if config else []), *context.args])
+    elif called == "embed":  # what it does not know are options of data
+        read_settings(["--dataset", context.params["data"], *context.args])
+    elif called == "evaluate":
+        words = context.params["models_and_options"]
+        first = next((i for i, word in enumerate(words) if word.startswith("--")), len(words))
+        assert words[:first], "evaluate needs a model"
+        read_settings(words[first:])
 
 
 def parse_make(words: list[str]) -> None:
@@ -122,4 +129,6 @@ def known_options() -> set[str]:
     """All that a recipe's script, or what starts it, may be told."""
     options = {option for action in launch_command_parser()._actions for option in action.option_strings}
     classes = {cls for script in ROOT.glob("recipes/*/*.py") for cls in classes_of(script)}
+    commands = typer.main.get_command(app).commands.values()
+    options |= {option for command in commands for one in command.params for option in one.opts}
     return options | {"--help", "--config"} | {f"--{field}" for cls in classes for field in cls.__dataclass_fields__}

@@ -182,3 +182,7 @@ def evaluate_command(
 def _layer(given: str | None) -> int | str | None:
     """A number where one is given."""
     return int(given) if given and given.lstrip("-").isdigit() else given
+
+
+if __name__ == "__main__":  # torchrun starts it as a module
+    app()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from accelerate import PartialState
 
 from hf_unlab.app.arguments import parse_arguments
@@ -105,7 +106,7 @@ def run(
     """
     rank, world_size, wait = 0, 1, lambda: None
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        state = PartialState()
+        state = PartialState(cpu=not torch.accelerator.is_available())
         rank, world_size, wait = state.process_index, state.num_processes, state.wait_for_everyone
     total = settings.num_rows or rows_of(source)
     shown: AbstractContextManager[Any] = (

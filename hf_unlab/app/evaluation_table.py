@@ -95,7 +95,7 @@ def render(evaluations: Sequence[Evaluation], console_width: int = 80) -> str:
         )
     for one in evaluations:
         if one.robustness:
-            lines += ["", *_robustness(one)]
+            lines += [*_robustness(one), ""]
     for note in dict.fromkeys(note for one in evaluations for note in one.notes):
         lines += textwrap.wrap(note, console_width)
     return "\n".join(line.rstrip() for line in lines).strip("\n")

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from hf_unlab.evaluation.embedding_files import Embeddings, read_metadata, table_of, write_embeddings
+from hf_unlab.evaluation.embedding_files import AS_PARQUET, Embeddings, read_metadata, table_of, write_embeddings
 from hf_unlab.evaluation.features import ahead, features_of
 from hf_unlab.evaluation.label_values import text_of
 from hf_unlab.modalities.modality import Encoder, Layer, Modality
@@ -273,7 +273,7 @@ def _join(folder: Path, num_parts: int, target: Path, made_by: dict[str, Any]) -
     metadata = table_of(Embeddings(np.zeros((0, 1), np.float32), {}, made_by)).schema.metadata
     schema, num_rows = first.schema.with_metadata(metadata), 0
     temporary = target.with_name(f".{target.name}.tmp")
-    with pq.ParquetWriter(temporary, schema) as writer:
+    with pq.ParquetWriter(temporary, schema, **AS_PARQUET) as writer:
         for part in parts:
             table = pq.read_table(part).cast(schema)
             num_rows += len(table)

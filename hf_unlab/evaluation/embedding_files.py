@@ -18,6 +18,8 @@ import pyarrow.parquet as pq
 
 METADATA_KEY = b"hf_unlab"
 FORMAT_VERSION = 1
+# Numbers that hardly repeat: a dictionary of them, and compression, cost time and save nothing.
+AS_PARQUET: dict[str, Any] = {"use_dictionary": False, "compression": "none", "write_statistics": False}
 _TYPES = {"float16": pa.float16(), "float32": pa.float32()}
 
 
@@ -86,7 +88,7 @@ def write_embeddings(embeddings: Embeddings, path: str | Path) -> None:
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.tmp")
-    pq.write_table(table_of(embeddings), temporary)
+    pq.write_table(table_of(embeddings), temporary, **AS_PARQUET)
     temporary.replace(target)
 
 
