@@ -39,7 +39,7 @@ def cheap(baseline: Baseline, pool: LabelledData, test: LabelledData) -> Candida
         [0, 1]
     """
     pool_ND, test_ND = baseline_features(baseline, pool.inputs, test.inputs)
-    if baseline.is_by_group:
+    if baseline.is_by_group and pool.groups:
         pool_ND, test_ND = by_group(pool_ND, test_ND, pool, test)
     probe = linear_probe(
         baseline.name,

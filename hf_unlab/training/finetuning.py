@@ -135,11 +135,11 @@ def finetune_classifier(
     batch_size = min(batch_size, len(inputs))
     rng = np.random.default_rng(seed)
     passes = chain.from_iterable(rng.permutation(len(inputs)).tolist() for _ in repeat(None))
-    pieces = encoder.pieces(inputs)
+    pieces, parts_rng = encoder.pieces(inputs), np.random.default_rng([seed, 1])
     pieces_of = [np.flatnonzero(pieces.owner_P == i) for i in range(len(inputs))]
     # of what is longer than the model reads at a time, a part at random each time
     rows = [
-        (pieces.inputs[int(rng.choice(pieces_of[i]))], int(labels_M[i]))
+        (pieces.inputs[int(parts_rng.choice(pieces_of[i]))], int(labels_M[i]))
         for i in islice(passes, num_steps * batch_size)
     ]
     with alone_and_quiet(), tempfile.TemporaryDirectory() as folder:

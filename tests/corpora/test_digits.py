@@ -34,7 +34,7 @@ def test_the_splits_hold_every_digit_once_in_the_order_of_the_files():
 
 
 def test_they_are_the_test_of_glyphs(labelled):
-    assert (len(labelled.pool), len(labelled.test), labelled.num_overlapping) == (898, 899, 0)
+    assert (len(labelled.pool), len(labelled.test), labelled.overlap.sentences()) == (898, 899, [])
     assert labelled.pool.label_names == labelled.test.label_names and "digit seven" in labelled.test.label_names
     assert labelled.task == "builtin:digits"
 

@@ -99,6 +99,7 @@ def test_it_fits_into_a_terminal(width) -> None:
     text = report.render(width)
     assert max(map(len, text.splitlines())) <= width and "and 30 more, which are better" in text
     assert sum(line.startswith("group ") for line in text.splitlines()) == 1 + 20
+    assert len(text.splitlines()[: text.splitlines().index("")]) == 2 + 20 + 1  # a line a group, whatever its name
     assert "*" not in text and "worst: group 16 of a name" in " ".join(text.split()) and "..." in text
     with pytest.raises(ValueError, match="width is 49; a table needs at least 50"):
         report.render(49)

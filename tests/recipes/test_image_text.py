@@ -60,7 +60,7 @@ def pairs(tmp_path_factory):
 def test_glyphs_are_learnt_and_digits_are_the_table(tmp_path, capsys):
     run("--config", TINY, *FEW_STEPS, *SMALL_TABLE, "--output_dir", tmp_path)
     table = json.loads((tmp_path / "few_label.json").read_text())
-    assert (table["task"], table["num_classes"], table["num_overlapping"]) == ("builtin:digits", 10, 0)
+    assert (table["task"], table["num_classes"], table["overlaps"]) == ("builtin:digits", 10, [])
     assert [(row["name"], row["method"]) for row in table["rows"]] == [
         ("raw pixels", "logistic regression"),
         ("random weights", "linear probe"),

@@ -103,7 +103,7 @@ def test_the_table_is_printed_and_saved(pretrained):
     table = json.loads((folder / "few_label.json").read_text())
     rows = {(row["name"], row["method"]): row for row in table["rows"]}
     assert {name for name, _ in rows} == {"TF-IDF", "random weights", "pretrained", "from scratch"}
-    assert table["num_labels_per_class"] == [2, 4] and table["num_test"] == 40 and table["num_overlapping"] == 0
+    assert table["num_labels_per_class"] == [2, 4] and table["num_test"] == 40 and table["overlaps"] == []
     assert all(0 <= value <= 1 for row in rows.values() for values in row["accuracies"].values() for value in values)
     assert "from scratch" in result.stdout and "AutoModel.from_pretrained" in result.stdout
 
@@ -123,7 +123,7 @@ def test_the_builtin_corpus_and_its_table(tmp_path):
     tiny = recipe_path("masked_lm", "tiny.yaml")
     run_main("--config", tiny, *smaller, *FEW_STEPS, *SMALL_TABLE, "--output_dir", tmp_path)
     table = json.loads((tmp_path / "few_label.json").read_text())
-    assert table["num_classes"] == 10 and table["num_overlapping"] == 0
+    assert table["num_classes"] == 10 and table["overlaps"] == []
 
 
 def test_continued_pretraining_of_a_checkpoint(pretrained, labelled_files, tmp_path):
@@ -215,4 +215,4 @@ def test_imdb_reviews(tmp_path):
         tmp_path,
     )
     table = json.loads((tmp_path / "few_label.json").read_text())
-    assert table["num_classes"] == 2 and table["num_test"] == 700 and table["num_overlapping"] == 4
+    assert table["num_classes"] == 2 and table["num_test"] == 700 and table["overlaps"][0].startswith("4 ")

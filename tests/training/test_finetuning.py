@@ -93,7 +93,10 @@ class Numbers(Encoder):
         self.steps.append(list(inputs))
         return super().batches(inputs)
 
-    def embed(self, batch, layer=None) -> torch.Tensor:
+    def fresh(self, seed: int) -> "Numbers":
+        return Numbers()
+
+    def embed(self, batch, layer=None, pooling=None) -> torch.Tensor:
         return batch["input"]
 
     def classifier(self, num_classes: int, seed: int) -> torch.nn.Module:
