@@ -124,7 +124,11 @@ def embed_command(
 @app.command(name="evaluate", context_settings=_DATA_OPTIONS)
 def evaluate_command(
     models_and_options: Annotated[
-        list[str], typer.Argument(help="Checkpoints, and files that `hf-unlab embed` wrote; then options of data.")
+        list[str],
+        typer.Argument(
+            metavar="MODEL_OR_PARQUET...",
+            help="Checkpoints, and files that `hf-unlab embed` wrote; options of data may follow.",
+        ),
     ],
     dataset: Annotated[str | None, typer.Option(help="What checkpoints embed, as in the recipes.")] = None,
     label_column: Annotated[
