@@ -81,9 +81,7 @@ def embed_command(
     model: Annotated[str, typer.Argument(help="A checkpoint: a folder or a Hub id.")],
     data: Annotated[str, typer.Argument(help="As --dataset of the recipes: a Hub id, a builder, a file, a folder.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write, .parquet.")],
-    layer: Annotated[
-        str | None, typer.Option(help="A number (-1: the last) or all; by default the encoder's.")
-    ] = None,
+    layer: Annotated[str | None, typer.Option(help="A number (-1: the last), all, or learned from labels.")] = None,
     pooling: Annotated[str | None, typer.Option(help="mean, cls, segments, ...; by default the encoder's.")] = None,
     dtype: Annotated[str, typer.Option(help="float32, or float16 in half the room.")] = "float32",
     label_column: Annotated[
@@ -107,7 +105,7 @@ def embed_command(
     shared out.
     """
     from hf_unlab.app.console import exit_cleanly, quiet_libraries
-    from hf_unlab.app.embedding import load, run, say, sources_of, with_columns
+    from hf_unlab.app.embedding import layer_for, load, run, say, sources_of, with_columns
     from hf_unlab.evaluation.embed import EmbedSettings
 
     with exit_cleanly(), quiet_libraries():
@@ -115,7 +113,8 @@ def embed_command(
         source, _ = sources_of(loaded.modality, data, context.args)
         others = [name for name in columns.split(",") if name]
         source, kept = with_columns(source, label_column, group_column, others)
-        settings = EmbedSettings(_layer(layer), pooling, dtype, tuple(kept), num_rows)
+        chosen = layer_for(loaded, source, _layer(layer), pooling, "label" in kept)
+        settings = EmbedSettings(chosen, pooling, dtype, tuple(kept), num_rows)
         report = run(loaded, source, output, settings)
         if int(os.environ.get("RANK", "0")) == 0:
             say(report, output)
@@ -143,9 +142,7 @@ def evaluate_command(
     num_rows: Annotated[
         int, typer.Option("--num_rows", "--num-rows", help="Rows of a split to embed at most.")
     ] = 20_000,
-    layer: Annotated[
-        str | None, typer.Option(help="A number (-1: the last) or all; by default the encoder's.")
-    ] = None,
+    layer: Annotated[str | None, typer.Option(help="A number (-1: the last), all, or learned from labels.")] = None,
     pooling: Annotated[str | None, typer.Option(help="mean, cls, segments, ...; by default the encoder's.")] = None,
     pictures: Annotated[bool, typer.Option(help="Whether to draw.")] = True,
     map_by: Annotated[str, typer.Option("--map", help="pca, or umap (pip install umap-learn).")] = "pca",

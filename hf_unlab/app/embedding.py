@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,14 +16,17 @@ from hf_unlab.app.console import quiet_libraries
 from hf_unlab.app.progress import console, row_progress
 from hf_unlab.evaluation.embed import EmbedReport, EmbedSettings, embed
 from hf_unlab.evaluation.label_values import text_of
+from hf_unlab.evaluation.layers import choose_layer
 from hf_unlab.evaluation.overlap import content_in
 from hf_unlab.modalities import get_modality
 from hf_unlab.modalities.checkpoint_files import checkpoint_hash
 from hf_unlab.modalities.detect import modality_of
-from hf_unlab.modalities.modality import Encoder, Modality
+from hf_unlab.modalities.modality import Encoder, Layer, Modality, TransformersEncoder
 from hf_unlab.streams.bad_examples import good_examples
 from hf_unlab.streams.content import content_hash
 from hf_unlab.streams.sources import Source, iterate, open_stream
+
+LEARNED, NUM_CHOOSING = "learned", 500  # a layer's name, and how many labelled rows choose it
 
 
 @dataclass(frozen=True)
@@ -154,6 +158,30 @@ def read_inputs(loaded: Loaded, source: Source, has_labels: bool) -> Iterator[In
         assert content is not None
         label = text_of(row["label"], feature) if has_labels else None
         yield Input(good[modality.column], content_hash(content), label)
+
+
+def layer_for(loaded: Loaded, source: Source, layer: Layer, pooling: str | None, has_labels: bool) -> Layer:
+    """The layer to embed; for "learned" the one that the first labelled rows of the source choose.
+
+    Args:
+        loaded: The checkpoint.
+        source: Training data: no labels of test data should choose.
+        layer: As it was asked for.
+        pooling: As in `Encoder.embed`.
+        has_labels: Whether the source has a column `label`.
+    """
+    if layer != LEARNED:
+        return layer
+    if not has_labels or not isinstance(loaded.encoder, TransformersEncoder):
+        why = "no labels are named" if has_labels is False else f"{loaded.name} has no hidden states to choose from"
+        raise ValueError(f"--layer {LEARNED} chooses by labels among hidden states, and {why}: name a layer.")
+    labelled = islice((one for one in read_inputs(loaded, source, True) if one.label is not None), NUM_CHOOSING)
+    chosen = list(labelled)
+    names = sorted({str(one.label) for one in chosen})
+    labels = [names.index(str(one.label)) for one in chosen]
+    found = choose_layer(loaded.encoder, [one.input for one in chosen], labels, pooling)
+    console.print(f"Layer {found} of {loaded.name}, chosen by the first {len(chosen):,} labels")
+    return found
 
 
 def rows_of(source: Source) -> int | None:

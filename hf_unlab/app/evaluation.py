@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from hf_unlab.app.console import quiet_libraries
-from hf_unlab.app.embedding import Loaded, load, read_inputs, run, sources_of, with_columns
+from hf_unlab.app.embedding import LEARNED, Loaded, layer_for, load, read_inputs, run, sources_of, with_columns
 from hf_unlab.app.evaluation_pictures import draw, file_name
 from hf_unlab.app.evaluation_table import Found, differences, neighbours, render
 from hf_unlab.app.progress import console
@@ -117,9 +117,16 @@ def _one(asked: Asked, name: str, given: str) -> Found:
     source, tested = sources_of(loaded.modality, asked.dataset, asked.data_options)
     others = [] if asked.slices in (None, "label") else [str(asked.slices)]
     parts: list[Embeddings] = []
+    if asked.layer == LEARNED and tested is None:
+        raise ValueError(
+            "--layer learned needs test data of its own, whose labels do not choose: name it (--eval_split)."
+        )
     for what, one in (("train", source), ("test", tested)):
         if one is not None:
             named, columns = with_columns(one, asked.label_column, None, others)
+            if what == "train":
+                layer = layer_for(loaded, named, asked.layer, asked.pooling, "label" in columns)
+                asked = replace(asked, layer=layer)
             settings = EmbedSettings(asked.layer, asked.pooling, "float32", tuple(columns), asked.num_rows, True)
             path = asked.output_dir / f"{file_name(name)}.{what}.parquet"
             run(loaded, named, path, settings)

@@ -76,6 +76,16 @@ def test_what_cannot_be_is_said(tmp_path, checkpoint, data, capsys) -> None:
         assert result.exit_code == 2 and message in result.output + result.stderr, result.output
 
 
+def test_a_layer_is_chosen_by_labels(tmp_path, checkpoint, data) -> None:
+    out = str(tmp_path / "e.parquet")
+    argv = ["embed", checkpoint, str(data[0]), "-o", out, "--layer", "learned", "--text_column", "body"]
+    said = invoke(*argv, "--label_column", "kind")
+    layer = read_embeddings(out).metadata["layer"]
+    assert layer in (0, 1, 2) and f"Layer {layer} of" in said
+    result = CliRunner().invoke(cli.app, argv)
+    assert result.exit_code == 2 and "no labels are named" in result.output + result.stderr
+
+
 def test_labels_are_found_and_named(data, tmp_path) -> None:
     source = Source(str(data[0]))
     assert with_columns(source, None, None, ())[1] == []
