@@ -19,6 +19,7 @@ from hf_unlab.evaluation.embedding_files import AS_PARQUET, Embeddings, read_met
 from hf_unlab.evaluation.features import ahead, features_of
 from hf_unlab.evaluation.label_values import text_of
 from hf_unlab.modalities.modality import Encoder, Layer, Modality
+from hf_unlab.modalities.running import device_of
 from hf_unlab.streams.bad_examples import BadExample, Example, Tally
 from hf_unlab.streams.content import content_hash, content_of
 from hf_unlab.streams.sources import Source, iterate, open_stream
@@ -143,7 +144,7 @@ def embed(
 
     num_made = 0
     try:
-        for number, examples in ahead(missing()):
+        for number, examples in ahead(missing(), device_of(encoder.model)):
             maker.write(examples, _part(folder, number))
             num_made += settings.rows_a_part * world_size
             if on_progress:

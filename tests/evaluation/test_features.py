@@ -106,14 +106,15 @@ def test_features_of_unit_norm_have_it() -> None:
 
 
 def test_what_is_made_ahead_is_the_same_and_errors_come_through() -> None:
-    assert list(ahead(iter(range(100)))) == list(range(100))
-    assert list(ahead(iter([]))) == []
+    for device in (torch.device("cpu"), torch.device("meta")):
+        assert list(ahead(iter(range(100)), device)) == list(range(100))
+        assert list(ahead(iter([]), device)) == []
 
     def failing():
         yield 1
         raise KeyError("gone")
 
-    items = ahead(failing())
+    items = ahead(failing(), torch.device("meta"))
     assert next(items) == 1
     with pytest.raises(KeyError, match="gone"):
         next(items)
@@ -128,7 +129,7 @@ def test_nothing_goes_on_when_nobody_asks_any_more() -> None:
             yield made[-1]
 
     before = threading.active_count()
-    items = ahead(endless(), num_ahead=2)
+    items = ahead(endless(), torch.device("meta"), num_ahead=2)
     assert [next(items) for _ in range(3)] == [0, 1, 2]
     items.close()
     assert threading.active_count() == before and len(made) <= 7
