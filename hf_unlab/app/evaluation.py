@@ -18,7 +18,7 @@ from hf_unlab.app.progress import console
 from hf_unlab.evaluation.embed import EmbedSettings
 from hf_unlab.evaluation.embedding_files import Embeddings, read_embeddings
 from hf_unlab.evaluation.features import features_of
-from hf_unlab.evaluation.probes import Scaling, fit_probe
+from hf_unlab.evaluation.measuring import ProbeAnswers
 from hf_unlab.evaluation.report import Splits, evaluate, split
 from hf_unlab.evaluation.robustness import drops
 from hf_unlab.few_labels.draws import few_label_table
@@ -135,24 +135,27 @@ def _one(asked: Asked, name: str, given: str) -> Found:
     found = evaluate(name, parts[0], splits, slices=asked.slices)
     if asked.with_perturbations:
         named, columns = with_columns(tested or source, asked.label_column, None, ())
-        found = replace(found, robustness=_drops(asked, loaded, named, "label" in columns, splits))
+        found = replace(found, robustness=_drops(asked, loaded, named, "label" in columns, splits, found.answers))
     return Found(parts[0], splits, found)
 
 
 def _drops(
-    asked: Asked, loaded: Loaded, source: Source, has_labels: bool, splits: Splits | None
+    asked: Asked,
+    loaded: Loaded,
+    source: Source,
+    has_labels: bool,
+    splits: Splits | None,
+    answers: ProbeAnswers | None,
 ) -> dict[str, dict[str, float]]:
-    """What perturbations of some test inputs cost a probe that has learnt from the pool."""
+    """What perturbations of some test inputs cost the probe that has learnt from the pool."""
     examples = read_inputs(loaded, source, has_labels)
     if splits is not None:
         tested = set(splits.test.columns["content_hash"])
         examples = (one for one in examples if one.content_hash in tested and one.label is not None)
     chosen = list(islice(examples, NUM_PERTURBED))
     inputs, classify, labels = [one.input for one in chosen], None, None
-    if splits is not None:
-        learnt, numbers = splits.labels(splits.pool), {name: i for i, name in enumerate(splits.label_names)}
-        probe = fit_probe(splits.pool.features, learnt, Scaling.fitted(splits.pool.features), None)
-        classify, labels = probe.predict, np.array([numbers[str(one.label)] for one in chosen])
+    if splits is not None and answers is not None:
+        classify, labels = answers.probe.predict, splits.numbers([str(one.label) for one in chosen])
     embed = partial(features_of, loaded.encoder, layer=asked.layer, pooling=asked.pooling)
     with quiet_libraries():
         return drops(embed, classify, inputs, labels, loaded.modality.perturbations)

@@ -18,7 +18,7 @@ from hf_unlab.evaluation.measures.classification import (
 from hf_unlab.evaluation.measures.clustering import cluster_agreement, silhouette
 from hf_unlab.evaluation.measures.neighbours import hubness, knn_predict
 from hf_unlab.evaluation.measures.representation import alpha_req, effective_rank, mean_cosine
-from hf_unlab.evaluation.probes import Scaling, fit_probe
+from hf_unlab.evaluation.probes import LinearProbe, Scaling, fit_probe
 
 NUM_NEIGHBOURS = 20
 
@@ -43,10 +43,12 @@ class ProbeAnswers:
     Args:
         predictions: Class indices, (N,).
         probabilities: (N, C), in the order of the indices.
+        probe: Itself, to be asked about other rows.
     """
 
     predictions: np.ndarray
     probabilities: np.ndarray
+    probe: LinearProbe
 
 
 WITHOUT_LABELS: Mapping[str, Callable[[np.ndarray], float]] = {
@@ -97,7 +99,7 @@ def probe_answers(pool: Labelled, test_features: np.ndarray, num_classes: int) -
     of_known_NC = probe.probabilities(test_features)
     probabilities_NC = np.zeros((len(of_known_NC), num_classes))
     probabilities_NC[:, probe.classes] = of_known_NC
-    return ProbeAnswers(probabilities_NC.argmax(1), probabilities_NC)
+    return ProbeAnswers(probabilities_NC.argmax(1), probabilities_NC, probe)
 
 
 def measure(

@@ -3,6 +3,7 @@
 In the names: N test examples, D features, C classes.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,8 +43,12 @@ class Splits:
 
     def labels(self, part: Embeddings) -> np.ndarray:
         """Class indices, (N,)."""
+        return self.numbers(part.columns["label"])
+
+    def numbers(self, labels: Sequence[str]) -> np.ndarray:
+        """Class indices of labels by their names, (N,)."""
         numbers = {name: number for number, name in enumerate(self.label_names)}
-        return np.array([numbers[name] for name in part.columns["label"]], dtype=np.int64)
+        return np.array([numbers[name] for name in labels], dtype=np.int64)
 
 
 @dataclass(frozen=True)
