@@ -14,16 +14,12 @@ from accelerate import PartialState
 from hf_unlab.app.arguments import parse_arguments
 from hf_unlab.app.console import quiet_libraries
 from hf_unlab.app.progress import console, row_progress
-from hf_unlab.evaluation.embed import EmbedReport, EmbedSettings, embed
-from hf_unlab.evaluation.label_values import text_of
+from hf_unlab.evaluation.embed import OF_THE_FILE, EmbedReport, EmbedSettings, RowReader, embed
 from hf_unlab.evaluation.layers import choose_layer
-from hf_unlab.evaluation.overlap import content_in
 from hf_unlab.modalities import get_modality
 from hf_unlab.modalities.checkpoint_files import checkpoint_hash
 from hf_unlab.modalities.detect import modality_of
 from hf_unlab.modalities.modality import Encoder, Layer, Modality, TransformersEncoder
-from hf_unlab.streams.bad_examples import good_examples
-from hf_unlab.streams.content import content_hash
 from hf_unlab.streams.sources import Source, iterate, open_stream
 
 LEARNED, NUM_CHOOSING = "learned", 500  # a layer's name, and how many labelled rows choose it
@@ -147,17 +143,13 @@ def read_inputs(loaded: Loaded, source: Source, has_labels: bool) -> Iterator[In
         source: Raw data.
         has_labels: Whether it has a column `label`.
     """
-    modality = loaded.modality
-    columns = [modality.column, *(["label"] if has_labels else [])]
-    stream = open_stream(source, columns)
-    feature = (stream.features or {}).get("label")
-    decode = modality.make_decode(modality.few_label_settings().unlimited(), loaded.encoder)
-    with_content = (row for row in iterate(stream.select_columns(columns)) if content_in(row, modality))
-    for row, good in good_examples(with_content, decode):
-        content = content_in(row, modality)
-        assert content is not None
-        label = text_of(row["label"], feature) if has_labels else None
-        yield Input(good[modality.column], content_hash(content), label)
+    # small parts: who asks for a few inputs should not wait for a thousand
+    settings = EmbedSettings(columns=("label",) if has_labels else (), rows_a_part=64)
+    reader = RowReader(loaded.encoder, loaded.modality, settings, source)
+    for rows in reader.blocks():
+        for good in reader.decode(rows):
+            of_it = good[OF_THE_FILE]
+            yield Input(good[loaded.modality.column], of_it["content_hash"], of_it.get("label"))
 
 
 def layer_for(loaded: Loaded, source: Source, layer: Layer, pooling: str | None, has_labels: bool) -> Layer:
@@ -173,7 +165,7 @@ def layer_for(loaded: Loaded, source: Source, layer: Layer, pooling: str | None,
     if layer != LEARNED:
         return layer
     if not has_labels or not isinstance(loaded.encoder, TransformersEncoder):
-        why = "no labels are named" if has_labels is False else f"{loaded.name} has no hidden states to choose from"
+        why = "no labels are named" if not has_labels else f"{loaded.name} has no hidden states to choose from"
         raise ValueError(f"--layer {LEARNED} chooses by labels among hidden states, and {why}: name a layer.")
     labelled = islice((one for one in read_inputs(loaded, source, True) if one.label is not None), NUM_CHOOSING)
     chosen = list(labelled)

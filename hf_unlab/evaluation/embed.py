@@ -26,6 +26,7 @@ from hf_unlab.streams.sources import Source, iterate, open_stream
 
 ROWS_A_PART = 1024
 OnProgress = Callable[[int, int, int | None], None]
+OF_THE_FILE = "of_the_file"  # where a decoded row has its columns of the file
 _PARTS, _SETTINGS = ".parts", "_settings.json"
 
 
@@ -129,23 +130,23 @@ def embed(
     if rank == 0:
         _claim(folder, made_by)
     wait()
-    maker = _PartMaker(encoder, modality, settings, source, decode)
+    reader = RowReader(encoder, modality, settings, source, decode)
     num_read = num_resumed = num_parts = 0
 
     def missing() -> Iterator[tuple[int, list[Example]]]:
         """The parts that are this process's to make, decoded; how far the source has been read is counted."""
         nonlocal num_read, num_resumed, num_parts
-        for number, rows in enumerate(_blocks(maker.open(), settings)):
+        for number, rows in enumerate(reader.blocks()):
             is_there = _part(folder, number).exists()
             if number % world_size == rank and not is_there:
-                yield number, maker.decode(rows, num_read)
+                yield number, reader.decode(rows, num_read)
             num_read, num_parts = num_read + len(rows), number + 1
             num_resumed += len(rows) * is_there
 
     num_made = 0
     try:
         for number, examples in ahead(missing(), device_of(encoder.model)):
-            maker.write(examples, _part(folder, number))
+            reader.write(examples, _part(folder, number))
             num_made += settings.rows_a_part * world_size
             if on_progress:
                 on_progress(min(num_read, num_resumed + num_made), num_made, settings.num_rows)
@@ -154,7 +155,7 @@ def embed(
             shutil.rmtree(folder)
         raise
     wait()
-    report = EmbedReport(num_resumed=num_resumed, reasons=dict(maker.tally.reasons))
+    report = EmbedReport(num_resumed=num_resumed, reasons=dict(reader.tally.reasons))
     if rank == 0:
         report.num_rows, report.num_features = _join(folder, num_parts, target, made_by)
         report.num_skipped = num_read - report.num_rows
@@ -162,8 +163,16 @@ def embed(
     return report
 
 
-class _PartMaker:
-    """Reads, decodes and embeds parts."""
+class RowReader:
+    """Reads raw rows and decodes them, as `embed` does; the bad ones are counted.
+
+    Args:
+        encoder: What they are decoded for.
+        modality: Of the encoder.
+        settings: Which columns are kept, and how many rows are read.
+        source: Raw data.
+        decode: Of raw examples; by default the modality's, whole.
+    """
 
     def __init__(
         self,
@@ -171,7 +180,7 @@ class _PartMaker:
         modality: Modality,
         settings: EmbedSettings,
         source: Source,
-        decode: Callable[[Example], Example] | None,
+        decode: Callable[[Example], Example] | None = None,
     ) -> None:
         self._encoder, self._column, self._settings, self._label = encoder, modality.column, settings, source.label
         self._is_file = modality.column in modality.file_columns
@@ -180,14 +189,16 @@ class _PartMaker:
         self.tally = Tally()
         self._features: dict[str, Any] = {}
 
-    def open(self) -> Iterator[Example]:
-        """The raw rows, of which only what is needed is read."""
+    def blocks(self) -> Iterator[list[Example]]:
+        """The raw rows, so many at a time, of which only what is needed is read."""
         columns = list(dict.fromkeys([self._column, *self._settings.columns]))
         stream = open_stream(self._source, columns)
         self._features = stream.features or {}
-        return iterate(stream.select_columns(columns))
+        rows = islice(iterate(stream.select_columns(columns)), self._settings.num_rows)
+        while block := list(islice(rows, self._settings.rows_a_part)):
+            yield block
 
-    def decode(self, rows: list[Example], first: int) -> list[Example]:
+    def decode(self, rows: list[Example], first: int = 0) -> list[Example]:
         """Good rows, decoded, each with its columns of the file; the others are counted by their reason."""
         good = []
         for row, example in enumerate(rows, start=first):
@@ -203,7 +214,7 @@ class _PartMaker:
             more = {name: self._cell(name, example[name]) for name in self._settings.columns}
             if self._settings.with_preview:
                 more["preview"] = preview_of(example[self._column])
-            good.append({self._column: decoded[self._column], "of_the_file": {**kept, **more}})
+            good.append({self._column: decoded[self._column], OF_THE_FILE: {**kept, **more}})
         return good
 
     def _cell(self, name: str, value: Any) -> Any:
@@ -212,8 +223,8 @@ class _PartMaker:
 
     def write(self, examples: list[Example], path: Path) -> None:
         """Embeds a part, and writes it, whole or not at all; nothing is left of an empty one but its file."""
-        names = examples[0]["of_the_file"] if examples else ()
-        columns = {name: [example["of_the_file"][name] for example in examples] for name in names}
+        names = examples[0][OF_THE_FILE] if examples else ()
+        columns = {name: [example[OF_THE_FILE][name] for example in examples] for name in names}
         if examples:
             inputs = [example[self._column] for example in examples]
             features_ND = features_of(self._encoder, inputs, self._settings.layer, self._settings.pooling)
@@ -233,12 +244,6 @@ def preview_of(cell: Any) -> str:
         parts = Path(str(cell.get("path") or "")).parts
         return "/".join(parts[-2:])
     return " ".join(str(cell)[:1000].split())[:160] if isinstance(cell, str) else ""
-
-
-def _blocks(rows: Iterator[Example], settings: EmbedSettings) -> Iterator[list[Example]]:
-    rows = islice(rows, settings.num_rows)
-    while block := list(islice(rows, settings.rows_a_part)):
-        yield block
 
 
 def _part(folder: Path, number: int) -> Path:
