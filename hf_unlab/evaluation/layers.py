@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold, cross_val_score
 
-from hf_unlab.evaluation.features import deviations, features_of, mean_of
-from hf_unlab.evaluation.probes import DEFAULT_C, MAX_ITERATIONS
+from hf_unlab.evaluation.features import features_of
+from hf_unlab.evaluation.probes import Scaling, loss_over_folds
 from hf_unlab.modalities.modality import TransformersEncoder
 
 
@@ -44,10 +42,8 @@ def choose_layer(
             f"with {sizes.min()}: give two or more of two or more classes, or name a layer."
         )
     all_ND = features_of(encoder, inputs, "all", pooling)
-    folds = StratifiedKFold(min(5, int(sizes.min())), shuffle=True, random_state=0)
-    losses = []
-    for layer_ND in np.split(all_ND, encoder.config.num_hidden_layers + 1, axis=1):
-        scaled_ND = (layer_ND - mean_of(layer_ND)) / deviations(layer_ND)
-        model = LogisticRegression(C=DEFAULT_C, max_iter=MAX_ITERATIONS)
-        losses.append(-cross_val_score(model, scaled_ND, labels_N, cv=folds, scoring="neg_log_loss").mean())
+    losses = [
+        loss_over_folds(Scaling.fitted(layer_ND).apply(layer_ND), labels_N, min(5, int(sizes.min())))
+        for layer_ND in np.split(all_ND, encoder.config.num_hidden_layers + 1, axis=1)
+    ]
     return max(range(len(losses)), key=lambda layer: (-round(losses[layer], 9), layer))

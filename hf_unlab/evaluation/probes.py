@@ -40,6 +40,10 @@ class Scaling:
         """Of examples without labels; see `features.deviations` for what is nearly constant."""
         return cls(mean_of(features_ND), deviations(features_ND))
 
+    def apply(self, features_ND: np.ndarray) -> np.ndarray:
+        """The features standardised, in double precision: a copy, so for few rows."""
+        return (features_ND - self.mean_D) / self.deviation_D
+
 
 @dataclass(frozen=True)
 class LinearProbe:
@@ -126,7 +130,7 @@ def fit_probe(
     if not issparse(features):
         train_MD = np.asarray(features, dtype=np.float64)
         if scaling is not None:
-            train_MD = (train_MD - scaling.mean_D) / scaling.deviation_D
+            train_MD = scaling.apply(train_MD)
         if len(train_MD) < num_features:
             # The weights lie in the span of the rows: turned into its coordinates, the fit is the same and cheaper.
             _, _, axes_MD = np.linalg.svd(train_MD, full_matrices=False)
@@ -150,12 +154,24 @@ def _chosen(train_MD: Any, labels_M: np.ndarray) -> float:
     num_folds = min(5, int(np.unique(labels_M, return_counts=True)[1].min()))
     if num_folds < 2:
         return DEFAULT_C
+    losses = {c: loss_over_folds(train_MD, labels_M, num_folds, c) for c in GRID}
+    return min(losses, key=losses.__getitem__)
+
+
+def loss_over_folds(
+    train_MD: Any, labels_M: np.ndarray, num_folds: int, inverse_regularisation: float = DEFAULT_C
+) -> float:
+    """Mean log loss of probes on folds that they were not fitted on, which are the same each time.
+
+    Args:
+        train_MD: Features, standardised if they are to be.
+        labels_M: Whole numbers, at least `num_folds` of each class.
+        num_folds: At least 2.
+        inverse_regularisation: scikit-learn's C.
+    """
     folds = StratifiedKFold(num_folds, shuffle=True, random_state=0)
-    scores = {}
-    for c in GRID:
-        model = LogisticRegression(C=c, max_iter=MAX_ITERATIONS)
-        scores[c] = cross_val_score(model, train_MD, labels_M, cv=folds, scoring="neg_log_loss").mean()
-    return max(scores, key=scores.__getitem__)
+    model = LogisticRegression(C=inverse_regularisation, max_iter=MAX_ITERATIONS)
+    return float(-cross_val_score(model, train_MD, labels_M, cv=folds, scoring="neg_log_loss").mean())
 
 
 def linear_probe(

@@ -60,7 +60,7 @@ class Encoder(ABC):
 
     @abstractmethod
     def embed(self, batch: Batch, layer: Layer = None, pooling: str | None = None) -> torch.Tensor:
-        """Features in float32, (B, D), of a batch that lies where the model does; see `evaluation.probes.features_of`.
+        """Features in float32, (B, D), of a batch that lies where the model does; see `evaluation.features`.
 
         Args:
             batch: As `collate` makes it.
