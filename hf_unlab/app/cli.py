@@ -72,6 +72,11 @@ def doctor(
         raise typer.Exit(1)
 
 
+LabelColumn = Annotated[
+    str | None, typer.Option("--label_column", "--label-column", help="By default label, if there is one.")
+]
+LayerName = Annotated[str | None, typer.Option(help="A number (-1: the last), all, or learned from labels.")]
+PoolingName = Annotated[str | None, typer.Option(help="mean, cls, segments, ...; by default the encoder's.")]
 _DATA_OPTIONS = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
@@ -81,12 +86,10 @@ def embed_command(
     model: Annotated[str, typer.Argument(help="A checkpoint: a folder or a Hub id.")],
     data: Annotated[str, typer.Argument(help="As --dataset of the recipes: a Hub id, a builder, a file, a folder.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write, .parquet.")],
-    layer: Annotated[str | None, typer.Option(help="A number (-1: the last), all, or learned from labels.")] = None,
-    pooling: Annotated[str | None, typer.Option(help="mean, cls, segments, ...; by default the encoder's.")] = None,
+    layer: LayerName = None,
+    pooling: PoolingName = None,
     dtype: Annotated[str, typer.Option(help="float32, or float16 in half the room.")] = "float32",
-    label_column: Annotated[
-        str | None, typer.Option("--label_column", "--label-column", help="By default label, if there is one.")
-    ] = None,
+    label_column: LabelColumn = None,
     group_column: Annotated[
         str | None, typer.Option("--group_column", "--group-column", help="Such as a speaker.")
     ] = None,
@@ -130,9 +133,7 @@ def evaluate_command(
         ),
     ],
     dataset: Annotated[str | None, typer.Option(help="What checkpoints embed, as in the recipes.")] = None,
-    label_column: Annotated[
-        str | None, typer.Option("--label_column", "--label-column", help="By default label, if there is one.")
-    ] = None,
+    label_column: LabelColumn = None,
     slices: Annotated[
         str | None, typer.Option(help="A column: accuracy by its values, the worst group, the gap.")
     ] = None,
@@ -142,8 +143,8 @@ def evaluate_command(
     num_rows: Annotated[
         int, typer.Option("--num_rows", "--num-rows", help="Rows of a split to embed at most.")
     ] = 20_000,
-    layer: Annotated[str | None, typer.Option(help="A number (-1: the last), all, or learned from labels.")] = None,
-    pooling: Annotated[str | None, typer.Option(help="mean, cls, segments, ...; by default the encoder's.")] = None,
+    layer: LayerName = None,
+    pooling: PoolingName = None,
     pictures: Annotated[bool, typer.Option(help="Whether to draw.")] = True,
     map_by: Annotated[str, typer.Option("--map", help="pca, or umap (pip install umap-learn).")] = "pca",
     perturb: Annotated[bool, typer.Option("--perturb", help="Try what typos, blur, noise, ... cost a probe.")] = False,

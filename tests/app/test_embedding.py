@@ -4,8 +4,6 @@ import json
 
 import numpy as np
 import pytest
-import torch
-from transformers import AutoModelForMaskedLM
 from typer.testing import CliRunner
 
 from hf_unlab.app import cli
@@ -15,15 +13,12 @@ from hf_unlab.streams.content import content_hash
 from hf_unlab.streams.sources import Source
 from hf_unlab.testing import tiny_clips, tiny_wav2vec2
 from hf_unlab.training.finetuning import alone_and_quiet
-from tests.modalities.text.test_encoder import BERT, word_tokenizer
+from tests.modalities.text.test_encoder import save_bert
 
 
 @pytest.fixture
 def checkpoint(tmp_path):
-    torch.manual_seed(0)
-    with alone_and_quiet():
-        AutoModelForMaskedLM.from_config(BERT).save_pretrained(tmp_path / "checkpoint")
-        word_tokenizer().save_pretrained(tmp_path / "checkpoint")
+    save_bert(tmp_path / "checkpoint")
     return str(tmp_path / "checkpoint")
 
 

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
-from transformers import AutoModelForMaskedLM
 
 from hf_unlab.evaluation.embed import EmbedSettings, embed, preview_of
 from hf_unlab.evaluation.embedding_files import read_embeddings
@@ -21,7 +20,7 @@ from hf_unlab.streams.content import content_hash
 from hf_unlab.streams.sources import Source
 from hf_unlab.testing import tiny_dual_encoder, tiny_pairs
 from hf_unlab.training.finetuning import alone_and_quiet
-from tests.modalities.text.test_encoder import BERT, make, word_tokenizer
+from tests.modalities.text.test_encoder import BERT, make, save_bert
 
 TEXT = get_modality("text")
 ROWS = [
@@ -119,10 +118,8 @@ def slowly(folder, path) -> None:
 
 @pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
 def test_killed_it_goes_on(tmp_path, source) -> None:
-    torch.manual_seed(0)
+    save_bert(tmp_path / "checkpoint")
     with alone_and_quiet():
-        AutoModelForMaskedLM.from_config(BERT).save_pretrained(tmp_path / "checkpoint")
-        word_tokenizer().save_pretrained(tmp_path / "checkpoint")
         encoder = TEXT.load_encoder(tmp_path / "checkpoint")
     process = multiprocessing.get_context("spawn").Process(target=slowly, args=(tmp_path, source.path))
     process.start()

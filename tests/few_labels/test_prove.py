@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
-from transformers import AutoModelForMaskedLM, Wav2Vec2FeatureExtractor, Wav2Vec2ForPreTraining
+from transformers import Wav2Vec2FeatureExtractor, Wav2Vec2ForPreTraining
 
 from hf_unlab.few_labels.prove import prove
 from hf_unlab.modalities import get_modality
@@ -16,8 +16,7 @@ from hf_unlab.modalities.image.settings import ImageFewLabelSettings
 from hf_unlab.modalities.text.settings import TextFewLabelSettings
 from hf_unlab.streams.sources import Source
 from hf_unlab.testing import tiny_clips, tiny_dual_encoder, tiny_pairs, tiny_wav2vec2
-from hf_unlab.training.finetuning import alone_and_quiet
-from tests.modalities.text.test_encoder import BERT, word_tokenizer
+from tests.modalities.text.test_encoder import save_bert
 
 SMALL = {"num_labels_per_class": [1, 2], "few_label_seeds": [0, 1], "finetune_steps": 1}
 METHODS = ["logistic regression", "linear probe", "linear probe", "fine-tuned", "fine-tuned"]
@@ -40,10 +39,7 @@ def raw(folder, rows) -> list[Source]:
 @pytest.fixture
 def text(tmp_path):
     """A checkpoint, labelled texts of which one was pretrained on, and the raw data."""
-    torch.manual_seed(0)
-    with alone_and_quiet():
-        AutoModelForMaskedLM.from_config(BERT).save_pretrained(tmp_path / "checkpoint")
-        word_tokenizer().save_pretrained(tmp_path / "checkpoint")
+    save_bert(tmp_path / "checkpoint")
     rows = [{"body": f"w{i % 2} w{2 + i} w{3 + i // 2}", "kind": ["no", "yes"][i % 2]} for i in range(30)]
     names = {"labelled_text_column": "body", "label_column": "kind"}
     settings = TextFewLabelSettings(**files(tmp_path, rows, 20, **names))

@@ -5,21 +5,15 @@ import sys
 
 import numpy as np
 import pytest
-import torch
-from transformers import AutoModelForMaskedLM
 
 from hf_unlab.evaluation.embedding_files import read_embeddings
-from hf_unlab.training.finetuning import alone_and_quiet
-from tests.modalities.text.test_encoder import BERT, word_tokenizer
+from tests.modalities.text.test_encoder import save_bert
 from tests.processes.launching import free_port
 
 
 @pytest.mark.slow
 def test_two_processes_write_what_one_writes(tmp_path):
-    torch.manual_seed(0)
-    with alone_and_quiet():
-        AutoModelForMaskedLM.from_config(BERT).save_pretrained(tmp_path / "checkpoint")
-        word_tokenizer().save_pretrained(tmp_path / "checkpoint")
+    save_bert(tmp_path / "checkpoint")
     rows = tmp_path / "rows.txt"
     rows.write_text("".join(f"w{i % 40} w{i % 7} w{i % 11}\n" for i in range(3000)))
     for name, launcher in (

@@ -59,6 +59,14 @@ def make(config: PretrainedConfig, special: bool = True, **settings) -> TextEnco
     return TextEncoder(config, word_tokenizer(special), **settings)
 
 
+def save_bert(folder) -> None:
+    """A tiny checkpoint with a head of masked language modelling, the same each time."""
+    torch.manual_seed(0)
+    with alone_and_quiet():
+        AutoModelForMaskedLM.from_config(BERT).save_pretrained(folder)
+        word_tokenizer().save_pretrained(folder)
+
+
 class TestText(ModalityTemplate):
     name = "text"
     auto_class = AutoModelForSequenceClassification
