@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, Self, TypeAlias
+from typing import Any, ClassVar, Literal, Self, TypeAlias
 
 import numpy as np
 import torch
 from torch import nn
 from transformers import AutoModel
 
+from hf_unlab.modalities.pieces import Pieces
 from hf_unlab.modalities.running import default_device, seeded
 from hf_unlab.modalities.settings import DataSettings, FewLabelSettings
 from hf_unlab.modalities.weights import Head, load_weights
@@ -23,20 +24,6 @@ from hf_unlab.streams.bad_examples import Check, Decode
 
 Batch: TypeAlias = dict[str, torch.Tensor]
 Layer: TypeAlias = int | str | None
-
-
-class Pieces(NamedTuple):
-    """What goes through a model at a time.
-
-    Args:
-        inputs: P pieces, as `Encoder.collate` takes them.
-        owner_P: Which input each is of.
-        weight_P: Its share of that input; those of an input sum to 1.
-    """
-
-    inputs: list[Any]
-    owner_P: np.ndarray
-    weight_P: np.ndarray
 
 
 class Encoder(ABC):

@@ -16,7 +16,8 @@ from hf_unlab.evaluation.features import (
     mean_of,
     standardised_by_group,
 )
-from hf_unlab.modalities.modality import Baseline, Encoder, Pieces
+from hf_unlab.modalities.modality import Baseline, Encoder
+from hf_unlab.modalities.pieces import Pieces
 from hf_unlab.training.finetuning import predict_classes
 
 

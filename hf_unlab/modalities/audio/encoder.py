@@ -14,7 +14,8 @@ import torch
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModelForAudioClassification
 
 from hf_unlab.modalities.audio.models import receptive_field
-from hf_unlab.modalities.modality import Batch, Layer, Pieces, TransformersEncoder
+from hf_unlab.modalities.modality import Batch, Layer, TransformersEncoder
+from hf_unlab.modalities.pieces import Pieces, cut_evenly
 from hf_unlab.modalities.running import pad_on_the_right
 from hf_unlab.streams.messages import one_line
 
@@ -78,11 +79,7 @@ class AudioEncoder(TransformersEncoder):
     def pieces(self, inputs: Sequence[Any]) -> Pieces:
         """Windows of like length of each recording; the weights are shares of time."""
         check_waveforms(inputs)
-        room = max(1, round(self.window_seconds * self.sampling_rate_hz))
-        parts = [np.array_split(np.asarray(waveform), -(-len(waveform) // room)) for waveform in inputs]
-        owners = np.repeat(np.arange(len(inputs)), [len(of_one) for of_one in parts])
-        shares = [len(part) / len(waveform) for waveform, of_one in zip(inputs, parts, strict=True) for part in of_one]
-        return Pieces([part for of_one in parts for part in of_one], owners, np.array(shares))
+        return cut_evenly(inputs, max(1, round(self.window_seconds * self.sampling_rate_hz)))
 
     def sizes(self, inputs: Sequence[Any]) -> np.ndarray:
         """Samples of each recording, at least those that one frame takes: fewer would make the convolutions fail."""

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
-from hf_unlab.modalities.modality import Batch, Encoder, Layer, Pieces, TransformersEncoder
+from hf_unlab.modalities.modality import Batch, Encoder, Layer, TransformersEncoder
+from hf_unlab.modalities.pieces import Pieces, cut_evenly
 from hf_unlab.modalities.running import evaluating
 from hf_unlab.modalities.text.sentences import read_modules, refuse_unknown_modules
 from hf_unlab.modalities.text.settings import TextFewLabelSettings
@@ -71,7 +72,7 @@ class TextEncoder(TransformersEncoder):
             self.config = copy.deepcopy(self.config)
             self.config.pad_token_id = self.processor.pad_token_id
         self._prefix, self._suffix = _special_tokens(self.processor)
-        if self.max_length <= len(self._prefix) + len(self._suffix):
+        if self._room < 1:
             raise ValueError(f"max_length is {self.max_length}: no token fits between the special ones; raise it.")
 
     @cached_property
@@ -97,16 +98,8 @@ class TextEncoder(TransformersEncoder):
 
     def pieces(self, inputs: Sequence[Any]) -> Pieces:
         """Windows of like length of each text, between the special tokens; the weights are shares of tokens."""
-        room = self.max_length - len(self._prefix) - len(self._suffix)
-        windows: list[list[int]] = []
-        owners, weights = [], []
-        for owner, ids in enumerate(self._tokens_of(inputs)):
-            parts = np.array_split(ids, max(1, -(-len(ids) // room)))
-            for part in parts:
-                windows.append([*self._prefix, *part.tolist(), *self._suffix] if len(ids) else self._framed([]))
-                owners.append(owner)
-                weights.append(len(part) / len(ids) if len(ids) else 1.0)
-        return Pieces(windows, np.array(owners, dtype=np.int64), np.array(weights))
+        pieces = cut_evenly(self._tokens_of(inputs), self._room)
+        return pieces._replace(inputs=[self._framed(part.tolist()) for part in pieces.inputs])
 
     def _tokens_of(self, texts: Sequence[str]) -> list[list[int]]:
         """Of each text, without special tokens, not cut."""
@@ -121,8 +114,12 @@ class TextEncoder(TransformersEncoder):
 
     def _framed(self, ids: list[int]) -> list[int]:
         """A beginning of a text as it goes through the model."""
-        room = self.max_length - len(self._prefix) - len(self._suffix)
-        return [*self._prefix, *ids[:room], *self._suffix]
+        return [*self._prefix, *ids[: self._room], *self._suffix]
+
+    @property
+    def _room(self) -> int:
+        """Tokens of a window between the special ones."""
+        return self.max_length - len(self._prefix) - len(self._suffix)
 
     def _piece_of(self, inputs: Sequence[Any]) -> list[list[int]]:
         """Windows as they are; of texts their beginnings."""
