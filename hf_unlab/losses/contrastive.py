@@ -9,13 +9,13 @@ chunk of columns at a time, and again in backward.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch.utils.checkpoint import checkpoint
+
+from hf_unlab.losses.chunks import column_chunks, precise_dtype, run_chunk, similarities
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,23 @@ class GatheredFeatures:
     offset: int = 0
 
 
+class Strangers(NamedTuple):
+    """Which columns a row is to be told from: those of another example, and not nearer to it than its own pair.
+
+    Args:
+        id_BK: What each row is of, int64, such as a hash of the document; K of them where there are several. Rows and
+            columns that have one in common are not told from one another.
+        id_NK: The same of all ranks' columns.
+        margin: A column whose cosine with the row exceeds that of the row's own pair by more is taken for a false
+            negative and left out (Solatorio 2024, https://huggingface.co/papers/2402.16829, the model being its own
+            guide); None leaves none out.
+    """
+
+    id_BK: torch.Tensor
+    id_NK: torch.Tensor
+    margin: float | None = None
+
+
 def info_nce_loss(
     query_BD: torch.Tensor,
     key_BD: torch.Tensor,
@@ -40,10 +57,15 @@ def info_nce_loss(
     logit_bias: torch.Tensor | None = None,
     gathered: GatheredFeatures | None = None,
     chunk_size: int | None = None,
+    *,
+    is_symmetric: bool = True,
+    strangers: Strangers | None = None,
+    negative_MD: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Symmetric InfoNCE (CLIP; Radford et al. 2021, https://huggingface.co/papers/2103.00020).
+    """InfoNCE (van den Oord et al. 2018, https://huggingface.co/papers/1807.03748), both ways as in CLIP.
 
-    A pair's loss is the mean of two cross entropies: of its key among all keys, and of its query among all queries.
+    A pair's loss is the mean of two cross entropies: of its key among all keys, and of its query among all queries
+    (Radford et al. 2021, https://huggingface.co/papers/2103.00020).
 
     Args:
         query_BD: Unit-norm features of this rank's queries, in any float type.
@@ -52,6 +74,9 @@ def info_nce_loss(
         logit_bias: Has no effect, as a softmax does not see a shift: here so that both losses are called alike.
         gathered: What the rows are scored against; this rank's own features if None.
         chunk_size: Columns at a time; all at once if None.
+        is_symmetric: Whether keys look for their queries, too; otherwise only queries for their keys.
+        strangers: Which columns count as other than a row; all but its pair if None.
+        negative_MD: Further keys that are nobody's pair (hard negatives), of all ranks.
 
     Returns:
         () in nats, summed over the B pairs, float32 (float64 if the features are).
@@ -65,9 +90,11 @@ def info_nce_loss(
         tensor(0.6265)
     """
     query_BD, key_BD, columns = _prepare(query_BD, key_BD, gathered, chunk_size)
-    query_to_key = _cross_entropy(query_BD, columns.key_ND, logit_scale, columns.offset, chunk_size)
-    key_to_query = _cross_entropy(key_BD, columns.query_ND, logit_scale, columns.offset, chunk_size)
-    return (query_to_key + key_to_query) / 2
+    place = (logit_scale, columns.offset, chunk_size)
+    query_to_key = _cross_entropy(query_BD, columns.key_ND, *place, strangers, negative_MD)
+    if not is_symmetric:
+        return query_to_key
+    return (query_to_key + _cross_entropy(key_BD, columns.query_ND, *place, strangers)) / 2
 
 
 def sigmoid_loss(
@@ -105,8 +132,8 @@ def sigmoid_loss(
     query_BD, key_BD, columns = _prepare(query_BD, key_BD, gathered, chunk_size)
     bias = torch.zeros_like(logit_scale) if logit_bias is None else logit_bias
     losses_B = [
-        _run(_sigmoid_chunk, chunk_size, query_BD, key_CD, logit_scale, bias, columns.offset - start)
-        for start, key_CD in _chunks(columns.key_ND, chunk_size)
+        run_chunk(_sigmoid_chunk, chunk_size, query_BD, key_CD, logit_scale, bias, columns.offset - start)
+        for start, key_CD in column_chunks(columns.key_ND, chunk_size)
     ]
     return torch.stack(losses_B).sum()
 
@@ -140,8 +167,8 @@ def contrastive_accuracy(
     pair_B = torch.arange(len(query_BD), device=query_BD.device) + columns.offset
     num_correct = torch.zeros((), dtype=torch.long, device=query_BD.device)
     for row_BD, column_ND in ((query_BD, columns.key_ND), (key_BD, columns.query_ND)):
-        chunks = _chunks(column_ND, chunk_size)
-        best = [(start, _logits(row_BD, column_CD, 1.0).max(dim=-1)) for start, column_CD in chunks]
+        chunks = column_chunks(column_ND, chunk_size)
+        best = [(start, similarities(row_BD, column_CD, 1.0).max(dim=-1)) for start, column_CD in chunks]
         chunk_B = torch.stack([each.values for _, each in best]).argmax(dim=0)
         found_B = torch.stack([each.indices + start for start, each in best]).gather(0, chunk_B[None])[0]
         num_correct += (found_B == pair_B).sum()
@@ -171,63 +198,62 @@ def clamp_logit_scale_(log_scale: torch.Tensor, max_scale: float = 100.0) -> Non
 
 
 def _cross_entropy(
-    row_BD: torch.Tensor, column_ND: torch.Tensor, logit_scale: torch.Tensor, offset: int, chunk_size: int | None
+    row_BD: torch.Tensor,
+    column_ND: torch.Tensor,
+    logit_scale: torch.Tensor,
+    offset: int,
+    chunk_size: int | None,
+    strangers: Strangers | None = None,
+    negative_MD: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Summed over rows; row i's answer is column offset + i."""
-    parts = [
-        _run(_softmax_chunk, chunk_size, row_BD, column_CD, logit_scale, offset - start)
-        for start, column_CD in _chunks(column_ND, chunk_size)
-    ]
+    least_B = None
+    if strangers is not None and strangers.margin is not None:
+        own_BD = column_ND[offset : offset + len(row_BD)]
+        least_B = (row_BD * own_BD).detach().sum(dim=-1) + strangers.margin
+    parts = []
+    for start, column_CD in column_chunks(column_ND, chunk_size):
+        known = None
+        if strangers is not None:
+            known = (strangers.id_BK, strangers.id_NK[start : start + len(column_CD)], least_B)
+        parts.append(run_chunk(_softmax_chunk, chunk_size, row_BD, column_CD, logit_scale, offset - start, known))
+    answers_B = torch.cat([answers for _, answers in parts])
+    for _, column_CD in [] if negative_MD is None else column_chunks(negative_MD.to(row_BD.dtype), chunk_size):
+        known = None if least_B is None else (None, None, least_B)
+        parts.append(run_chunk(_softmax_chunk, chunk_size, row_BD, column_CD, logit_scale, len(column_CD), known))
     log_sums_B = torch.stack([log_sums_B for log_sums_B, _ in parts]).logsumexp(dim=0)
-    return (log_sums_B - torch.cat([answers for _, answers in parts])).sum()
+    return (log_sums_B - answers_B).sum()
 
 
 def _softmax_chunk(
-    row_BD: torch.Tensor, column_CD: torch.Tensor, logit_scale: torch.Tensor, diagonal: int
+    row_BD: torch.Tensor,
+    column_CD: torch.Tensor,
+    logit_scale: torch.Tensor,
+    diagonal: int,
+    known: tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None] | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Each row's logsumexp over the chunk, and the logits of the pairs that lie in it, in the order of rows."""
-    logits_BC = _logits(row_BD, column_CD, logit_scale)
-    # a copy: the view would keep all logits of the chunk
-    return logits_BC.logsumexp(dim=-1), logits_BC.diagonal(diagonal).clone()
+    logits_BC = similarities(row_BD, column_CD, logit_scale)
+    answers = logits_BC.diagonal(diagonal).clone()  # a copy: the view would keep all logits of the chunk
+    if known is not None:
+        id_BK, id_CK, least_B = known
+        left_out_BC = torch.zeros_like(logits_BC, dtype=torch.bool)
+        if id_BK is not None and id_CK is not None:
+            left_out_BC |= (id_BK[:, None] == id_CK).any(dim=-1)
+        if least_B is not None:
+            left_out_BC |= logits_BC.detach() > least_B[:, None] * logit_scale.detach()
+        left_out_BC.diagonal(diagonal).fill_(False)
+        logits_BC = logits_BC.masked_fill(left_out_BC, -torch.inf)
+    return logits_BC.logsumexp(dim=-1), answers
 
 
 def _sigmoid_chunk(
     query_BD: torch.Tensor, key_CD: torch.Tensor, logit_scale: torch.Tensor, logit_bias: torch.Tensor, diagonal: int
 ) -> torch.Tensor:
     """-log sigmoid(-logit) of strangers, -log sigmoid(logit) of pairs; in place where that saves a (B, C) tensor."""
-    logits_BC = _logits(query_BD, key_CD, logit_scale).add_(logit_bias)
+    logits_BC = similarities(query_BD, key_CD, logit_scale).add_(logit_bias)
     logits_BC.diagonal(diagonal).neg_()
     return F.softplus(logits_BC).sum(dim=-1)
-
-
-def _logits(row_BD: torch.Tensor, column_CD: torch.Tensor, logit_scale: torch.Tensor | float) -> torch.Tensor:
-    """Not in bfloat16, autocast or not: it has steps of 0.5 where the logits of a trained CLIP are."""
-    with torch.autocast(row_BD.device.type, enabled=False):
-        return (row_BD * logit_scale) @ column_CD.T
-
-
-def precise_dtype(tensor: torch.Tensor) -> torch.dtype:
-    """The type that a tensor's losses are computed in: float32, or float64 if it has that.
-
-    Example:
-        >>> precise_dtype(torch.zeros(1, dtype=torch.bfloat16))
-        torch.float32
-    """
-    return torch.promote_types(tensor.dtype, torch.float32)
-
-
-def _chunks(column_ND: torch.Tensor, chunk_size: int | None) -> list[tuple[int, torch.Tensor]]:
-    """(first column, columns) of each chunk."""
-    size = chunk_size or len(column_ND)
-    # split, as the backward of a slice fills a tensor of N rows with zeros, for each chunk
-    return list(zip(range(0, len(column_ND), size), column_ND.split(size), strict=True))
-
-
-def _run(chunk_fn: Callable[..., Any], chunk_size: int | None, *inputs: Any) -> Any:
-    """Call it; where there are chunks, forget what is inside and compute it again in backward."""
-    if chunk_size is None:
-        return chunk_fn(*inputs)
-    return checkpoint(chunk_fn, *inputs, use_reentrant=False, preserve_rng_state=False)
 
 
 def _prepare(

@@ -38,6 +38,16 @@ def gather_with_gradients(features_BD: torch.Tensor, group: Any = None) -> torch
     return _GatherRows.apply(features_BD, group)
 
 
+def rank_of(group: Any = None) -> int:
+    """This process's number in a group; 0 where there is none.
+
+    Example:
+        >>> rank_of()
+        0
+    """
+    return dist.get_rank(group) if dist.is_available() and dist.is_initialized() else 0
+
+
 def gather_features(query_BD: torch.Tensor, key_BD: torch.Tensor, group: Any = None) -> GatheredFeatures:
     """Both sides' features of all ranks, with gradients, for the losses of `hf_unlab.losses.contrastive`.
 
@@ -58,7 +68,7 @@ def gather_features(query_BD: torch.Tensor, key_BD: torch.Tensor, group: Any = N
     # one collective, not two: what it costs is mostly the wait
     both_ND = gather_with_gradients(torch.cat((query_BD, key_BD), dim=-1), group)
     query_ND, key_ND = both_ND.chunk(2, dim=-1)
-    return GatheredFeatures(query_ND, key_ND, offset=dist.get_rank(group) * len(query_BD))
+    return GatheredFeatures(query_ND, key_ND, offset=rank_of(group) * len(query_BD))
 
 
 def _world_size(group: Any) -> int:

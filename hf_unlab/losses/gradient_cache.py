@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from hf_unlab.losses.contrastive import GatheredFeatures, precise_dtype
+from hf_unlab.losses.chunks import precise_dtype
+from hf_unlab.losses.contrastive import GatheredFeatures
 
 Features = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor | None]
 Encode = Callable[[Any], Features]

@@ -14,6 +14,10 @@ if TYPE_CHECKING:  # for type checkers and editors: the table's public names
     from hf_unlab.objectives.image_text.trainer import ImageTextContrastiveTrainer as ImageTextContrastiveTrainer
     from hf_unlab.objectives.masked_lm.trainer import MaskedLMTrainer as MaskedLMTrainer
     from hf_unlab.objectives.masked_lm.trainer import MaskedLMTrainingArguments as MaskedLMTrainingArguments
+    from hf_unlab.objectives.text_contrastive.arguments import (
+        TextContrastiveTrainingArguments as TextContrastiveTrainingArguments,
+    )
+    from hf_unlab.objectives.text_contrastive.trainer import TextContrastiveTrainer as TextContrastiveTrainer
     from hf_unlab.objectives.wav2vec2.arguments import Wav2Vec2TrainingArguments as Wav2Vec2TrainingArguments
     from hf_unlab.objectives.wav2vec2.trainer import Wav2Vec2PretrainingTrainer as Wav2Vec2PretrainingTrainer
     from hf_unlab.training.objective import Objective
@@ -34,6 +38,11 @@ class Row(NamedTuple):
 
 
 OBJECTIVES: dict[str, Row] = {
+    "text_contrastive": Row(
+        "hf_unlab.objectives.text_contrastive",
+        ("TextContrastiveTrainer", "TextContrastiveTrainingArguments"),
+        "a table of word embeddings of the docstrings that every Python has",
+    ),
     "masked_lm": Row(
         "hf_unlab.objectives.masked_lm",
         ("MaskedLMTrainer", "MaskedLMTrainingArguments"),

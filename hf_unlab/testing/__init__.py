@@ -25,6 +25,8 @@ from hf_unlab.modalities.audio.models import PRESETS
 from hf_unlab.modalities.image_text.tiny_clip import train_caption_tokenizer
 from hf_unlab.modalities.image_text.transformers_dual_encoder import TransformersDualEncoder
 from hf_unlab.modalities.text.models import train_tokenizer
+from hf_unlab.modalities.text.sentence_models import StaticModel
+from hf_unlab.modalities.text.words import train_word_tokenizer
 
 _WORDS = ["the", "a", "small", "red", "blue", "river", "town", "stone", "writes", "reads", "keeps", "old", "new"]
 
@@ -67,6 +69,11 @@ def tiny_bert(vocab_size: int = 300, **overrides: int | float | str) -> BertForM
         "attention_probs_dropout_prob": 0.0,
     }
     return BertForMaskedLM(BertConfig(**{**config, **overrides}))
+
+
+def tiny_static_model(num_features: int = 8) -> StaticModel:
+    """A table of embeddings of the words of `tiny_texts`."""
+    return StaticModel(train_word_tokenizer(tiny_texts(50)), num_features=num_features)
 
 
 def tiny_pairs(num_pairs: int, num_shards: int = 1, seed: int = 0) -> IterableDataset:

@@ -21,6 +21,7 @@ from hf_unlab.modalities.running import evaluating
 from hf_unlab.modalities.text.sentences import read_modules, refuse_unknown_modules
 from hf_unlab.modalities.text.settings import TextFewLabelSettings
 from hf_unlab.modalities.text.static import load_static_encoder
+from hf_unlab.modalities.text.tokens import special_tokens
 
 _MAX_REMEMBERED = 50_000  # texts whose tokens are kept, since a table asks for a text once a fit
 
@@ -54,7 +55,7 @@ class TextEncoder(TransformersEncoder):
     """
 
     auto_class = AutoModelForSequenceClassification
-    poolings = ("mean", "cls")
+    poolings = ("mean", "cls", "last")
     max_length: int = field(default=512, kw_only=True)
     batch_size: int = field(default=64, kw_only=True)
     layer: Layer = field(default="all", kw_only=True)
@@ -71,7 +72,7 @@ class TextEncoder(TransformersEncoder):
         if self.config.pad_token_id is None or self.config.pad_token_id < 0:  # classifiers look for it
             self.config = copy.deepcopy(self.config)
             self.config.pad_token_id = self.processor.pad_token_id
-        self._prefix, self._suffix = _special_tokens(self.processor)
+        self._prefix, self._suffix = special_tokens(self.processor)
         if self._room < 1:
             raise ValueError(f"max_length is {self.max_length}: no token fits between the special ones; raise it.")
 
@@ -154,16 +155,23 @@ class TextEncoder(TransformersEncoder):
         return {"input_ids": torch.from_numpy(ids_BT), "attention_mask": torch.from_numpy(mask_BT)}
 
     def embed(self, batch: Batch, layer: Layer = None, pooling: str | None = None) -> torch.Tensor:
-        """Mean over the tokens, or the first of them ("cls"), of one layer or of all side by side.
+        """Mean over the tokens, or the first ("cls") or "last" of them, of one layer or of all side by side.
 
         By default of all; of a checkpoint of sentence-transformers as its own files say.
         """
         pooling = self.pooling_named(pooling or self.pooling)
         states = self._states(batch, self.layer if layer is None else layer)
-        if pooling == "cls":
-            return torch.cat([state[:, 0] for state in states], dim=1)
-        mask_BT1 = batch["attention_mask"].unsqueeze(-1).float()
-        return torch.cat([(state * mask_BT1).sum(1) / mask_BT1.sum(1) for state in states], dim=1)
+        return torch.cat([pooled(state_BTD, batch["attention_mask"], pooling) for state_BTD in states], dim=1)
+
+
+def pooled(states_BTD: torch.Tensor, mask_BT: torch.Tensor, pooling: str) -> torch.Tensor:
+    """One vector a text, (B, D), from hidden states that are padded on the right."""
+    if pooling == "cls":
+        return states_BTD[:, 0]
+    if pooling == "last":
+        return states_BTD[torch.arange(len(mask_BT), device=mask_BT.device), mask_BT.sum(1) - 1]
+    mask_BT1 = mask_BT.unsqueeze(-1).to(states_BTD.dtype)
+    return (states_BTD * mask_BT1).sum(1) / mask_BT1.sum(1)
 
 
 def _num_positions(config: Any) -> int:
@@ -179,17 +187,6 @@ _OFFSET_POSITIONS = {
     *("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "roberta-prelayernorm", "longformer", "mpnet", "xmod"),
     *("data2vec-text", "esm", "ibert", "luke", "mluke", "markuplm"),
 }
-
-
-def _special_tokens(tokenizer: Any) -> tuple[list[int], list[int]]:
-    """What a tokenizer puts before and behind a text, told from an empty text and one of a token."""
-    frame = tokenizer("")["input_ids"]
-    bare = tokenizer("a", add_special_tokens=False)["input_ids"]
-    framed = tokenizer("a")["input_ids"]
-    for cut in range(len(frame), -1, -1):
-        if framed == [*frame[:cut], *bare, *frame[cut:]]:
-            return frame[:cut], frame[cut:]
-    return [], []  # a frame that depends on the text: it is left out
 
 
 def load_encoder(

@@ -1,7 +1,7 @@
 """Text encoders and tokenizers: any name or path, or a small ModernBERT and its tokenizer from scratch."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -25,6 +25,7 @@ from transformers import (
 from hf_unlab.modalities.running import pad_on_the_right
 from hf_unlab.modalities.text.reading import captions_of
 from hf_unlab.modalities.text.settings import TextModelSettings
+from hf_unlab.modalities.text.words import SPECIAL_TOKENS
 from hf_unlab.modalities.weights import WeightsError, load_weights
 from hf_unlab.streams.content import valid_unicode
 from hf_unlab.streams.messages import first_line
@@ -41,13 +42,6 @@ PRESETS: dict[str, dict[str, Any]] = {
     "base": {"hidden_size": 768, "num_hidden_layers": 22, "num_attention_heads": 12, "intermediate_size": 1152},
 }
 _ALL_GLOBAL = ("tiny", "mini")  # short sequences: sliding windows would only cost
-_SPECIAL_TOKENS = {
-    "unk_token": "[UNK]",
-    "pad_token": "[PAD]",
-    "cls_token": "[CLS]",
-    "sep_token": "[SEP]",
-    "mask_token": "[MASK]",
-}
 
 
 def load_tokenizer(name_or_path: str) -> PreTrainedTokenizerBase:
@@ -56,7 +50,7 @@ def load_tokenizer(name_or_path: str) -> PreTrainedTokenizerBase:
     Raises:
         ValueError: It cannot be found or reached, or has no vocabulary.
     """
-    tokenizer = _load(AutoTokenizer.from_pretrained, name_or_path, "tokenizer")
+    tokenizer = load_named(AutoTokenizer.from_pretrained, name_or_path, "tokenizer")
     if len(tokenizer) <= len(tokenizer.all_special_ids):  # made up from a model's config.json alone
         raise ValueError(f"{name_or_path!r} holds a model but no tokenizer: name its tokenizer, too.")
     pad_on_the_right(tokenizer)
@@ -102,14 +96,14 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
         'lowest slöw'
     """
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    smallest = len(alphabet) + len(_SPECIAL_TOKENS)
+    smallest = len(alphabet) + len(SPECIAL_TOKENS)
     if vocab_size < smallest:
         raise ValueError(f"vocab_size must be at least {smallest} (bytes and special tokens), not {vocab_size}.")
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    special_tokens = list(_SPECIAL_TOKENS.values())
+    special_tokens = list(SPECIAL_TOKENS.values())
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size, special_tokens=special_tokens, initial_alphabet=alphabet, show_progress=False
     )
@@ -122,7 +116,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=frame
     )
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **_SPECIAL_TOKENS)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **SPECIAL_TOKENS)
 
 
 def load_masked_lm(
@@ -155,14 +149,14 @@ def load_masked_lm(
     if name_or_path in PRESETS:
         config = _preset_config(name_or_path)
     elif from_scratch:
-        config = _load(AutoConfig.from_pretrained, name_or_path, "model")
+        config = load_named(AutoConfig.from_pretrained, name_or_path, "model")
     else:
         if config_overrides:
             raise ValueError(
                 f"config_overrides={config_overrides!r} would not fit the trained weights of {name_or_path!r}; "
                 "add from_scratch, or leave it out."
             )
-        model = _load(partial(load_weights, AutoModelForMaskedLM), name_or_path, "model")
+        model = load_named(partial(load_weights, AutoModelForMaskedLM), name_or_path, "model")
         _make_room(model, tokenizer, name_or_path)
         return model
     ids = {name: getattr(tokenizer, name) for name in ("pad_token_id", "cls_token_id", "sep_token_id")}
@@ -212,7 +206,12 @@ def _make_room(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name_
     model.resize_token_embeddings(needed)
 
 
-def _load(load: Callable[[str], Any], name_or_path: str, kind: str) -> Any:
+def load_named(load: Callable[[str], Any], name_or_path: str, kind: str) -> Any:
+    """What `load` makes of a name or path.
+
+    Raises:
+        ValueError: There is no such `kind` of thing (a model, a tokenizer), or it cannot be reached.
+    """
     try:
         return load(name_or_path)
     except WeightsError:
@@ -252,9 +251,10 @@ def tokenizer_for(
         return load_tokenizer(args.output_dir)
 
 
-def first_texts(sources: list[Source], num_examples: int) -> Iterator[str]:
+def first_texts(sources: list[Source], num_examples: int, columns: Sequence[str] = ("text",)) -> Iterator[str]:
     """The texts at the beginning of the sources, from each as many; of several captions, all."""
-    share = -(-num_examples // len(sources))
+    share, names = -(-num_examples // len(sources)), list(columns)
     for source in sources:
-        for example in iterate(open_stream(source, ["text"], only_required=True).select_columns(["text"]).take(share)):
-            yield from captions_of(example["text"])
+        for example in iterate(open_stream(source, names, only_required=True).select_columns(names).take(share)):
+            for name in names:
+                yield from captions_of(example[name])

@@ -7,7 +7,8 @@ from typing import Any
 from hf_unlab.modalities.checkpoint_files import read_json
 
 _KNOWN = {"Transformer", "Pooling", "Normalize", "StaticEmbedding"}
-_POOLINGS = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
+# sentence-transformers' names of poolings, and ours
+POOLINGS = {"mean_tokens": "mean", "cls_token": "cls", "lasttoken": "last"}
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Modules:
     Args:
         names: Their classes, in order; empty without modules.json.
         paths: Folders in the checkpoint, one a module.
-        pooling: "mean" or "cls" over the last layer; None: not said.
+        pooling: "mean", "cls" or "last" over the last layer; None: not said.
         max_length: Tokens that are read of a text; None: not said.
     """
 
@@ -78,9 +79,12 @@ def refuse_unknown_modules(checkpoint: str | Path, modules: Modules) -> None:
 def _pooling_of(checkpoint: str | Path, config: dict[str, Any]) -> str:
     given = config.get("pooling_mode")
     modes = [given] if isinstance(given, str) else [name for name, used in config.items() if used is True]
-    modes = [_POOLINGS.get(mode, mode) for mode in modes if mode in _POOLINGS.values() or mode.startswith("pooling_")]
-    if len(modes) != 1 or modes[0] not in ("mean", "cls"):
+    modes = [
+        mode.removeprefix("pooling_mode_") for mode in modes if isinstance(given, str) or mode.startswith("pooling_")
+    ]
+    modes = [POOLINGS.get(mode, mode) for mode in modes]
+    if len(modes) != 1 or modes[0] not in POOLINGS.values():
         raise ValueError(
-            f"{checkpoint} pools by {', '.join(modes) or 'nothing'}; known are mean and cls, one of them."
+            f"{checkpoint} pools by {', '.join(modes) or 'nothing'}; known are mean, cls and the last token."
         )
     return modes[0]

@@ -59,3 +59,73 @@ class TextFewLabelSettings(FewLabelSettings):
     def limit(self) -> str:
         """As in `FewLabelSettings`."""
         return f"All rows read up to {self.few_label_max_characters:,} characters of a text."
+
+
+@dataclass
+class TextPairDataSettings(TextDataSettings):
+    """Raw text, or pairs of texts that belong together."""
+
+    anchor_column: str | None = field(
+        default=None,
+        metadata={"help": "For given pairs: the column of the first text: a question, a title."},
+    )
+    positive_column: str | None = field(
+        default=None, metadata={"help": "For given pairs: the column of the text that belongs to it."}
+    )
+    negative_column: str | None = field(
+        default=None, metadata={"help": "For given pairs: a text that does not, though it is like it (hard negative)."}
+    )
+
+    def __post_init__(self) -> None:
+        if (self.anchor_column is None) != (self.positive_column is None):
+            raise ValueError("Pairs need both anchor_column and positive_column.")
+        if self.negative_column and not self.anchor_column:
+            raise ValueError("negative_column goes with anchor_column and positive_column.")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What the trainer is given: ("text",), or the parts of a pair."""
+        names = ("anchor", "positive", "negative") if self.negative_column else ("anchor", "positive")
+        return names if self.anchor_column else ("text",)
+
+    @property
+    def column_settings(self) -> dict[str, str]:  # type: ignore[override]
+        """As in `DataSettings`."""
+        return {column: f"{column}_column" for column in self.columns}
+
+
+@dataclass
+class SentenceModelSettings:
+    """A model that makes one vector of a text, and its tokenizer."""
+
+    model: str = field(
+        default="static",
+        metadata={
+            "help": "static (a table of embeddings), or a transformer: tiny, mini, small or base from scratch; or a "
+            "checkpoint's Hub id or path, static or not, to go on from."
+        },
+    )
+    from_scratch: bool = field(
+        default=False, metadata={"help": "Take only the architecture of a checkpoint, with random weights."}
+    )
+    config_overrides: str | None = field(
+        default=None, metadata={"help": "For a transformer from scratch: hidden_size=256,num_hidden_layers=4."}
+    )
+    num_features: int = field(default=256, metadata={"help": "Features of a static table."})
+    pooling: str = field(default="mean", metadata={"help": "Of a transformer: mean, cls or last."})
+    max_length: int = field(default=128, metadata={"help": "Tokens of a text that a transformer reads at a time."})
+    initial_embeddings: str | None = field(
+        default=None,
+        metadata={"help": "A static checkpoint that the embeddings of a transformer from scratch start from."},
+    )
+    tokenizer: str | None = field(
+        default=None,
+        metadata={
+            "help": "words or bpe, trained on the data; a Hub id or path. By default the checkpoint's, from scratch "
+            "words for static and bpe for transformers."
+        },
+    )
+    vocab_size: int = field(default=30_000, metadata={"help": "Tokens of a tokenizer that is trained."})
+    tokenizer_num_examples: int = field(
+        default=20_000, metadata={"help": "Examples that a tokenizer is trained on, from the beginning of the data."}
+    )

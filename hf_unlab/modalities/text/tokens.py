@@ -1,0 +1,99 @@
+"""From texts to token ids, and from those to batches: what collators need of a model, without its weights.
+
+Legend: B texts, T tokens of a text.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from hf_unlab.modalities.modality import Batch
+from hf_unlab.streams.content import valid_unicode
+
+
+class Tokens(ABC):
+    """From texts to token ids, and from those to batches: what a collator needs, without the weights; picklable."""
+
+    max_length: int | None = None  # tokens that go through the model at a time, special ones left out
+
+    @abstractmethod
+    def ids_of(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Token ids of each text, int64, without special tokens and not cut."""
+
+    @abstractmethod
+    def collate(self, ids: Sequence[np.ndarray]) -> Batch:
+        """The tensors that the model reads, one row for each of `ids`, each of at most `max_length` tokens."""
+
+
+@dataclass(frozen=True)
+class StaticTokens(Tokens):
+    """One behind the other, as `torch.nn.EmbeddingBag` reads them.
+
+    Args:
+        tokenizer: A fast one.
+    """
+
+    tokenizer: PreTrainedTokenizerBase = field(repr=False)
+
+    def ids_of(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """As in `Tokens`."""
+        encoded = self.tokenizer.backend_tokenizer.encode_batch_fast(
+            [valid_unicode(text) for text in texts], add_special_tokens=False
+        )
+        return [np.array(encoding.ids, dtype=np.int64) for encoding in encoded]
+
+    def collate(self, ids: Sequence[np.ndarray]) -> Batch:
+        """`input_ids` of all texts one behind the other, and where each begins, `offsets` (B,)."""
+        offsets_B = np.cumsum([0, *map(len, ids)])[:-1]
+        return {"input_ids": torch.from_numpy(np.concatenate(ids)), "offsets": torch.from_numpy(offsets_B)}
+
+
+@dataclass(frozen=True)
+class FramedTokens(Tokens):
+    """Between the special tokens, padded on the right.
+
+    Args:
+        tokenizer: The model's.
+        max_length: Tokens of a text, without the special ones.
+    """
+
+    tokenizer: PreTrainedTokenizerBase = field(repr=False)
+    max_length: int = 126
+
+    @cached_property
+    def _frame(self) -> tuple[list[int], list[int]]:
+        return special_tokens(self.tokenizer)
+
+    def ids_of(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """As in `Tokens`."""
+        texts = [valid_unicode(text) for text in texts]
+        encoded = self.tokenizer(texts, add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
+        return [np.array(ids, dtype=np.int64) for ids in encoded]
+
+    def collate(self, ids: Sequence[np.ndarray]) -> Batch:
+        """`input_ids` and `attention_mask`, (B, T) each."""
+        prefix, suffix = self._frame
+        rows = [[*prefix, *each.tolist(), *suffix] for each in ids]
+        longest = max(map(len, rows))
+        ids_BT = np.full((len(rows), longest), self.tokenizer.pad_token_id or 0, dtype=np.int64)
+        mask_BT = np.zeros_like(ids_BT)
+        for row, each in enumerate(rows):
+            ids_BT[row, : len(each)] = each
+            mask_BT[row, : len(each)] = 1
+        return {"input_ids": torch.from_numpy(ids_BT), "attention_mask": torch.from_numpy(mask_BT)}
+
+
+def special_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
+    """What a tokenizer puts before and behind a text, told from an empty text and one of a token."""
+    frame = tokenizer("")["input_ids"]
+    bare = tokenizer("a", add_special_tokens=False)["input_ids"]
+    framed = tokenizer("a")["input_ids"]
+    for cut in range(len(frame), -1, -1):
+        if framed == [*frame[:cut], *bare, *frame[cut:]]:
+            return frame[:cut], frame[cut:]
+    return [], []  # a frame that depends on the text: it is left out

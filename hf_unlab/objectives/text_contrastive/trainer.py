@@ -1,0 +1,243 @@
+"""Contrastive pretraining on texts: two views of a document find one another among the views of all others.
+
+Text -> token ids -> two views -> model -> features of all ranks -> InfoNCE.
+
+The documents of a whole step, over all micro-batches and ranks, are one batch of the loss; a step of several
+micro-batches is gradient-cached (Gao et al. 2021, https://huggingface.co/papers/2101.06983), which gives the same
+gradients. No document is told from itself or its copy, however often a batch holds it.
+
+Legend: B documents of a micro-batch, N of this rank's step, M of all ranks', D features, K contents of an example.
+"""
+
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from hf_unlab.losses.contrastive import GatheredFeatures, Strangers, contrastive_accuracy, info_nce_loss
+from hf_unlab.losses.distributed import gather_with_gradients, rank_of
+from hf_unlab.losses.gradient_cache import CachedBatch, Features
+from hf_unlab.modalities.text.reading import text_problem
+from hf_unlab.modalities.text.sentence_models import SentenceModel
+from hf_unlab.objectives.text_contrastive.arguments import TextContrastiveTrainingArguments
+from hf_unlab.objectives.text_contrastive.collator import PAIR, TEXT, TRIPLET, TokeniseDocuments, ViewCollator
+from hf_unlab.streams.bad_examples import Check, Example
+from hf_unlab.streams.blocks import Prepare
+from hf_unlab.streams.loader import Batch, Collator
+from hf_unlab.training.collapse import HealthyBand, cosine_sums
+from hf_unlab.training.data_log import source_key
+from hf_unlab.training.metrics import Pair
+from hf_unlab.training.objective import ObjectiveOutput, Term
+from hf_unlab.training.trainer import PretrainingTrainer
+
+
+class TextContrastiveTrainer(PretrainingTrainer):
+    """Pretrain, or go on pretraining, a model that makes one vector of a text.
+
+    The data is any stream with a `text` column, of which views are drawn; or with the columns `anchor` and
+    `positive`, and perhaps `negative`, that are the views.
+
+    Args:
+        model: From `load_sentence_model`; saved as sentence-transformers has it.
+        args: Settings.
+        *positional: As in `PretrainingTrainer`.
+        columns: ("text",), ("anchor", "positive") or ("anchor", "positive", "negative").
+        **named: As in `PretrainingTrainer`.
+
+    Raises:
+        ValueError: As PretrainingTrainer's; or the model has no such number of features.
+
+    Example:
+        >>> import tempfile
+        >>> from hf_unlab.testing import tiny_static_model, tiny_stream, tiny_texts
+        >>> args = TextContrastiveTrainingArguments(
+        ...     tempfile.mkdtemp(), max_steps=2, num_readers=1, per_device_train_batch_size=8, max_view_tokens=8,
+        ...     validation_fraction=0.2, disable_tqdm=True)
+        >>> trainer = TextContrastiveTrainer(tiny_static_model(), args, tiny_stream(tiny_texts(50)))
+        >>> _ = trainer.train()
+        {...}
+        >>> trainer.state.global_step
+        2
+    """
+
+    raw_columns: ClassVar[tuple[str, ...]] = TEXT
+    input_unit = "documents"
+    leading_metrics = ("accuracy", "contrastive_accuracy")
+    args: TextContrastiveTrainingArguments
+    model: SentenceModel
+
+    def __init__(
+        self,
+        model: SentenceModel,
+        args: TextContrastiveTrainingArguments,
+        *positional: Any,
+        columns: tuple[str, ...] = TEXT,
+        **named: Any,
+    ) -> None:
+        if columns not in (TEXT, PAIR, TRIPLET):
+            raise ValueError(f"columns are {columns}; they must be {TEXT}, {PAIR} or {TRIPLET}.")
+        vars(self)["raw_columns"] = columns  # of this run
+        super().__init__(model, args, *positional, **named)
+        too_many = [size for size in args.matryoshka_dims if size > model.num_features]
+        if too_many:
+            raise ValueError(f"matryoshka_dims has {too_many[0]}, and the model has {model.num_features} features.")
+
+    def is_decayed(self, name: str, parameter: nn.Parameter) -> bool:
+        """Matrices are: no gain of any norm or bias."""
+        return parameter.ndim >= 2
+
+    # ---- Data ----
+
+    def make_check(self) -> Check:
+        """Text in every column, not empty, not absurdly long."""
+        return functools.partial(_problem, columns=self.raw_columns, max_characters=self.args.max_characters)
+
+    def make_prepare(self) -> Prepare:
+        """Tokenise; what was tokenised is remembered."""
+        return TokeniseDocuments(self._core.tokens, self.raw_columns)
+
+    def make_collator(self, *, evaluation: bool) -> Collator:
+        """Draw views; in evaluation the same ones every time."""
+        args = self.args
+        return ViewCollator(self._core.tokens, tuple(args.views), args.max_view_tokens, args.seed)
+
+    def on_logged(self, logs: dict[str, float]) -> None:
+        """Ends the run behind `max_passes`."""
+        if self.args.max_passes is None:
+            return
+        mix = self._mix()
+        epochs = [logs.get(source_key(name, "epochs", len(mix)), 0.0) for name, _ in mix]
+        if min(epochs) >= self.args.max_passes:
+            self.control.should_training_stop = True
+
+    # ---- One step ----
+
+    def compute_objective(self, model: nn.Module, batch: Batch) -> ObjectiveOutput:
+        """The contrastive loss of this rank's documents, which are a whole step or held out."""
+        features = self._encode(model, batch)
+        if not model.training:
+            kept = (*(each.float().cpu() for each in features[:2]), batch["content_ids"].cpu())
+            return self._output(batch, self._loss(*features, ids=(batch["content_ids"],) * 2), kept=kept)
+        ids = self._all_ids([batch])
+        gathered = _gather(features[0], features[1])
+        loss_sum = self._loss(*features, gathered=gathered, ids=ids)
+        return self._output(batch, loss_sum, self._metrics(features, gathered))
+
+    def joint_step(self, model: nn.Module, batches: list[Batch]) -> Iterator[ObjectiveOutput] | None:
+        """Several micro-batches are one batch of the loss: what each of them contributes to it."""
+        return self._cached_step(model, batches) if len(batches) > 1 else None
+
+    def _cached_step(self, model: nn.Module, batches: list[Batch]) -> Iterator[ObjectiveOutput]:
+        def encode(batch: Batch) -> Features:
+            return self._encode(model, self._prepare_inputs(batch))
+
+        loss = functools.partial(self._loss, ids=self._all_ids(batches))
+        cached = CachedBatch(encode, batches, loss, _gather)
+        metrics = self._metrics(cached.features, cached.gathered)
+        for batch in batches:
+            yield self._output(batch, cached.next_loss(), metrics)
+            metrics = {}  # they are the whole step's
+
+    def _encode(self, model: nn.Module, batch: Batch) -> Features:
+        """First views (B, D); second views and hard negatives side by side, (B, D or 2 D); the inverse temperature."""
+        inputs = {name: value for name, value in batch.items() if name in _INPUTS}
+        features = model(**inputs).features_BD.float()
+        first_BD, *others = features.chunk(len(features) // len(batch["content_ids"]))
+        return first_BD, torch.cat(others, dim=1), features.new_tensor(1 / self.args.temperature), None
+
+    def _all_ids(self, batches: list[Batch]) -> tuple[torch.Tensor, torch.Tensor]:
+        """What this rank's documents are, and those of all ranks."""
+        ids_NK = torch.cat([batch["content_ids"] for batch in batches]).to(self.args.device)
+        return ids_NK, gather_with_gradients(ids_NK)
+
+    def _loss(
+        self,
+        first_ND: torch.Tensor,
+        others_NE: torch.Tensor,
+        logit_scale: torch.Tensor,
+        logit_bias: torch.Tensor | None,
+        gathered: GatheredFeatures | None = None,
+        *,
+        ids: tuple[torch.Tensor, torch.Tensor],
+    ) -> torch.Tensor:
+        """Summed over the documents; the mean over the numbers of features where there are several."""
+        args, width = self.args, first_ND.shape[1]
+        columns = gathered or GatheredFeatures(first_ND, others_NE)
+        # chunks are computed twice; there is no use in that for a single one
+        chunk_size = args.loss_chunk_size if len(columns.query_ND) > args.loss_chunk_size else None
+        strangers = Strangers(*ids, args.false_negative_margin)
+        losses = []
+        for size in sorted({*args.matryoshka_dims, width}):
+            negatives = columns.key_ND[:, width : width + size]
+            loss = info_nce_loss(
+                _unit(first_ND[:, :size]),
+                _unit(others_NE[:, :size]),
+                logit_scale,
+                gathered=GatheredFeatures(
+                    _unit(columns.query_ND[:, :size]), _unit(columns.key_ND[:, :size]), columns.offset
+                ),
+                chunk_size=chunk_size,
+                is_symmetric=args.is_symmetric,
+                strangers=strangers,
+                negative_MD=_unit(negatives) if negatives.shape[1] else None,
+            )
+            losses.append(loss)
+        return torch.stack(losses).mean()
+
+    def _output(
+        self, batch: Batch, loss_sum: torch.Tensor, metrics: dict[str, Pair] | None = None, kept: Any = None
+    ) -> ObjectiveOutput:
+        terms = {"contrastive": Term(loss_sum, batch["num_items"])}
+        return ObjectiveOutput(terms, len(batch["content_ids"]), metrics or {}, kept=kept)
+
+    def _metrics(self, features: Features, gathered: GatheredFeatures | None) -> dict[str, Pair]:
+        first_ND, others_NE, _, _ = features
+        width = first_ND.shape[1]
+        columns = gathered or GatheredFeatures(first_ND, others_NE)
+        everything = GatheredFeatures(_unit(columns.query_ND), _unit(columns.key_ND[:, :width]), columns.offset)
+        own = _unit(first_ND), _unit(others_NE[:, :width])
+        found = contrastive_accuracy(*own, everything, self.args.loss_chunk_size)
+        return {"accuracy": found, "mean_cosine": cosine_sums(everything.query_ND)}
+
+    def collapse_signals(self) -> HealthyBand:
+        """The mean cosine of the documents: where all of them are equal, nothing tells them apart."""
+        return HealthyBand(
+            {"mean_cosine": (None, self.args.collapse_max_cosine)},
+            advice="lower learning_rate, lengthen warmup_steps or raise the batch size",
+        )
+
+    # ---- Evaluation ----
+
+    def finish_evaluation(self, kept: list[Any]) -> dict[str, float]:
+        """How many of all held-out documents find their own second view first, and the reverse."""
+        first_ND, others_NE, _ = (torch.cat(each) for each in zip(*kept, strict=True))
+        pairs = _unit(first_ND), _unit(others_NE[:, : first_ND.shape[1]])
+        num_right, num_asked = contrastive_accuracy(*pairs, chunk_size=self.args.loss_chunk_size)
+        return {"contrastive_accuracy": num_right.item() / num_asked}
+
+    @property
+    def _core(self) -> SentenceModel:
+        return self.accelerator.unwrap_model(self.model)
+
+
+_INPUTS = ("input_ids", "offsets", "attention_mask")
+
+
+def _unit(features_ND: torch.Tensor) -> torch.Tensor:
+    return F.normalize(features_ND, dim=1)
+
+
+def _gather(first_ND: torch.Tensor, others_NE: torch.Tensor) -> GatheredFeatures:
+    """The features of all ranks: as `gather_features`, for keys of another width."""
+    both_MD = gather_with_gradients(torch.cat([first_ND, others_NE], dim=1))
+    query_MD, key_ME = both_MD.split([first_ND.shape[1], others_NE.shape[1]], dim=1)
+    return GatheredFeatures(query_MD, key_ME, offset=rank_of() * len(first_ND))
+
+
+def _problem(example: Example, *, columns: tuple[str, ...], max_characters: int) -> str | None:
+    """Why an example cannot be learnt from, by the first column that says so."""
+    problems = (text_problem(example, column=column, max_characters=max_characters) for column in columns)
+    return next((problem for problem in problems if problem), None)
