@@ -33,6 +33,7 @@ class TextContrastiveTrainingArguments(PretrainingArguments):
             "loss still falls, and what it is of use for does not rise."
         },
     )
+    min_steps: int = field(default=100, metadata={"help": "Steps that max_passes does not cut short: of little data."})
     # Objective
     temperature: float = field(default=0.2, metadata={"help": "Of InfoNCE."})
     is_symmetric: bool = field(

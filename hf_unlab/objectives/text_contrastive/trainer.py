@@ -11,7 +11,7 @@ Legend: B documents of a micro-batch, N of this rank's step, M of all ranks', D 
 
 import functools
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -79,7 +79,7 @@ class TextContrastiveTrainer(PretrainingTrainer):
     ) -> None:
         if columns not in (TEXT, PAIR, TRIPLET):
             raise ValueError(f"columns are {columns}; they must be {TEXT}, {PAIR} or {TRIPLET}.")
-        vars(self)["raw_columns"] = columns  # of this run
+        self.raw_columns = columns  # type: ignore[misc]  # of this run
         super().__init__(model, args, *positional, **named)
         too_many = [size for size in args.matryoshka_dims if size > model.num_features]
         if too_many:
@@ -105,12 +105,12 @@ class TextContrastiveTrainer(PretrainingTrainer):
         return ViewCollator(self._core.tokens, tuple(args.views), args.max_view_tokens, args.seed)
 
     def on_logged(self, logs: dict[str, float]) -> None:
-        """Ends the run behind `max_passes`."""
+        """Ends the run behind `max_passes`, but not before `min_steps`."""
         if self.args.max_passes is None:
             return
         mix = self._mix()
         epochs = [logs.get(source_key(name, "epochs", len(mix)), 0.0) for name, _ in mix]
-        if min(epochs) >= self.args.max_passes:
+        if min(epochs) >= self.args.max_passes and self.state.global_step >= self.args.min_steps:
             self.control.should_training_stop = True
 
     # ---- One step ----
