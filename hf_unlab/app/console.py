@@ -285,6 +285,11 @@ def how_to_load(checkpoint: str) -> str:
             f'    model, _, preprocess = open_clip.create_model_and_transforms("local-dir:{checkpoint}")\n'
             f'    tokenizer = open_clip.get_tokenizer("local-dir:{checkpoint}")'
         )
+    if (folder / "modules.json").exists():
+        return (
+            "sentence-transformers:\n\n    from sentence_transformers import SentenceTransformer\n"
+            f'    model = SentenceTransformer("{checkpoint}")'
+        )
     preprocessor = folder / "preprocessor_config.json"
     if preprocessor.exists() and "feature_extractor_type" in json.loads(preprocessor.read_text()):
         kind = "FeatureExtractor"
