@@ -1,5 +1,6 @@
 """Masked language modelling: what every objective owes, and exact normalisation over the masked tokens."""
 
+import json
 from typing import ClassVar
 
 import pytest
@@ -9,6 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from hf_unlab.objectives.masked_lm.collator import IGNORED
 from hf_unlab.objectives.masked_lm.trainer import MaskedLMTrainingArguments
 from hf_unlab.testing import tiny_bert, tiny_stream
+from hf_unlab.training.checkpoints import STREAM_STATE_NAME, write_manifest
 from tests.objectives.template import ObjectiveTemplate
 from tests.training.helpers import TEXTS, At, assert_same_weights, losses, make_trainer, stop
 
@@ -64,6 +66,20 @@ def test_a_run_of_another_strategy_goes_on_to_the_last_bit(tmp_path, strategy):
     assert second.evaluate()["eval_loss"] == whole.evaluate()["eval_loss"]
     by_token = make_trainer(tmp_path / "tokens", model=whole.model)
     assert by_token.evaluate()["eval_loss"] != whole.evaluate()["eval_loss"]
+
+
+def test_a_checkpoint_from_before_a_setting_goes_on_with_its_default(tmp_path):
+    make_trainer(tmp_path, callbacks=[At(6, stop)]).train()
+    path = tmp_path / "checkpoint-6" / STREAM_STATE_NAME
+    state = json.loads(path.read_text())
+    del state["settings"]["mask_strategy"]
+    path.write_text(json.dumps(state))
+    write_manifest(path.parent)
+    with pytest.raises(ValueError, match=r"mask_strategy='tokens' \(now 'words'\)"):
+        make_trainer(tmp_path, mask_strategy="words").train(resume_from_checkpoint="auto")
+    second = make_trainer(tmp_path)
+    second.train(resume_from_checkpoint="auto")
+    assert second.state.global_step == 12
 
 
 def test_a_strategy_or_span_that_there_is_not_is_refused(tmp_path, caplog):
