@@ -1,29 +1,27 @@
-"""Cheap features and learnt ones side by side in one classifier, which often beats both: words and vectors."""
+"""Rows of the few-label table in which cheap features and learnt ones stand side by side, which often beats both."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_matrix, hstack
 
 from hf_unlab.evaluation.features import baseline_features, features_of
 from hf_unlab.evaluation.labelled import LabelledData
-from hf_unlab.evaluation.probes import Scaling, linear_probe
+from hf_unlab.evaluation.probes import fit_probe
+from hf_unlab.evaluation.side_by_side import SIDE_BY_SIDE_C, side_by_side, unit_rows, weight_beside
 from hf_unlab.few_labels.draws import Candidate
 from hf_unlab.modalities.modality import Baseline, Encoder
 
-# scikit-learn's C of rows of norm 1: 10 in its place costs a table of word embeddings one point at 5 and 10 labels a
-# class, and gains as much at 250.
-UNIT_NORM_C = 1.0
+Parts = tuple[Any, Any]  # of the pool, and of the test set
 
 
 def beside(
     name: str, encoder: Encoder, baselines: Sequence[Baseline], pool: LabelledData, test: LabelledData
 ) -> list[Candidate]:
-    """The encoder's features beside those of each baseline that has a weight for it; no row where none has.
+    """The encoder's features beside those of each baseline that may stand there; no row where none may.
 
-    Features of norm 1, the baseline's times its weight, one logistic regression. The weight and C were chosen on six
-    sets of texts and held on four others.
+    One logistic regression reads both; what the baseline's features weigh depends on the number of labels alone.
 
     Args:
         name: First column of the table.
@@ -36,36 +34,24 @@ def beside(
         >>> beside("pretrained", encoder, baselines, pool, test)[0].name  # doctest: +SKIP
         'pretrained + TF-IDF'
     """
-    joined = [baseline for baseline in baselines if baseline.weight_beside is not None]
+    joined = [baseline for baseline in baselines if baseline.stands_beside]
     if not joined:
         return []
-    pool_ND, test_ND = unit_rows(encoder, features_of(encoder, pool.inputs), features_of(encoder, test.inputs))
-    candidates = []
-    for baseline in joined:
-        others = baseline_features(baseline, pool.inputs, test.inputs)
-        parts = [
-            hstack([csr_matrix(own_ND), baseline.weight_beside * cheap_NE]).tocsr()
-            for own_ND, cheap_NE in zip((pool_ND, test_ND), others, strict=True)
-        ]
-        row = f"{name} + {baseline.name}"
-        probe = linear_probe(
-            row, parts[0], pool.labels, parts[1], standardised=False, inverse_regularisation=UNIT_NORM_C
+    own = features_of(encoder, pool.inputs), features_of(encoder, test.inputs)
+    if not encoder.has_unit_norm:
+        own = unit_rows(*own)
+    return [
+        Candidate(
+            f"{name} + {baseline.name}",
+            "logistic regression",
+            partial(_predict, own, baseline_features(baseline, pool.inputs, test.inputs), pool.labels),
         )
-        candidates.append(Candidate(row, "logistic regression", partial(_predict, probe)))
-    return candidates
+        for baseline in joined
+    ]
 
 
-def _predict(probe: Callable[[np.ndarray], np.ndarray], indices: np.ndarray, seed: int) -> np.ndarray:
-    return probe(indices)
-
-
-def unit_rows(encoder: Encoder, pool_ND: np.ndarray, test_ND: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Features with rows of norm 1: as they are, or standardised on the pool first where they have any norm."""
-    if encoder.has_unit_norm:
-        return pool_ND, test_ND
-    scaling = Scaling.fitted(pool_ND)
-    return _to_norm_1(scaling.apply(pool_ND)), _to_norm_1(scaling.apply(test_ND))
-
-
-def _to_norm_1(features_ND: np.ndarray) -> np.ndarray:
-    return features_ND / np.maximum(np.linalg.norm(features_ND, axis=1, keepdims=True), 1e-9)
+def _predict(own: Parts, cheap: Parts, labels: np.ndarray, indices: np.ndarray, seed: int) -> np.ndarray:
+    weight = weight_beside(len(indices) / len(np.unique(labels[indices])))
+    drawn = side_by_side(own[0][indices], cheap[0][indices], weight)
+    probe = fit_probe(drawn, labels[indices], inverse_regularisation=SIDE_BY_SIDE_C)
+    return probe.predict(side_by_side(own[1], cheap[1], weight))

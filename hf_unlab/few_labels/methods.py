@@ -11,8 +11,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from hf_unlab.evaluation.features import baseline_features, features_of, standardised_by_group
 from hf_unlab.evaluation.labelled import LabelledData
-from hf_unlab.evaluation.probes import DEFAULT_C, linear_probe
-from hf_unlab.few_labels.beside import UNIT_NORM_C
+from hf_unlab.evaluation.probes import DEFAULT_C, UNIT_NORM_C, linear_probe
 from hf_unlab.few_labels.draws import Candidate
 from hf_unlab.modalities.modality import Baseline, Encoder
 from hf_unlab.modalities.running import device_of, seeded

@@ -226,8 +226,7 @@ class Baseline:
         standardised: Whether features are brought to mean 0 and variance 1 on the pool.
         inverse_regularisation: scikit-learn's C.
         is_by_group: Whether its features are brought to mean 0 and variance 1 within each group, too.
-        weight_beside: What its features are multiplied by to stand beside an encoder's of norm 1 in one classifier;
-            None: they do not.
+        stands_beside: Whether its features, of norm 1, may stand beside an encoder's in one classifier.
     """
 
     name: str
@@ -236,7 +235,7 @@ class Baseline:
     standardised: bool = True
     inverse_regularisation: float = 0.1
     is_by_group: bool = False
-    weight_beside: float | None = None
+    stands_beside: bool = False
 
 
 def always(value: Any) -> Callable[..., Any]:

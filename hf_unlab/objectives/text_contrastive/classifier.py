@@ -17,11 +17,12 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import FeatureUnion, Pipeline
 
 from hf_unlab.evaluation.features import features_of
-from hf_unlab.few_labels.beside import UNIT_NORM_C
+from hf_unlab.evaluation.probes import UNIT_NORM_C
+from hf_unlab.evaluation.side_by_side import SIDE_BY_SIDE_C, weight_beside
 from hf_unlab.modalities.text.baseline import TF_IDF
 from hf_unlab.modalities.text.encoder import load_encoder
 
-WEIGHTS = (0.0, 1.0, 2.0, 4.0)
+_FACTORS = (0.0, 1.0, 2.0)  # of the usual weight of the words
 _LEAST_FOLDS, _MOST_FOLDS = 3, 5
 
 
@@ -73,19 +74,19 @@ class TextVectors(TransformerMixin, BaseEstimator):
         return features_of(self._encoder, list(texts))
 
 
-def words_and_vectors(checkpoint: str, texts: Sequence[str], words_weight: float = 2.0) -> Pipeline:
+def words_and_vectors(checkpoint: str, texts: Sequence[str], words_weight: float) -> Pipeline:
     """Logistic regression on the vectors of a checkpoint and on TF-IDF, not fitted yet.
 
     Args:
         checkpoint: Of a text encoder, a folder or a Hub id.
         texts: What words are counted in, with or without labels; the more the better.
-        words_weight: What TF-IDF is multiplied by; 0 leaves the words out.
+        words_weight: What TF-IDF is multiplied by, as `weight_beside` of the number of labels; 0 leaves it out.
 
     Raises:
         ValueError: The weight is below 0.
 
     Example:
-        >>> words_and_vectors("out", ["a text"])["features"].transformer_weights
+        >>> words_and_vectors("out", ["a text"], 2.0)["features"].transformer_weights
         {'words': 2.0}
     """
     if words_weight < 0:
@@ -94,7 +95,7 @@ def words_and_vectors(checkpoint: str, texts: Sequence[str], words_weight: float
     if words_weight:
         parts.append(("words", FrozenEstimator(TF_IDF.make_transformer().fit(texts))))
     weights = {"words": words_weight} if words_weight else None
-    classifier = LogisticRegression(C=UNIT_NORM_C, max_iter=1000)
+    classifier = LogisticRegression(C=SIDE_BY_SIDE_C if words_weight else UNIT_NORM_C, max_iter=1000)
     return Pipeline([("features", FeatureUnion(parts, transformer_weights=weights)), ("classifier", classifier)])
 
 
@@ -104,7 +105,7 @@ def choose_classifier(
     """The pipeline whose weight of the words suits these labels best, fitted on all of them.
 
     Chosen by the log loss over folds of the labels. With fewer than three of some class there is nothing to choose by,
-    and it is the weight of `words_and_vectors`.
+    and it is that of the few-label table (`weight_beside`).
 
     Args:
         checkpoint: As in `words_and_vectors`.
@@ -125,11 +126,11 @@ def choose_classifier(
             f"There are {len(texts)} texts, {len(labels)} labels and {len(classes)} classes; give a label for each "
             "text, and at least two classes."
         )
-    everything = [*texts, *unlabelled]
+    everything, usual = [*texts, *unlabelled], weight_beside(len(labels) / len(classes))
     num_folds = min(_MOST_FOLDS, int(counts.min()))
     if num_folds < _LEAST_FOLDS:
-        return words_and_vectors(checkpoint, everything).fit(texts, labels)
-    candidates = [words_and_vectors(checkpoint, everything, weight) for weight in WEIGHTS]
+        return words_and_vectors(checkpoint, everything, usual).fit(texts, labels)
+    candidates = [words_and_vectors(checkpoint, everything, factor * usual) for factor in _FACTORS]
     folds = StratifiedKFold(num_folds, shuffle=True, random_state=0)
     found = [
         cross_val_score(

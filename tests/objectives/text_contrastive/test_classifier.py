@@ -40,7 +40,7 @@ def test_the_weights_of_the_encoder_are_not_kept_with_it(checkpoint, tmp_path):
 
 def test_words_know_what_has_no_label(checkpoint, labelled):
     texts, labels = labelled
-    classifier = words_and_vectors(checkpoint, [*texts, "unheard"]).fit(texts, labels)
+    classifier = words_and_vectors(checkpoint, [*texts, "unheard"], 2.0).fit(texts, labels)
     words = dict(classifier["features"].transformer_list)["words"].estimator
     assert "unheard" in words.vocabulary_
 
@@ -49,7 +49,7 @@ def test_with_too_few_labels_nothing_is_chosen(checkpoint, labelled):
     texts, labels = labelled
     few = [labels.index("wet"), labels.index("dry")]
     classifier = choose_classifier(checkpoint, [texts[i] for i in few], [labels[i] for i in few])
-    assert classifier["features"].transformer_weights == {"words": 2.0}
+    assert classifier["features"].transformer_weights == {"words": 1.0}
 
 
 def test_without_the_words(checkpoint, labelled):
