@@ -3,7 +3,8 @@
     python -m tests.benchmarks.text_sets FOLDER docstrings imdb glosses ... [--seeds 0 1 2] [OPTION_OF_THE_RECIPE ...]
 
 FOLDER/NAME holds unlab*.jsonl, train.jsonl and test.jsonl (see make_text_sets.py; imdb: Maas et al. 2011); docstrings
-are built in. No label is seen before the table; what is pretrained on are the unlabelled texts.
+are built in. No label is seen before the table; what is pretrained on are the unlabelled texts. With --checkpoints
+nothing is pretrained, and those are measured.
 """
 
 import argparse
@@ -37,15 +38,19 @@ def main() -> None:
     parser.add_argument("folder")
     parser.add_argument("names", nargs="+")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--checkpoints", nargs="+", default=[])
     args, options = parser.parse_known_args()
     results = {}
     for name in args.names:
-        results[name] = measure(Path(args.folder) / name, name, args.seeds, options)
-        print(markdown(name, results[name]), flush=True)
+        folder = Path(args.folder) / name
+        for checkpoint in args.checkpoints or [""]:
+            measured = measure(folder, name, args.seeds if not checkpoint else [0], options, checkpoint)
+            results[f"{name} {checkpoint}".strip()] = measured
+            print(markdown(f"{name} {checkpoint}".strip(), measured), flush=True)
     print(json.dumps(results, indent=1))
 
 
-def measure(folder: Path, name: str, seeds: list[int], options: list[str]) -> dict:
+def measure(folder: Path, name: str, seeds: list[int], options: list[str], checkpoint: str = "") -> dict:
     """Accuracies of each row: (seeds x draws) of each number of labels."""
     modality, settings = get_modality("text"), TextFewLabelSettings(few_label_max_test=1000)
     unlabelled = Source("builtin:docstrings")
@@ -59,10 +64,10 @@ def measure(folder: Path, name: str, seeds: list[int], options: list[str]) -> di
     for seed in seeds:
         with tempfile.TemporaryDirectory() as output:
             started = time.perf_counter()
-            pretrain(unlabelled, seed, output, options)
+            if not checkpoint:
+                pretrain(unlabelled, seed, output, options)
             seconds.append(time.perf_counter() - started)
-            encoder = modality.load_encoder(output, settings=settings)
-            fresh = modality.load_encoder(output, settings=settings, random_weights=True, seed=seed)
+            encoder = modality.load_encoder(checkpoint or output, settings=settings)
             labelled = load_labelled(settings, [unlabelled], modality, encoder)
             pool, test = labelled.pool, labelled.test
             most = np.bincount(pool.labels).max()
@@ -70,8 +75,10 @@ def measure(folder: Path, name: str, seeds: list[int], options: list[str]) -> di
             candidates = [
                 *probed("pretrained", encoder, pool, test),
                 *beside("pretrained", encoder, [TF_IDF], pool, test),
-                *probed("random projection", fresh, pool, test, is_random=True),
             ]
+            if not checkpoint:
+                fresh = modality.load_encoder(output, settings=settings, random_weights=True, seed=seed)
+                candidates += probed("random projection", fresh, pool, test, is_random=True)
             if seed == seeds[0]:  # they know nothing of it
                 candidates += [cheap(TF_IDF, pool, test), lsa(unlabelled, pool, test)]
             table = few_label_table(candidates, pool.labels, test.labels, counts, DRAWS)
@@ -108,7 +115,7 @@ def markdown(name: str, result: dict) -> str:
     order = ("TF-IDF", "LSA", "random projection", "pretrained", "pretrained + TF-IDF")
     counts = list(result["rows"]["TF-IDF"])
     lines = [f"| {name} | " + " | ".join(map(str, counts)) + " |", "|---|" + "---:|" * len(counts)]
-    for row in order:
+    for row in filter(result["rows"].__contains__, order):
         found = result["rows"][row]
         cells = [f"{100 * np.mean(found[count]):.1f} ± {100 * np.std(found[count], ddof=1):.1f}" for count in counts]
         lines.append(f"| {row} | " + " | ".join(cells) + " |")
