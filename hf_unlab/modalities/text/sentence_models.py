@@ -17,9 +17,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from hf_unlab.modalities.modality import Encoder
 from hf_unlab.modalities.text.encoder import TextEncoder, pooled
+from hf_unlab.modalities.text.models import num_embeddings_for
 from hf_unlab.modalities.text.sentences import POOLINGS
 from hf_unlab.modalities.text.static import StaticEncoder
-from hf_unlab.modalities.text.tokens import FramedTokens, StaticTokens, Tokens, special_tokens
+from hf_unlab.modalities.text.tokens import FramedTokens, StaticTokens, Tokens, special_tokens, unbounded
 from hf_unlab.modalities.weights import load_weights
 
 WEIGHTS = "model.safetensors"
@@ -98,7 +99,7 @@ class StaticModel(SentenceModel):
         super().__init__()
         self.tokenizer, self.tokens = tokenizer, StaticTokens(tokenizer)
         if weights_VD is None:
-            weights_VD = torch.randn(len(tokenizer), num_features) * std
+            weights_VD = torch.randn(num_embeddings_for(tokenizer), num_features) * std
         # the name that it has in sentence-transformers' file
         self.embedding = nn.EmbeddingBag.from_pretrained(weights_VD.float(), freeze=False, mode="mean")
 
@@ -113,7 +114,7 @@ class StaticModel(SentenceModel):
 
     def encoder(self) -> StaticEncoder:
         """As in `SentenceModel`; its features have norm 1."""
-        encoder = StaticEncoder(self.tokenizer.backend_tokenizer, has_unit_norm=True)
+        encoder = StaticEncoder(unbounded(self.tokenizer), has_unit_norm=True)
         encoder.__dict__["model"] = self.embedding
         return encoder
 
@@ -122,6 +123,7 @@ class StaticModel(SentenceModel):
         folder = _made(folder)
         weights = self.state_dict() if state_dict is None else state_dict
         save_file({name: tensor.contiguous() for name, tensor in weights.items()}, folder / WEIGHTS)
+        unbounded(self.tokenizer)
         self.tokenizer.save_pretrained(folder)
         _write_modules(folder, {"": "StaticEmbedding", "1_Normalize": "Normalize"})
 
@@ -221,7 +223,9 @@ class TransformerModel(SentenceModel):
 
     def load_weights(self, folder: str | Path) -> None:
         """As in `SentenceModel`."""
-        self.model.load_state_dict(load_weights(type(self.model), folder, head="required").state_dict())
+        # below the head of a masked language model a BERT has no pooler, which its class has by default
+        options = {"add_pooling_layer": False} if getattr(self.model, "pooler", self) is None else {}
+        self.model.load_state_dict(load_weights(type(self.model), folder, head="required", **options).state_dict())
 
 
 def _made(folder: str | Path) -> Path:

@@ -112,8 +112,14 @@ class SentenceModelSettings:
         default=None, metadata={"help": "For a transformer from scratch: hidden_size=256,num_hidden_layers=4."}
     )
     num_features: int = field(default=256, metadata={"help": "Features of a static table."})
-    pooling: str = field(default="mean", metadata={"help": "Of a transformer: mean, cls or last."})
-    max_length: int = field(default=128, metadata={"help": "Tokens of a text that a transformer reads at a time."})
+    pooling: str | None = field(
+        default=None,
+        metadata={"help": "Of a transformer: mean, cls or last. By default as its checkpoint says, or mean."},
+    )
+    max_length: int | None = field(
+        default=None,
+        metadata={"help": "Tokens of a text that a transformer reads. By default as its checkpoint says, or 128."},
+    )
     initial_embeddings: str | None = field(
         default=None,
         metadata={"help": "A static checkpoint that the embeddings of a transformer from scratch start from."},
