@@ -70,6 +70,23 @@ class SentenceModel(nn.Module, ABC):
     def load_weights(self, folder: str | Path) -> None:
         """Take the weights that `save_pretrained` wrote, as a resumed run does."""
 
+    def activation_checkpointing_enable(
+        self,
+        activation_checkpointing_kwargs: dict[str, Any] | None = None,
+        every_n_layers: int = 1,
+        offload: bool = False,
+    ) -> None:
+        """Compute activations again in the backward pass instead of keeping them; the name that Trainer calls.
+
+        Raises:
+            ValueError: The model cannot.
+        """
+        raise ValueError(f"{type(self).__name__} has no activations to compute again: leave activation_checkpointing.")
+
+    def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs: dict[str, Any] | None = None) -> None:
+        """`activation_checkpointing_enable` under its former name."""
+        self.activation_checkpointing_enable(gradient_checkpointing_kwargs)
+
 
 class StaticModel(SentenceModel):
     """A table of embeddings; a text is the mean over its tokens.
@@ -226,6 +243,18 @@ class TransformerModel(SentenceModel):
         # below the head of a masked language model a BERT has no pooler, which its class has by default
         options = {"add_pooling_layer": False} if getattr(self.model, "pooler", self) is None else {}
         self.model.load_state_dict(load_weights(type(self.model), folder, head="required", **options).state_dict())
+
+    def activation_checkpointing_enable(
+        self,
+        activation_checkpointing_kwargs: dict[str, Any] | None = None,
+        every_n_layers: int = 1,
+        offload: bool = False,
+    ) -> None:
+        """As in `SentenceModel`."""
+        if hasattr(self.model, "activation_checkpointing_enable"):
+            self.model.activation_checkpointing_enable(activation_checkpointing_kwargs, every_n_layers, offload)
+        else:  # older versions of transformers; to be dropped with their support
+            self.model.gradient_checkpointing_enable(activation_checkpointing_kwargs)
 
 
 def _made(folder: str | Path) -> Path:

@@ -189,3 +189,8 @@ def test_what_cannot_be_is_refused():
         transformer("max")
     with pytest.raises(ValueError, match="max_length is 2: no token fits"):
         transformer(max_length=2)
+
+
+def test_a_table_has_no_activations_to_compute_again():
+    with pytest.raises(ValueError, match="StaticModel has no activations to compute again"):
+        static().activation_checkpointing_enable()
