@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar, Self
 
 from hf_unlab.modalities.settings import DataSettings, FewLabelSettings
+from hf_unlab.streams.sources import Source
 
 
 @dataclass
@@ -87,6 +88,16 @@ class TextPairDataSettings(TextDataSettings):
         """What the trainer is given: ("text",), or the parts of a pair."""
         names = ("anchor", "positive", "negative") if self.negative_column else ("anchor", "positive")
         return names if self.anchor_column else ("text",)
+
+    def as_texts(self, sources: list[Source]) -> list[Source]:
+        """The raw sources with a pair's texts one by one: what labelled texts are looked for in."""
+        if self.columns == ("text",):
+            return sources
+        return [
+            replace(source, columns={"text": source.columns.get(column, column)})
+            for source in sources
+            for column in self.columns
+        ]
 
     @property
     def column_settings(self) -> dict[str, str]:  # type: ignore[override]

@@ -23,6 +23,9 @@ def test_pairs_are_columns_of_their_own() -> None:
     )
     assert triplet.columns == ("anchor", "positive", "negative")
     assert triplet.sources()[0].columns == {"negative": "wrong"}
+    assert [one.columns["text"] for one in triplet.as_texts(triplet.sources())] == ["anchor", "positive", "wrong"]
+    plain = TextPairDataSettings(dataset="x")
+    assert plain.as_texts(plain.sources()) == plain.sources()
 
 
 @pytest.mark.parametrize(
