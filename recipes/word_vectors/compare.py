@@ -21,7 +21,7 @@ def accuracies(checkpoint: str, train: list[dict], test: list[dict]) -> dict[int
     """Mean and standard deviation over the draws, by labels a class."""
     encoder = load_encoder(checkpoint)
     (train_ND, train_N), (test_ND, test_N) = (
-        (features_of(encoder, [row["text"] for row in rows]), np.array([row["label"] for row in rows]))
+        (features_of(encoder, [row["text"] for row in rows]), np.array([str(row["label"]) for row in rows]))
         for rows in (train, test)
     )
     train_ND, test_ND = (rows_ND / np.linalg.norm(rows_ND, axis=1, keepdims=True) for rows_ND in (train_ND, test_ND))
@@ -29,7 +29,7 @@ def accuracies(checkpoint: str, train: list[dict], test: list[dict]) -> dict[int
     for count in COUNTS:
         scores = []
         for seed in SEEDS:
-            drawn = draw_few(train_N, count, seed)
+            drawn = draw_few(np.unique(train_N, return_inverse=True)[1], count, seed)
             learner = LogisticRegression(C=1, max_iter=1000).fit(train_ND[drawn], train_N[drawn])
             scores.append(learner.score(test_ND, test_N))
         found[count] = float(np.mean(scores)), float(np.std(scores))
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("checkpoints", nargs="+")
     parser.add_argument("--labelled", nargs=2, required=True, metavar=("TRAIN", "TEST"))
     given = parser.parse_args()
-    train, test = ([json.loads(line) for line in Path(path).open(encoding="utf-8")] for path in given.labelled)
+    train, test = (list(map(json.loads, Path(path).read_bytes().splitlines())) for path in given.labelled)
     for checkpoint in given.checkpoints:
         cells = [f"{100 * mean:.1f} ± {100 * std:.1f}" for mean, std in accuracies(checkpoint, train, test).values()]
         print(f"{checkpoint}: {' | '.join(cells)}")

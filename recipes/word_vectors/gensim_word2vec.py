@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
-    lines = (line for path in sorted(glob.glob(given.files)) for line in Path(path).open(encoding="utf-8"))
+    lines = (line for path in sorted(glob.glob(given.files)) for line in Path(path).read_bytes().splitlines())
     texts = [json.loads(line)["text"] for line in lines]
     tokenizer = train_word_tokenizer(texts, 30_000)
     unknown = tokenizer.unk_token

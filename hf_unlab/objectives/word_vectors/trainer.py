@@ -15,6 +15,7 @@ features, V tokens of the vocabulary.
 import functools
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -102,17 +103,23 @@ class WordVectorsTrainer(PretrainingTrainer):
     # ---- Model ----
 
     def auxiliary_modules(self) -> dict[str, nn.Module]:
-        """Contexts that begin at zero, as word2vec's; and the counts that skip-gram draws by, or GloVe's biases.
+        """Contexts, GloVe's biases (of a word, and as a context), and the counts that skip-gram draws by.
 
-        Counts are taken from the first texts once; a resumed run has its checkpoint's.
+        Counts are taken from the first texts once; a resumed run has its checkpoint's. Both objectives have all of
+        them, so that a checkpoint of the other one is refused by its name, and not by what it lacks.
         """
-        vocab_size, width = self.model.embedding.weight.shape
-        context = _zeros(vocab_size, width)
-        if self.args.objective == "glove":
-            nn.init.normal_(context.weight, std=0.1)  # products of zeros have no gradients where biases fit as well
-            return {"context": context, "bias": _zeros(vocab_size, 1), "context_bias": _zeros(vocab_size, 1)}
-        how = (self.args.num_counted_examples, vocab_size, self._tokenise, self.make_check())
-        return {"context": context, "word_counts": WordCounts(count_words(self.train_dataset, *how))}
+        (vocab_size, width), args = self.model.embedding.weight.shape, self.args
+        context, counts_V = torch.zeros(vocab_size, width), np.zeros(vocab_size)  # as word2vec's begins
+        if args.objective == "glove":
+            context = torch.randn(vocab_size, width) * 0.1  # as the table
+        else:
+            how = (args.num_counted_examples, vocab_size, self._tokenise, self.make_check())
+            counts_V = count_words(self.train_dataset, *how)
+        return {
+            "context": nn.Embedding.from_pretrained(context, freeze=False),
+            "biases": nn.Embedding.from_pretrained(torch.zeros(vocab_size, 2), freeze=False),
+            "word_counts": WordCounts(counts_V),
+        }
 
     # ---- One step ----
 
@@ -134,11 +141,9 @@ class WordVectorsTrainer(PretrainingTrainer):
 
     def _glove(self, vectors_UD: torch.Tensor, batch: Batch) -> torch.Tensor:
         ids_U, rows_N, columns_N = batch["input_ids"], batch["rows"], batch["columns"]
-        context_UD, bias_U1, context_bias_U1 = (
-            self.auxiliary[name](ids_U) for name in ("context", "bias", "context_bias")
-        )
+        context_UD, bias_U2 = self.auxiliary["context"](ids_U), self.auxiliary["biases"](ids_U)
         scores_N = pair_products(vectors_UD.float(), context_UD.float(), rows_N, columns_N)
-        scores_N = scores_N + bias_U1[rows_N, 0] + context_bias_U1[columns_N, 0]
+        scores_N = scores_N + bias_U2[:, 0][rows_N] + bias_U2[:, 1][columns_N]
         how = {"saturation": self.args.glove_saturation, "power": self.args.glove_power}
         return glove_losses(scores_N, batch["counts"], **how).sum()
 
@@ -147,7 +152,3 @@ class WordVectorsTrainer(PretrainingTrainer):
         return HealthyBand(
             {"mean_cosine": (None, self.args.collapse_max_cosine)}, advice="lower learning_rate or raise num_negatives"
         )
-
-
-def _zeros(num_rows: int, width: int) -> nn.Embedding:
-    return nn.Embedding.from_pretrained(torch.zeros(num_rows, width), freeze=False)
