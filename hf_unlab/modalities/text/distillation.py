@@ -74,7 +74,8 @@ def distil_static(
             f"num_features is {num_features}; of {len(vectors_NF)} tokens with {vectors_NF.shape[1]} features each "
             f"there are 1 to {most} components."
         )
-    components_ND = PCA(num_features, svd_solver="covariance_eigh").fit_transform(vectors_NF)
+    # in double precision: a covariance squares what sets components apart
+    components_ND = PCA(num_features, svd_solver="covariance_eigh").fit_transform(vectors_NF.astype(np.float64))
     weights_VD = torch.zeros(num_embeddings_for(tokenizer), num_features)
     weights_N = zipf_sif_weights(len(ids_N), sif_coefficient)
     weights_VD[ids_N] = torch.from_numpy(components_ND * weights_N[:, None]).float()

@@ -85,8 +85,8 @@ def word_tokenizer_of(words: Sequence[str]) -> PreTrainedTokenizerFast:
     found = tokenizer.encode_batch_fast(words, add_special_tokens=False)
     if lost := [word for word, one in zip(words, found, strict=True) if one.ids != [vocabulary[word]]]:
         raise ValueError(
-            f"{len(lost)} of {len(words)} words would never be found in a text, such as {lost[0]!r}: give them in lower "
-            r"case, each one run of letters, digits and underscores (\w+)."
+            f"{len(lost)} of {len(words)} words would never be found in a text, such as {lost[0]!r}: give them in "
+            r"lower case, each one run of letters, digits and underscores (\w+)."
         )
     return _framing(tokenizer)
 
