@@ -88,7 +88,7 @@ def pair_products(
         >>> pair_products(torch.eye(2), torch.ones(3, 2), torch.tensor([0, 1]), torch.tensor([2, 0]))
         tensor([1., 1.])
     """
-    return _PairProducts.apply(left_UD, right_CD, rows_N, columns_N)  # type: ignore[no-untyped-call]
+    return _PairProducts.apply(left_UD, right_CD, rows_N, columns_N)
 
 
 class _PairProducts(torch.autograd.Function):

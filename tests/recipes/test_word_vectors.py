@@ -28,7 +28,7 @@ def write_labelled(path, num_rows, seed):
 
 
 @pytest.mark.parametrize("objective", ["skip_gram", "glove"])
-def test_the_recipe_runs_and_its_tables_are_compared(objective, tmp_path, capsys, monkeypatch):
+def test_the_recipe_runs_and_its_tables_are_compared(objective, tmp_path, capsys):
     raw = tmp_path / "raw.jsonl"
     raw.write_text("".join(json.dumps({"text": text}) + "\n" for text in tiny_texts(300)))
     train, test = (write_labelled(tmp_path / f"{seed}.jsonl", 120, seed) for seed in (1, 2))
@@ -40,8 +40,8 @@ def test_the_recipe_runs_and_its_tables_are_compared(objective, tmp_path, capsys
     )
     assert load_encoder(out).embed(load_encoder(out).collate(["a river"])).shape == (1, 8)
     capsys.readouterr()
-    monkeypatch.setattr(sys, "argv", ["compare.py", str(out), "--labelled", str(train), str(test)])
-    run_main(recipe_path("word_vectors", "compare.py"))
+    files = ["--train_file", str(train), "--test_file", str(test)]
+    run_main(recipe_path("word_vectors", "compare.py"), ["--checkpoints", str(out), *files])
     name, _, cells = capsys.readouterr().out.strip().rpartition(": ")
     assert name == str(out) and len(cells.split(" | ")) == 3
 
@@ -50,3 +50,10 @@ def test_every_key_of_the_recipe_is_known():
     classes = (TextDataSettings, SentenceModelSettings, TextFewLabelSettings, WordVectorsTrainingArguments)
     data, model, _, args = read_arguments(*classes, argv=["--config", str(TINY)])
     assert data.sources()[0].licence and model.model == "static" and args.objective == "skip_gram"
+
+
+def test_gensim_that_is_not_there_is_said(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "gensim.models", None)
+    given = ["--files", "raw.jsonl", "--output_dir", str(tmp_path)]
+    with pytest.raises(SystemExit, match="pip install gensim"):
+        run_main(recipe_path("word_vectors", "gensim_word2vec.py"), given)
