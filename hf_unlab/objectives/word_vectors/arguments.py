@@ -12,7 +12,7 @@ class WordVectorsTrainingArguments(PretrainingArguments):
     """Settings of skip-gram and GloVe.
 
     Defaults that differ from PretrainingArguments: those of a static table that is trained for seconds,
-    `learning_rate` 5e-3, `per_device_train_batch_size` 128, `lr_scheduler_type` "linear" as word2vec's, no warm-up.
+    `learning_rate` 3e-2, `per_device_train_batch_size` 128, `lr_scheduler_type` "linear" as word2vec's, no warm-up.
     """
 
     objective: str = field(
@@ -60,7 +60,7 @@ class WordVectorsTrainingArguments(PretrainingArguments):
         default=0.999, metadata={"help": "Greatest mean cosine of the words of a step; 1 lets all pass but NaN."}
     )
     # PretrainingArguments' own, with other defaults
-    learning_rate: float = field(default=5e-3, metadata={"help": "Of the table and its contexts."})
+    learning_rate: float = field(default=3e-2, metadata={"help": "Of the table and its contexts."})
     per_device_train_batch_size: int = field(default=128, metadata={"help": "Documents of a micro-batch."})
     per_device_eval_batch_size: int = field(default=128, metadata={"help": "Held-out documents of a batch."})
     lr_scheduler_type: str = field(default="linear", metadata={"help": "Schedule of the learning rate."})
