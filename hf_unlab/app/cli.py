@@ -12,6 +12,7 @@ from hf_unlab.objectives import OBJECTIVES
 
 DEFAULT_OUTPUT_DIR = Path("outputs/quickstart")
 QUICKSTARTS = {name: row.quickstart for name, row in OBJECTIVES.items() if row.quickstart}
+SHOWN = [name for name in QUICKSTARTS if OBJECTIVES[name].is_shown]
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
 
@@ -22,7 +23,9 @@ def main() -> None:
 
 @app.command()
 def quickstart(
-    recipes: Annotated[list[str] | None, typer.Argument(help=f"Of {', '.join(QUICKSTARTS)}; by default all.")] = None,
+    recipes: Annotated[
+        list[str] | None, typer.Argument(help=f"Of {', '.join(QUICKSTARTS)}; by default {', '.join(SHOWN)}.")
+    ] = None,
     output_dir: Annotated[
         Path, typer.Option(help="Where the checkpoints go, a folder a recipe.")
     ] = DEFAULT_OUTPUT_DIR,
@@ -34,7 +37,7 @@ def quickstart(
     from hf_unlab.app.resources import recipe_path
 
     environment = {"CUDA_VISIBLE_DEVICES": "0", **os.environ}  # one process takes one GPU
-    for name in recipes or QUICKSTARTS:
+    for name in recipes or SHOWN:
         argv = ["--config", str(recipe_path(name, "tiny.yaml")), "--output_dir", str(output_dir / name)]
         if output_dir == DEFAULT_OUTPUT_DIR:  # run again, the demonstration begins again; another may hold a real run
             argv += ["--overwrite_output_dir", "true"]

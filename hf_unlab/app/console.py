@@ -1,7 +1,6 @@
 """What people see: progress, one compact line a log, and no noise of libraries that they can do nothing about."""
 
 import contextlib
-import json
 import logging
 import os
 import re
@@ -18,6 +17,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from hf_unlab.app.evaluation_pictures import draw_budget
+from hf_unlab.app.how_to_load import how_to_load
 from hf_unlab.app.progress import console, progress_bar
 from hf_unlab.evaluation.measuring import WITH_LABELS, WITHOUT_LABELS
 from hf_unlab.few_labels.table import FewLabelTable
@@ -274,25 +274,3 @@ def say(tables: FewLabelTable | Sequence[FewLabelTable] | None, output_dir: str)
         saved = " and ".join(map(str, [path, *drawn]))
         console.print(f"\n{table.render()}\n\nSaved as {saved}")
     console.print(f"\nThe checkpoint is in {output_dir}. Load it with {how_to_load(output_dir)}")
-
-
-def how_to_load(checkpoint: str) -> str:
-    """The library of a checkpoint, and the lines that load it without hf_unlab."""
-    folder = Path(checkpoint)
-    if (folder / "open_clip_config.json").exists():
-        return (
-            "plain open_clip:\n\n    import open_clip\n"
-            f'    model, _, preprocess = open_clip.create_model_and_transforms("local-dir:{checkpoint}")\n'
-            f'    tokenizer = open_clip.get_tokenizer("local-dir:{checkpoint}")'
-        )
-    preprocessor = folder / "preprocessor_config.json"
-    if preprocessor.exists() and "feature_extractor_type" in json.loads(preprocessor.read_text()):
-        kind = "FeatureExtractor"
-    else:
-        has_images = preprocessor.exists() or (folder / "processor_config.json").exists()
-        kind = "Processor" if has_images else "Tokenizer"
-    return (
-        f"plain transformers:\n\n    from transformers import AutoModel, Auto{kind}\n"
-        f'    {re.sub("(?<=[a-z])(?=[A-Z])", "_", kind).lower()} = Auto{kind}.from_pretrained("{checkpoint}")\n'
-        f'    model = AutoModel.from_pretrained("{checkpoint}")'
-    )

@@ -11,7 +11,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from hf_unlab.evaluation.features import baseline_features, features_of, standardised_by_group
 from hf_unlab.evaluation.labelled import LabelledData
-from hf_unlab.evaluation.probes import linear_probe
+from hf_unlab.evaluation.probes import DEFAULT_C, UNIT_NORM_C, linear_probe
 from hf_unlab.few_labels.draws import Candidate
 from hf_unlab.modalities.modality import Baseline, Encoder
 from hf_unlab.modalities.running import device_of, seeded
@@ -87,7 +87,15 @@ def probed(
         if (seed, is_by_group) not in probes:
             if is_by_group:
                 pool_ND, test_ND = by_group(pool_ND, test_ND, pool, test)
-            probes[seed, is_by_group] = linear_probe(name, pool_ND, pool.labels, test_ND)
+            # features of norm 1 have no scale to be rid of, and their directions are what was learnt
+            probes[seed, is_by_group] = linear_probe(
+                name,
+                pool_ND,
+                pool.labels,
+                test_ND,
+                standardised=not encoder.has_unit_norm,
+                inverse_regularisation=UNIT_NORM_C if encoder.has_unit_norm else DEFAULT_C,
+            )
         return probes[seed, is_by_group](indices)
 
     plain = Candidate(name, "linear probe", partial(predict, False))

@@ -21,6 +21,7 @@ def online_evaluation(
     modality: Modality,
     model: Any,
     processor: Any,
+    held_out_column: str | None = None,
 ) -> OnlineEvaluation | None:
     """The measures that `--online_measures` names.
 
@@ -31,6 +32,7 @@ def online_evaluation(
         modality: Of the objective.
         model: What is trained.
         processor: Its own.
+        held_out_column: Of the raw data, what is measured where there are no labels; the modality's column if None.
 
     Returns:
         What the trainer takes; None if no measure is named.
@@ -48,7 +50,8 @@ def online_evaluation(
     if any(name in WITH_LABELS for name in names) and settings.labelled_sources(training) is not None:
         pool = load_pool(settings, training, modality, make_encoder(model), most)
         return OnlineEvaluation(make_encoder, names, pool.inputs, pool.labels, max_examples=most)
-    decode = partial(_inputs, modality.column, modality.make_decode(settings, make_encoder(model)), most)
+    column = held_out_column or modality.column
+    decode = partial(_inputs, (column, modality.column), modality.make_decode(settings, make_encoder(model)), most)
     return OnlineEvaluation(make_encoder, names, max_examples=most, decode_held_out=decode)
 
 
@@ -56,5 +59,8 @@ def _live(modality: Modality, processor: Any, model: Any) -> Any:
     return modality.live_encoder(model, processor)
 
 
-def _inputs(column: str, decode: Decode | None, most: int, examples: Iterable[Example]) -> list[Any]:
+def _inputs(columns: tuple[str, str], decode: Decode | None, most: int, examples: Iterable[Example]) -> list[Any]:
+    """Of the first column, which is decoded as if it were the second."""
+    given, column = columns
+    examples = examples if given == column else ({column: example[given]} for example in examples)
     return [good[column] for _, (_, good) in zip(range(most), good_examples(examples, decode), strict=False)]

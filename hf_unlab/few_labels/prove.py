@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_unlab.evaluation.labelled import load_labelled
+from hf_unlab.few_labels.beside import beside
 from hf_unlab.few_labels.draws import few_label_table
 from hf_unlab.few_labels.label_checks import check_settings
 from hf_unlab.few_labels.left_out import check_groups, left_out_table
@@ -28,12 +29,13 @@ def prove(
     """Measure what a pretrained encoder is worth with few labels.
 
     The rows: the modality's cheap baselines; a linear probe on the encoder with random weights (drawn anew for each
-    draw of labels) and as pretrained; all weights fine-tuned from scratch and as pretrained; and from an encoder that
-    reads names, zero-shot. All see the same labels and the same part of each example, probes and fine-tuned models
-    read the same features, and where there are groups probes are shown normalised by group too, as the baseline is.
-    Test examples that occur among the first million of a source, or in the pool, are left out and counted. Nothing is
-    printed and nothing is written. Under several processes call it on one of them, and let the others leave, or wait
-    with a timeout that is longer.
+    draw of labels) and as pretrained; its features side by side with those of baselines that may stand there (words
+    and vectors); all weights fine-tuned from scratch and as pretrained; and from an encoder that reads names,
+    zero-shot. All see the same labels and the same part of each example, probes and fine-tuned models read the same
+    features, and where there are groups probes are shown normalised by group too, as the baseline is. Test examples
+    that occur among the first million of a source, or in the pool, are left out and counted. Nothing is printed and
+    nothing is written. Under several processes call it on one of them, and let the others leave, or wait with a
+    timeout that is longer.
 
     Args:
         checkpoint: What training saved.
@@ -66,10 +68,12 @@ def prove(
         pool, test = labelled.pool, labelled.test
         if pool.groups:
             check_groups(pool, test)  # now, and not when the first table is done
+        baselines = modality.make_baselines(pretrained, (*pool.groups, *test.groups))
         candidates = [
-            *(cheap(each, pool, test) for each in modality.make_baselines(pretrained, (*pool.groups, *test.groups))),
+            *(cheap(each, pool, test) for each in baselines),
             *probed("random weights", untrained, pool, test, is_random=True),
             *probed("pretrained", pretrained, pool, test),
+            *beside("pretrained", pretrained, baselines, pool, test),
             finetuned("from scratch", untrained, pool, test, **fit),
             finetuned("pretrained", pretrained, pool, test, **fit),
             *zero_shot_rows("pretrained", pretrained, test, templates),

@@ -8,6 +8,7 @@ a sum over this rank's pairs: divide by the pairs of the step. With `chunk_size`
 chunk of columns at a time, and again in backward.
 """
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -239,7 +240,8 @@ def _softmax_chunk(
         id_BK, id_CK, least_B = known
         left_out_BC = torch.zeros_like(logits_BC, dtype=torch.bool)
         if id_BK is not None and id_CK is not None:
-            left_out_BC |= (id_BK[:, None] == id_CK).any(dim=-1)
+            for id_B, id_C in itertools.product(id_BK.T, id_CK.T):  # an anchor may be another row's positive
+                left_out_BC |= id_B[:, None] == id_C
         if least_B is not None:
             left_out_BC |= logits_BC.detach() > least_B[:, None] * logit_scale.detach()
         left_out_BC.diagonal(diagonal).fill_(False)

@@ -226,6 +226,7 @@ class Baseline:
         standardised: Whether features are brought to mean 0 and variance 1 on the pool.
         inverse_regularisation: scikit-learn's C.
         is_by_group: Whether its features are brought to mean 0 and variance 1 within each group, too.
+        stands_beside: Whether its features, of norm 1, may stand beside an encoder's in one classifier.
     """
 
     name: str
@@ -234,6 +235,7 @@ class Baseline:
     standardised: bool = True
     inverse_regularisation: float = 0.1
     is_by_group: bool = False
+    stands_beside: bool = False
 
 
 def always(value: Any) -> Callable[..., Any]:

@@ -32,18 +32,20 @@ class Row(NamedTuple):
         module: Where the objective is, with its `OBJECTIVE`.
         public_names: What `hf_unlab` offers of it.
         quickstart: What its recipe shows on built-in data; empty where there is no such recipe.
+        is_shown: Whether the quickstart runs it unasked: of two on the same data the one that wins.
     """
 
     module: str
     public_names: tuple[str, ...] = ()
     quickstart: str = ""
+    is_shown: bool = True
 
 
 OBJECTIVES: dict[str, Row] = {
     "text_contrastive": Row(
         "hf_unlab.objectives.text_contrastive",
         ("TextContrastiveTrainer", "TextContrastiveTrainingArguments"),
-        "a table of word embeddings of the docstrings that every Python has",
+        "a table of word embeddings, of docstrings",
     ),
     "word_vectors": Row(
         "hf_unlab.objectives.word_vectors",
@@ -53,6 +55,7 @@ OBJECTIVES: dict[str, Row] = {
         "hf_unlab.objectives.masked_lm",
         ("MaskedLMTrainer", "MaskedLMTrainingArguments"),
         "a masked language model of the docstrings that every Python has",
+        is_shown=False,
     ),
     "image_text": Row(
         "hf_unlab.objectives.image_text",

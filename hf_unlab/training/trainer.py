@@ -26,6 +26,7 @@ from hf_unlab.streams.progress import SourceProgress, progress_of, sum_progress
 from hf_unlab.streams.sharding import spread
 from hf_unlab.streams.sources import Data, WeightedStream, open_streams
 from hf_unlab.training import run_folder, stopping, stream_state
+from hf_unlab.training.argument_table import default_values
 from hf_unlab.training.arguments import PretrainingArguments
 from hf_unlab.training.auxiliary import AuxiliaryModules
 from hf_unlab.training.collapse import CollapseGuard, HealthyBand
@@ -254,7 +255,9 @@ class PretrainingTrainer(EvaluatingTrainer):
         self._loader = StreamLoader(made, collator, batches_per_step=num_micro_batches, **args.loader_options())
         if state:
             self._loader.load_state_dict(state)
-            stream_state.check_settings(state["settings"], self._fixed())
+            # settings that came later than the checkpoint: by default all is as it was before
+            saved = default_values(type(args)) | state["settings"]
+            stream_state.check_settings(saved, self._fixed())
             stream_state.warn_of_another_mix(state["mix"], self._mix())
         return self._loader
 

@@ -26,14 +26,15 @@ def main(argv: list[str] | None = None) -> None:
     with quiet_libraries(), exit_cleanly():
         checkpoint = find_checkpoint(args)
         sources, modality = data.sources(), get_modality("text")
-        check_labels(few_label, sources, modality, args)  # a mistake here should not wait for the end of training
+        texts = data.as_texts(sources)
+        check_labels(few_label, texts, modality, args)  # a mistake here should not wait for the end of training
 
         # A static table of words, unless another model is named; its tokenizer is trained on the stream.
         set_seed(args.seed)  # the weights of a model from scratch
         model = sentence_model_for(model_settings, sources, checkpoint, args, data.columns)
 
         # Named measures of what is learnt (--online_measures) stand beside the loss at each evaluation.
-        online = online_evaluation(args, few_label, sources, modality, model, None)
+        online = online_evaluation(args, few_label, texts, modality, model, None, data.columns[0])
         trainer = TextContrastiveTrainer(
             model, args, sources, data.eval_sources(), columns=data.columns, online_evaluation=online
         )
@@ -50,7 +51,7 @@ def main(argv: list[str] | None = None) -> None:
             trainer.accelerator.end_training()
             if is_main:
                 with proof_progress() as on_progress:
-                    tables = prove(args.output_dir, modality, few_label, sources, on_progress)
+                    tables = prove(args.output_dir, modality, few_label, texts, on_progress)
                 say(tables, args.output_dir)
 
 

@@ -27,11 +27,17 @@ def test_each_recipe_is_run_in_turn_and_begins_anew(runs):
     result = CliRunner().invoke(cli.app, ["quickstart"])
     assert result.exit_code == 0, result.output
     commands, _ = runs
-    assert [Path(command[1]).parent.name for command in commands] == list(cli.QUICKSTARTS)
-    for command, name in zip(commands, cli.QUICKSTARTS, strict=True):
+    assert [Path(command[1]).parent.name for command in commands] == cli.SHOWN
+    for command, name in zip(commands, cli.SHOWN, strict=True):
         assert command[0] == sys.executable and Path(command[1]).is_file() and Path(command[3]).is_file()
         assert command[5] == f"outputs/quickstart/{name}" and "--overwrite_output_dir" in command
     assert all(len(line) <= 80 for line in result.output.splitlines())
+
+
+def test_what_is_not_shown_unasked_is_run_when_it_is_named(runs):
+    assert "masked_lm" not in cli.SHOWN
+    assert CliRunner().invoke(cli.app, ["quickstart", "masked_lm"]).exit_code == 0
+    assert len(runs[0]) == 1
 
 
 def test_one_recipe_in_a_folder_that_may_hold_a_run(runs, tmp_path):

@@ -6,7 +6,12 @@ import torch
 from transformers import BertConfig, BertForMaskedLM
 
 from hf_unlab.losses.masked_lm import masked_lm_losses
+from hf_unlab.modalities.text.reading import pack_documents, tokenise_texts
 from hf_unlab.objectives.masked_lm.architecture import head_at
+from hf_unlab.objectives.masked_lm.choosing import STRATEGIES
+from hf_unlab.objectives.masked_lm.collator import MaskedLMCollator
+from hf_unlab.streams.loader import Place
+from hf_unlab.testing import tiny_texts, tiny_tokenizer
 from hf_unlab.training.launch import hardware_has_bf16
 from tests.benchmarks.timing import DEVICE, report, seconds_each
 
@@ -57,3 +62,22 @@ def precision():
     times = seconds_each({"fp32": _step(8_192, True), "bf16 autocast": _step(8_192, True, torch.bfloat16)})
     rates = {name: BATCH * LENGTH / seconds for name, seconds in times.items()}
     report("Masked LM step, vocabulary 8,192", rates, "tokens/s")
+
+
+def masks():
+    """A batch of each strategy of masking."""
+    tokenizer = tiny_tokenizer(400)
+    rows = pack_documents(tokenise_texts(tiny_texts(2000, num_words=60), tokenizer, column="text"), 512, (0,))[:BATCH]
+
+    def collate(strategy):
+        collator = MaskedLMCollator(tokenizer, strategy=strategy)
+
+        def run():
+            for k in range(50):
+                collator(rows, Place(k))
+
+        return run
+
+    times = seconds_each({strategy: collate(strategy) for strategy in STRATEGIES})
+    rates = {name: 50 * BATCH * 512 / seconds for name, seconds in times.items()}
+    report(f"Masking {BATCH} sequences of 512 tokens", rates, "tokens/s")

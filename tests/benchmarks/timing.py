@@ -17,10 +17,10 @@ def describe_machine() -> str:
     return f"{device} ({platform.machine()}), torch {torch.__version__}, transformers {transformers.__version__}"
 
 
-def seconds_each(twins: dict[str, Callable[[], None]], rounds: int = 7) -> dict[str, float]:
+def seconds_each(twins: dict[str, Callable[[], None]], rounds: int = 7, warm_up: bool = True) -> dict[str, float]:
     """Median seconds of each twin; they alternate, so that a slow spell of the machine hits all alike."""
-    for run in twins.values():
-        run()  # warm-up
+    for run in twins.values() if warm_up else ():
+        run()
     times: dict[str, list[float]] = {name: [] for name in twins}
     for _ in range(rounds):
         for name, run in twins.items():

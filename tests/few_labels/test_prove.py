@@ -49,11 +49,11 @@ def text(tmp_path):
 def test_text(text) -> None:
     told = []
     (table,) = prove(text[0], get_modality("text"), *text[1:], lambda *step: told.append(step))
-    assert [row.name for row in table.rows] == ["TF-IDF", *NAMES]
-    assert [row.method for row in table.rows] == METHODS
+    assert [row.name for row in table.rows] == ["TF-IDF", *NAMES[:2], "pretrained + TF-IDF", *NAMES[2:]]
+    assert [row.method for row in table.rows] == [*METHODS[:3], "logistic regression", *METHODS[3:]]
     assert (table.num_test, table.num_classes) == (9, 2)
     assert table.overlaps == ("1 test example occurs in the pretraining data and is left out.",)
-    assert [step[1:] for step in told] == [(done, 20) for done in range(20)]
+    assert [step[1:] for step in told] == [(done, 24) for done in range(24)]
     assert table.rows[0].mean(2) > 0.5  # a word tells
 
 

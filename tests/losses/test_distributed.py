@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from hf_unlab.losses.contrastive import info_nce_loss, sigmoid_loss
-from hf_unlab.losses.distributed import gather_features, gather_with_gradients
+from hf_unlab.losses.distributed import gather_features, gather_with_gradients, rank_of
 from hf_unlab.losses.gradient_cache import cached_feature_gradients
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # Python 3.12's, about threads
@@ -47,6 +47,8 @@ def work(rank, folder):
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=NUM_RANKS)
     left, right = (own_rows(tensor, rank) for tensor in make_batch())
     found = {"weighted": weighted_gather(left, rank), "offset": gather_features(left, left).offset}
+    ids = own_rows(torch.arange(NUM_PAIRS) + 2**60, rank)
+    found |= {"rank": rank_of(), "ids": gather_with_gradients(ids[:, None])}
     for name, loss_fn in LOSSES.items():
         model = Towers()
         query, key, scale, bias = outputs = model(left, right)
@@ -107,7 +109,8 @@ def test_rows_stand_in_the_order_of_ranks_and_gradients_of_all_ranks_come_back(r
         assert torch.equal(gathered, left) and torch.equal(half, left.bfloat16())
         rows = own_rows(torch.arange(float(NUM_PAIRS)), rank)
         assert torch.equal(gradient, (11 * rows)[:, None].expand(-1, 6))
-        assert found["offset"] == rank * NUM_PAIRS // NUM_RANKS
+        assert found["offset"] == rank * NUM_PAIRS // NUM_RANKS and found["rank"] == rank
+        assert torch.equal(found["ids"], torch.arange(NUM_PAIRS)[:, None] + 2**60)  # integers, to the last digit
 
 
 @NAMES
@@ -138,3 +141,4 @@ def test_without_a_process_group_features_stay_as_they_are():
     query, key = torch.eye(2), torch.ones(2, 2)
     gathered = gather_features(query, key)
     assert gathered.query_ND is query and gathered.key_ND is key and gathered.offset == 0
+    assert rank_of() == 0

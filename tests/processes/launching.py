@@ -18,7 +18,9 @@ from accelerate.state import AcceleratorState
 from hf_unlab.app.resources import recipe_path
 from hf_unlab.testing import tiny_texts
 
-RECIPE, IMAGE_TEXT, WAV2VEC2 = (recipe_path(name, "pretrain.py") for name in ("masked_lm", "image_text", "wav2vec2"))
+RECIPE, IMAGE_TEXT, WAV2VEC2, TEXT_CONTRASTIVE = (
+    recipe_path(name, "pretrain.py") for name in ("masked_lm", "image_text", "wav2vec2", "text_contrastive")
+)
 
 
 def write_texts(path, num_texts=600):
@@ -65,6 +67,23 @@ def image_text_arguments(output_dir, data_file, model, **settings):
     }
     of_text = dict.fromkeys(("config_overrides", "sequence_length", "vocab_size"))
     return arguments(output_dir, [data_file], **{**defaults, **of_text, **settings})
+
+
+def text_contrastive_arguments(output_dir, data_file, model, **settings):
+    """Of the recipe of texts' vectors: gradient caching and worker processes, and a model from a folder."""
+    defaults = {
+        "model": model,
+        "max_view_tokens": 8,
+        "max_steps": 60,
+        "save_steps": 10,
+        "num_readers": 4,
+        "shuffle_block_size": 20,
+        "learning_rate": 1e-3,
+        "logging_steps": 6,
+        "max_passes": 1000,
+    }
+    of_others = dict.fromkeys(("config_overrides", "sequence_length", "vocab_size"))
+    return arguments(output_dir, [data_file], **{**defaults, **of_others, **settings})
 
 
 def audio_arguments(output_dir, data_file, model, **settings):

@@ -16,4 +16,5 @@ TF_IDF = Baseline(
     partial(TfidfVectorizer, sublinear_tf=True),
     standardised=False,
     inverse_regularisation=10.0,
+    stands_beside=True,
 )

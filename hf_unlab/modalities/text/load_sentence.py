@@ -17,7 +17,7 @@ from hf_unlab.modalities.text.models import (
     train_tokenizer,
 )
 from hf_unlab.modalities.text.sentence_models import SentenceModel, StaticModel, TransformerModel
-from hf_unlab.modalities.text.sentences import read_modules, refuse_unknown_modules
+from hf_unlab.modalities.text.sentences import Modules, read_modules, refuse_unknown_modules
 from hf_unlab.modalities.text.settings import SentenceModelSettings
 from hf_unlab.modalities.text.static import load_static_encoder
 from hf_unlab.modalities.text.words import SPECIAL_TOKENS, train_word_tokenizer
@@ -67,7 +67,7 @@ def load_sentence_model(
         if tokenizer is None:
             raise ValueError("A static table from scratch needs a tokenizer: train_word_tokenizer makes one.")
         return StaticModel(tokenizer, num_features=num_features)
-    modules = read_modules(name)
+    modules = Modules() if name in PRESETS else read_modules(name)  # a preset is nothing to ask the Hub for
     refuse_unknown_modules(name, modules)
     if modules.is_static:
         encoder = load_static_encoder(name, modules)

@@ -17,9 +17,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from hf_unlab.modalities.modality import Encoder
 from hf_unlab.modalities.text.encoder import TextEncoder, pooled
+from hf_unlab.modalities.text.models import num_embeddings_for
 from hf_unlab.modalities.text.sentences import POOLINGS
 from hf_unlab.modalities.text.static import StaticEncoder
-from hf_unlab.modalities.text.tokens import FramedTokens, StaticTokens, Tokens, special_tokens
+from hf_unlab.modalities.text.tokens import FramedTokens, StaticTokens, Tokens, special_tokens, unbounded
 from hf_unlab.modalities.weights import load_weights
 
 WEIGHTS = "model.safetensors"
@@ -69,6 +70,23 @@ class SentenceModel(nn.Module, ABC):
     def load_weights(self, folder: str | Path) -> None:
         """Take the weights that `save_pretrained` wrote, as a resumed run does."""
 
+    def activation_checkpointing_enable(
+        self,
+        activation_checkpointing_kwargs: dict[str, Any] | None = None,
+        every_n_layers: int = 1,
+        offload: bool = False,
+    ) -> None:
+        """Compute activations again in the backward pass instead of keeping them; the name that Trainer calls.
+
+        Raises:
+            ValueError: The model cannot.
+        """
+        raise ValueError(f"{type(self).__name__} has no activations to compute again: leave activation_checkpointing.")
+
+    def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs: dict[str, Any] | None = None) -> None:
+        """`activation_checkpointing_enable` under its former name."""
+        self.activation_checkpointing_enable(gradient_checkpointing_kwargs)
+
 
 class StaticModel(SentenceModel):
     """A table of embeddings; a text is the mean over its tokens.
@@ -98,7 +116,7 @@ class StaticModel(SentenceModel):
         super().__init__()
         self.tokenizer, self.tokens = tokenizer, StaticTokens(tokenizer)
         if weights_VD is None:
-            weights_VD = torch.randn(len(tokenizer), num_features) * std
+            weights_VD = torch.randn(num_embeddings_for(tokenizer), num_features) * std
         # the name that it has in sentence-transformers' file
         self.embedding = nn.EmbeddingBag.from_pretrained(weights_VD.float(), freeze=False, mode="mean")
 
@@ -113,7 +131,7 @@ class StaticModel(SentenceModel):
 
     def encoder(self) -> StaticEncoder:
         """As in `SentenceModel`; its features have norm 1."""
-        encoder = StaticEncoder(self.tokenizer.backend_tokenizer, has_unit_norm=True)
+        encoder = StaticEncoder(unbounded(self.tokenizer), has_unit_norm=True)
         encoder.__dict__["model"] = self.embedding
         return encoder
 
@@ -122,6 +140,7 @@ class StaticModel(SentenceModel):
         folder = _made(folder)
         weights = self.state_dict() if state_dict is None else state_dict
         save_file({name: tensor.contiguous() for name, tensor in weights.items()}, folder / WEIGHTS)
+        unbounded(self.tokenizer)
         self.tokenizer.save_pretrained(folder)
         _write_modules(folder, {"": "StaticEmbedding", "1_Normalize": "Normalize"})
 
@@ -221,7 +240,21 @@ class TransformerModel(SentenceModel):
 
     def load_weights(self, folder: str | Path) -> None:
         """As in `SentenceModel`."""
-        self.model.load_state_dict(load_weights(type(self.model), folder, head="required").state_dict())
+        # below the head of a masked language model a BERT has no pooler, which its class has by default
+        options = {"add_pooling_layer": False} if getattr(self.model, "pooler", self) is None else {}
+        self.model.load_state_dict(load_weights(type(self.model), folder, head="required", **options).state_dict())
+
+    def activation_checkpointing_enable(
+        self,
+        activation_checkpointing_kwargs: dict[str, Any] | None = None,
+        every_n_layers: int = 1,
+        offload: bool = False,
+    ) -> None:
+        """As in `SentenceModel`."""
+        if hasattr(self.model, "activation_checkpointing_enable"):
+            self.model.activation_checkpointing_enable(activation_checkpointing_kwargs, every_n_layers, offload)
+        else:  # older versions of transformers; to be dropped with their support
+            self.model.gradient_checkpointing_enable(activation_checkpointing_kwargs)
 
 
 def _made(folder: str | Path) -> Path:

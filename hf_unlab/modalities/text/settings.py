@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar, Self
 
 from hf_unlab.modalities.settings import DataSettings, FewLabelSettings
+from hf_unlab.streams.sources import Source
 
 
 @dataclass
@@ -88,6 +89,16 @@ class TextPairDataSettings(TextDataSettings):
         names = ("anchor", "positive", "negative") if self.negative_column else ("anchor", "positive")
         return names if self.anchor_column else ("text",)
 
+    def as_texts(self, sources: list[Source]) -> list[Source]:
+        """The raw sources with a pair's texts one by one: what labelled texts are looked for in."""
+        if self.columns == ("text",):
+            return sources
+        return [
+            replace(source, columns={"text": source.columns.get(column, column)})
+            for source in sources
+            for column in self.columns
+        ]
+
     @property
     def column_settings(self) -> dict[str, str]:  # type: ignore[override]
         """As in `DataSettings`."""
@@ -112,8 +123,14 @@ class SentenceModelSettings:
         default=None, metadata={"help": "For a transformer from scratch: hidden_size=256,num_hidden_layers=4."}
     )
     num_features: int = field(default=256, metadata={"help": "Features of a static table."})
-    pooling: str = field(default="mean", metadata={"help": "Of a transformer: mean, cls or last."})
-    max_length: int = field(default=128, metadata={"help": "Tokens of a text that a transformer reads at a time."})
+    pooling: str | None = field(
+        default=None,
+        metadata={"help": "Of a transformer: mean, cls or last. By default as its checkpoint says, or mean."},
+    )
+    max_length: int | None = field(
+        default=None,
+        metadata={"help": "Tokens of a text that a transformer reads. By default as its checkpoint says, or 128."},
+    )
     initial_embeddings: str | None = field(
         default=None,
         metadata={"help": "A static checkpoint that the embeddings of a transformer from scratch start from."},

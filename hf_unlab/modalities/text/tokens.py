@@ -10,6 +10,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
+from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
 
 from hf_unlab.modalities.modality import Batch
@@ -42,7 +43,7 @@ class StaticTokens(Tokens):
 
     def ids_of(self, texts: Sequence[str]) -> list[np.ndarray]:
         """As in `Tokens`."""
-        encoded = self.tokenizer.backend_tokenizer.encode_batch_fast(
+        encoded = unbounded(self.tokenizer).encode_batch_fast(
             [valid_unicode(text) for text in texts], add_special_tokens=False
         )
         return [np.array(encoding.ids, dtype=np.int64) for encoding in encoded]
@@ -78,14 +79,24 @@ class FramedTokens(Tokens):
     def collate(self, ids: Sequence[np.ndarray]) -> Batch:
         """`input_ids` and `attention_mask`, (B, T) each."""
         prefix, suffix = self._frame
-        rows = [[*prefix, *each.tolist(), *suffix] for each in ids]
+        padding = self.tokenizer.pad_token_id or 0
+        # of no token at all attention would be NaN
+        rows = [[*prefix, *each.tolist(), *suffix] or [padding] for each in ids]
         longest = max(map(len, rows))
-        ids_BT = np.full((len(rows), longest), self.tokenizer.pad_token_id or 0, dtype=np.int64)
+        ids_BT = np.full((len(rows), longest), padding, dtype=np.int64)
         mask_BT = np.zeros_like(ids_BT)
         for row, each in enumerate(rows):
             ids_BT[row, : len(each)] = each
             mask_BT[row, : len(each)] = 1
         return {"input_ids": torch.from_numpy(ids_BT), "attention_mask": torch.from_numpy(mask_BT)}
+
+
+def unbounded(tokenizer: PreTrainedTokenizerBase) -> Tokenizer:
+    """What is below a fast tokenizer, told neither to cut nor to pad, as its file or its last call may have it."""
+    backend = tokenizer.backend_tokenizer
+    backend.no_truncation()
+    backend.no_padding()
+    return backend
 
 
 def special_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:

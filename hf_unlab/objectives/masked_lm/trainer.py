@@ -1,6 +1,6 @@
 """Masked language modelling (Devlin et al. 2018, https://huggingface.co/papers/1810.04805).
 
-Raw text -> pack_texts -> mask_tokens -> any encoder, its head at the masked positions only.
+Raw text -> pack_texts -> masks -> any encoder, its head at the masked positions only.
 
 Legend: B batch, T tokens in a sequence, N masked positions, V vocabulary.
 """
@@ -31,6 +31,7 @@ from hf_unlab.objectives.masked_lm.architecture import (
     num_embedded,
     states_at,
 )
+from hf_unlab.objectives.masked_lm.choosing import STRATEGIES, check_mean, check_strategy
 from hf_unlab.objectives.masked_lm.collator import MaskedLMCollator, masked_positions
 from hf_unlab.streams.bad_examples import Check
 from hf_unlab.streams.blocks import Prepare, Prepared
@@ -64,6 +65,18 @@ class MaskedLMTrainingArguments(PretrainingArguments):
     eval_mask_probability: float = field(
         default=0.15, metadata={"help": "The same in evaluation; 0.15 compares with the literature."}
     )
+    mask_strategy: str = field(
+        default="tokens",
+        metadata={
+            "help": "What is predicted together: tokens (each by itself), words, or spans of words (SpanBERT).",
+            "choices": STRATEGIES,
+            "fixed": True,
+        },
+    )
+    mask_span_words: float = field(
+        default=3.0,
+        metadata={"help": "Mean words of a span, for mask_strategy spans; the longest has 10.", "fixed": True},
+    )
     mask_share: float = field(default=0.8, metadata={"help": "Share of the predicted tokens shown as the mask."})
     random_share: float = field(default=0.1, metadata={"help": "Share shown as a random token; the rest is kept."})
     # Collapse
@@ -81,6 +94,14 @@ class MaskedLMTrainingArguments(PretrainingArguments):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_strategy(self.mask_strategy)
+        check_mean(self.mask_span_words)
+        if self.mask_strategy != "spans" and self.mask_span_words != type(self).mask_span_words:
+            logger.warning(
+                "mask_span_words=%s is ignored: mask_strategy is %s, not spans.",
+                self.mask_span_words,
+                self.mask_strategy,
+            )
         if not 0 <= self.collapse_max_cosine <= 1:
             raise ValueError(f"collapse_max_cosine must lie between 0 and 1, not {self.collapse_max_cosine}.")
         if self.collapse_max_loss is not None and not self.collapse_max_loss > 0:
@@ -172,6 +193,8 @@ class MaskedLMTrainer(PretrainingTrainer):
             probability=args.eval_mask_probability if evaluation else args.mask_probability,
             mask_share=args.mask_share,
             random_share=args.random_share,
+            strategy=args.mask_strategy,
+            span_words=args.mask_span_words,
             seed=args.seed,
         )
 

@@ -10,6 +10,7 @@ from transformers import (
     DistilBertConfig,
     ElectraConfig,
     ModernBertConfig,
+    ModernVBertConfig,
     MPNetConfig,
     RobertaConfig,
 )
@@ -43,6 +44,14 @@ def _modernbert_sliding():
     return ModernBertConfig(**{**_MODERN, "num_hidden_layers": 3}, layer_types=layers, local_attention=6)
 
 
+def _modernvbert():
+    """Text and images; the windows stand in the configuration of the text encoder inside."""
+    text = _modernbert_sliding().to_dict()
+    vision = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2}
+    vision |= {"image_size": 16, "patch_size": 8}
+    return ModernVBertConfig(text_config=text, vision_config=vision, image_token_id=3, pixel_shuffle_factor=1)
+
+
 CONFIGS = {
     "bert": lambda: BertConfig(**_SIZE, **_NO_DROPOUT),
     "roberta": lambda: RobertaConfig(**_SIZE, **_NO_DROPOUT),
@@ -53,6 +62,7 @@ CONFIGS = {
     "deberta-v2": _deberta,
     "modernbert": lambda: ModernBertConfig(**_MODERN, layer_types=["full_attention"] * 2),
     "modernbert-sliding": _modernbert_sliding,
+    "modernvbert-sliding": _modernvbert,
 }
 
 

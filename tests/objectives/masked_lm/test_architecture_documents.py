@@ -2,12 +2,13 @@
 
 import pytest
 import torch
-from transformers import BertConfig, BertForMaskedLM
+from transformers import AutoModelForMaskedLM, BertConfig, BertForMaskedLM, ModernBertConfig
 
 from hf_unlab.objectives.masked_lm.architecture import document_mask, keeps_documents_apart
 
 VOCAB_SIZE = 60
-ROTARY = ["modernbert", "modernbert-sliding"]  # nothing in them depends on where a document starts
+# Nothing in them depends on where a document starts.
+ROTARY = ["modernbert", "modernbert-sliding", "modernvbert-sliding"]
 ABSOLUTE = ["bert", "roberta", "distilbert", "electra", "albert"]
 SIZES = (14, 9, 1, 16)  # longer than the sliding window of 3 to each side
 BOUNDS = [(0, 14), (14, 23), (23, 24), (24, 40)]
@@ -76,11 +77,31 @@ def test_one_single_document_needs_no_mask(tiny_model, architecture, attention, 
     assert_same(hidden_states(model, input_ids, mask), hidden_states(model, input_ids))
 
 
-def test_the_sliding_window_bites_in_these_tests(tiny_model, input_ids):
-    model = tiny_model("modernbert-sliding")
+@pytest.mark.parametrize("architecture", ROTARY[1:])
+def test_the_sliding_window_bites_in_these_tests(tiny_model, architecture, input_ids):
+    model = tiny_model(architecture)
     mask = document_mask(model, torch.zeros_like(input_ids))
     wide = {**mask, "sliding_attention": mask["full_attention"]}
     assert (hidden_states(model, input_ids, wide) - hidden_states(model, input_ids)).abs().max() > 1e-2
+
+
+def test_logits_are_those_of_documents_alone_with_modernberts_own_window(attention):
+    """Of 64 tokens to each side and a full layer in every three, over documents that are longer than all of it."""
+    sizes = (300, 1, 40, 171)
+    config = ModernBertConfig(
+        vocab_size=VOCAB_SIZE, hidden_size=32, num_hidden_layers=6, num_attention_heads=2, intermediate_size=48,
+        initializer_range=0.1, pad_token_id=0, bos_token_id=1, eos_token_id=2, cls_token_id=1, sep_token_id=2,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = AutoModelForMaskedLM.from_config(config, attn_implementation=attention).eval()
+    assert config.sliding_window == 64 and config.layer_types[:3] == ["full_attention", *["sliding_attention"] * 2]
+    input_ids = torch.randint(5, VOCAB_SIZE, (1, sum(sizes)))
+    document_ids = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))[None]
+    with torch.no_grad():
+        packed = model(input_ids=input_ids, attention_mask=document_mask(model, document_ids)).logits
+        alone = [model(input_ids=ids).logits for ids in input_ids.split(sizes, dim=1)]
+    assert packed.std() > 0.1
+    torch.testing.assert_close(packed, torch.cat(alone, dim=1), atol=1e-5, rtol=0)
 
 
 def test_rows_of_a_batch_have_their_own_documents(tiny_model, attention, input_ids):
@@ -118,6 +139,25 @@ def test_trying_finds_that_documents_are_not_kept_apart(tiny_model):
         vocab_size=60, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=24
     )
     assert keeps_documents_apart(IgnoresItsMask(config)) is False
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+def test_trying_finds_that_a_window_is_put_out_of_force(tiny_model, attention, autocast, monkeypatch):
+    """Nothing leaks then, but it is not the model that reads a document alone."""
+    model = tiny_model("modernbert-sliding", attention)
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        assert keeps_documents_apart(model, 40) is True
+        monkeypatch.setattr(
+            "hf_unlab.objectives.masked_lm.architecture.document_mask",
+            lambda *given: document_mask(*given)["full_attention"],
+        )
+        assert keeps_documents_apart(model, 40) is False
+
+
+def test_a_mask_has_one_form_where_no_layer_has_a_window(tiny_model, document_ids):
+    for architecture in [*ABSOLUTE, "modernbert"]:
+        mask = document_mask(tiny_model(architecture), document_ids)
+        assert torch.equal(mask, document_ids[:, None, :, None] == document_ids[:, None, None, :])
 
 
 @pytest.mark.parametrize("architecture", ["bert", "deberta-v2"])

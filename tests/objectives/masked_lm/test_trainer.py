@@ -1,5 +1,6 @@
 """Masked language modelling: what every objective owes, and exact normalisation over the masked tokens."""
 
+import json
 from typing import ClassVar
 
 import pytest
@@ -7,13 +8,15 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from hf_unlab.objectives.masked_lm.collator import IGNORED
+from hf_unlab.objectives.masked_lm.trainer import MaskedLMTrainingArguments
 from hf_unlab.testing import tiny_bert, tiny_stream
+from hf_unlab.training.checkpoints import STREAM_STATE_NAME, write_manifest
 from tests.objectives.template import ObjectiveTemplate
-from tests.training.helpers import TEXTS, losses, make_trainer
+from tests.training.helpers import TEXTS, At, assert_same_weights, losses, make_trainer, stop
 
 
 class TestMaskedLM(ObjectiveTemplate):
-    fixed: ClassVar = {"sequence_length": 8, "mask_probability": 0.2}
+    fixed: ClassVar = {"sequence_length": 8, "mask_probability": 0.2, "mask_strategy": "words", "mask_span_words": 2.0}
 
     def make(self, folder, callbacks=None, rows=None, **settings):
         stream = tiny_stream([row["text"] for row in rows or self.rows()], num_shards=3)
@@ -49,6 +52,44 @@ def test_accumulation_gives_the_gradient_of_the_whole_batch(tmp_path, batch_size
 
     assert 8 // batch_size == accumulation
     torch.testing.assert_close(gradient(batch_size), gradient(8), atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("strategy", ["words", "spans"])
+def test_a_run_of_another_strategy_goes_on_to_the_last_bit(tmp_path, strategy):
+    whole = make_trainer(tmp_path / "whole", mask_strategy=strategy)
+    whole.train()
+    make_trainer(tmp_path / "cut", callbacks=[At(6, stop)], mask_strategy=strategy).train()
+    second = make_trainer(tmp_path / "cut", mask_strategy=strategy)
+    second.train(resume_from_checkpoint="auto")
+    assert losses(second) == losses(whole)
+    assert_same_weights(second, whole)
+    assert second.evaluate()["eval_loss"] == whole.evaluate()["eval_loss"]
+    by_token = make_trainer(tmp_path / "tokens", model=whole.model)
+    assert by_token.evaluate()["eval_loss"] != whole.evaluate()["eval_loss"]
+
+
+def test_a_checkpoint_from_before_a_setting_goes_on_with_its_default(tmp_path):
+    make_trainer(tmp_path, callbacks=[At(6, stop)]).train()
+    path = tmp_path / "checkpoint-6" / STREAM_STATE_NAME
+    state = json.loads(path.read_text())
+    del state["settings"]["mask_strategy"]
+    path.write_text(json.dumps(state))
+    write_manifest(path.parent)
+    with pytest.raises(ValueError, match=r"mask_strategy='tokens' \(now 'words'\)"):
+        make_trainer(tmp_path, mask_strategy="words").train(resume_from_checkpoint="auto")
+    second = make_trainer(tmp_path)
+    second.train(resume_from_checkpoint="auto")
+    assert second.state.global_step == 12
+
+
+def test_a_strategy_or_span_that_there_is_not_is_refused(tmp_path, caplog):
+    with pytest.raises(ValueError, match="mask_strategy must be one of tokens, words, spans, not 'phrases'"):
+        MaskedLMTrainingArguments(str(tmp_path), max_steps=1, mask_strategy="phrases")
+    with pytest.raises(ValueError, match=r"mask_span_words, the mean length of spans, must lie between 1 and 5\.5"):
+        MaskedLMTrainingArguments(str(tmp_path), max_steps=1, mask_strategy="spans", mask_span_words=12)
+    assert "is ignored" not in caplog.text
+    MaskedLMTrainingArguments(str(tmp_path), max_steps=1, mask_span_words=2)
+    assert "mask_span_words=2 is ignored: mask_strategy is tokens" in caplog.text
 
 
 def test_evaluation_is_exact_over_tokens(tmp_path):

@@ -1,0 +1,57 @@
+"""Rows of the few-label table in which cheap features and learnt ones stand side by side, which often beats both."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from hf_unlab.evaluation.features import baseline_features, features_of
+from hf_unlab.evaluation.labelled import LabelledData
+from hf_unlab.evaluation.probes import fit_probe
+from hf_unlab.evaluation.side_by_side import SIDE_BY_SIDE_C, side_by_side, unit_rows, weight_beside
+from hf_unlab.few_labels.draws import Candidate
+from hf_unlab.modalities.modality import Baseline, Encoder
+
+Parts = tuple[Any, Any]  # of the pool, and of the test set
+
+
+def beside(
+    name: str, encoder: Encoder, baselines: Sequence[Baseline], pool: LabelledData, test: LabelledData
+) -> list[Candidate]:
+    """The encoder's features beside those of each baseline that may stand there; no row where none may.
+
+    One logistic regression reads both; what the baseline's features weigh depends on the number of labels alone.
+
+    Args:
+        name: First column of the table.
+        encoder: As in `methods.probed`.
+        baselines: The modality's.
+        pool: What draws are made from.
+        test: What is scored.
+
+    Example:
+        >>> beside("pretrained", encoder, baselines, pool, test)[0].name  # doctest: +SKIP
+        'pretrained + TF-IDF'
+    """
+    joined = [baseline for baseline in baselines if baseline.stands_beside]
+    if not joined:
+        return []
+    own = features_of(encoder, pool.inputs), features_of(encoder, test.inputs)
+    if not encoder.has_unit_norm:
+        own = unit_rows(*own)
+    return [
+        Candidate(
+            f"{name} + {baseline.name}",
+            "logistic regression",
+            partial(_predict, own, baseline_features(baseline, pool.inputs, test.inputs), pool.labels),
+        )
+        for baseline in joined
+    ]
+
+
+def _predict(own: Parts, cheap: Parts, labels: np.ndarray, indices: np.ndarray, seed: int) -> np.ndarray:
+    weight = weight_beside(len(indices) / len(np.unique(labels[indices])))
+    drawn = side_by_side(own[0][indices], cheap[0][indices], weight)
+    probe = fit_probe(drawn, labels[indices], inverse_regularisation=SIDE_BY_SIDE_C)
+    return probe.predict(side_by_side(own[1], cheap[1], weight))

@@ -1,0 +1,66 @@
+"""The classifier that users keep."""
+
+import joblib
+import numpy as np
+import pytest
+
+from hf_unlab.objectives.text_contrastive.classifier import TextVectors, choose_classifier, words_and_vectors
+from hf_unlab.testing import tiny_static_model, tiny_texts
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory) -> str:
+    folder = tmp_path_factory.mktemp("static")
+    tiny_static_model().save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def labelled() -> tuple[list[str], list[str]]:
+    texts = tiny_texts(60)
+    return texts, ["wet" if "river" in text else "dry" for text in texts]
+
+
+def test_it_learns_and_is_kept(checkpoint, labelled, tmp_path):
+    texts, labels = labelled
+    classifier = choose_classifier(checkpoint, texts, labels, tiny_texts(100, seed=1))
+    assert classifier.score(texts, labels) > 0.9
+    joblib.dump(classifier, tmp_path / "classifier.joblib")
+    kept = joblib.load(tmp_path / "classifier.joblib")
+    np.testing.assert_allclose(kept.predict_proba(texts), classifier.predict_proba(texts))
+    assert set(kept.predict(["the old river"])) == {"wet"}
+
+
+def test_the_weights_of_the_encoder_are_not_kept_with_it(checkpoint, tmp_path):
+    vectors = TextVectors(checkpoint)
+    vectors.transform(["a river"])
+    joblib.dump(vectors, tmp_path / "vectors.joblib")
+    assert (tmp_path / "vectors.joblib").stat().st_size < 1000
+
+
+def test_words_know_what_has_no_label(checkpoint, labelled):
+    texts, labels = labelled
+    classifier = words_and_vectors(checkpoint, [*texts, "unheard"], 2.0).fit(texts, labels)
+    words = dict(classifier["features"].transformer_list)["words"].estimator
+    assert "unheard" in words.vocabulary_
+
+
+def test_with_too_few_labels_nothing_is_chosen(checkpoint, labelled):
+    texts, labels = labelled
+    few = [labels.index("wet"), labels.index("dry")]
+    classifier = choose_classifier(checkpoint, [texts[i] for i in few], [labels[i] for i in few])
+    assert classifier["features"].transformer_weights == {"words": 1.0}
+
+
+def test_without_the_words(checkpoint, labelled):
+    texts, labels = labelled
+    classifier = words_and_vectors(checkpoint, texts, 0).fit(texts, labels)
+    assert classifier[:-1].transform(["a river"]).shape == (1, 8)
+
+
+@pytest.mark.parametrize(("labels", "message"), [(["wet"] * 3, "1 classes"), (["wet", "dry"], "3 texts, 2 labels")])
+def test_mistakes_are_named(checkpoint, labels, message):
+    with pytest.raises(ValueError, match=message):
+        choose_classifier(checkpoint, ["a", "b", "c"], labels)
+    with pytest.raises(ValueError, match="words_weight is -1"):
+        words_and_vectors(checkpoint, ["a"], -1)
