@@ -7,6 +7,7 @@ Legend: V ids of the vocabulary, N tokens that are no special ones, F features o
 """
 
 import copy
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -46,7 +47,8 @@ def distil_static(
             vocabularies.
 
     Returns:
-        A model to save, or to go on training from; its special tokens, the unknown one among them, are zeros.
+        A model to save, or to go on training from; its special tokens, the unknown and unused ones
+        among them, are zeros.
 
     Raises:
         ValueError: The teacher is a table, its tokenizer is not a fast one, there are fewer features or tokens than
@@ -64,8 +66,7 @@ def distil_static(
     if not encoder.processor.is_fast:
         raise ValueError(f"The tokenizer of {checkpoint} is a slow one, which a table cannot be saved with.")
     tokenizer = _unbounded(encoder.processor) if vocabulary is None else word_tokenizer_of(vocabulary)
-    special = set(tokenizer.all_special_ids)
-    ids_N = np.array(sorted(set(tokenizer.get_vocab().values()) - special))
+    ids_N = _ordinary_ids(tokenizer)
     rows = _rows_of(encoder, ids_N) if vocabulary is None else _rows_of_words(encoder, vocabulary)
     vectors_NF = embed_tokens(encoder, rows)
     most = min(vectors_NF.shape)
@@ -120,6 +121,13 @@ def embed_tokens(encoder: TextEncoder, rows: Sequence[Sequence[int]]) -> np.ndar
             vectors_NF[indices] = vectors_BF
     assert vectors_NF is not None
     return vectors_NF
+
+
+def _ordinary_ids(tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
+    """Ids of all tokens but special ones, ascending; BERT's unused ones would take the ranks of the commonest."""
+    special = set(tokenizer.all_special_ids)
+    names = sorted((number, name) for name, number in tokenizer.get_vocab().items() if number not in special)
+    return np.array([number for number, name in names if not re.fullmatch(r"\[unused\d+\]", name)])
 
 
 def _rows_of(encoder: TextEncoder, ids_N: np.ndarray) -> list[list[int]]:

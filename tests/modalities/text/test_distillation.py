@@ -93,6 +93,25 @@ def test_a_checkpoint_that_says_no_pooling_gives_all_its_layers(tmp_path):
     assert isinstance(distil_static(tmp_path, num_features=20), StaticModel)
 
 
+def test_tokens_that_a_vocabulary_keeps_unused_take_no_rank(teacher, tmp_path):
+    folder, _, _ = teacher
+    words = json.loads((folder / "tokenizer.json").read_text())
+    names = {number: name for name, number in words["model"]["vocab"].items()}
+    renamed = {names[number]: f"[unused{number}]" for number in (290, 291)}  # the last merges; nothing is made of them
+    words["model"]["vocab"] = {renamed.get(name, name): number for name, number in words["model"]["vocab"].items()}
+    words["model"]["merges"] = [pair for pair in words["model"]["merges"] if "".join(pair) not in renamed]
+    for path in folder.rglob("*"):
+        if path.is_file() and path.name != "tokenizer.json":
+            (tmp_path / path.relative_to(folder)).parent.mkdir(exist_ok=True)
+            (tmp_path / path.relative_to(folder)).write_bytes(path.read_bytes())
+    (tmp_path / "tokenizer.json").write_text(json.dumps(words))
+    table_VD = distil_static(tmp_path, num_features=4, sif_coefficient=1e-2).embedding.weight.detach().numpy()
+    special = {*TOKENIZER.all_special_ids, 290, 291}
+    ids_N = [number for number in range(len(TOKENIZER)) if number not in special]
+    assert_same_up_to_signs(table_VD[ids_N], by_hand(teacher, [[number] for number in ids_N]))
+    assert not table_VD[[290, 291]].any()
+
+
 def test_frequent_tokens_weigh_less():
     weights_N = zipf_sif_weights(1000, 1e-4)
     total = sum(1 / rank for rank in range(1, 1001))
