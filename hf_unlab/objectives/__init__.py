@@ -20,6 +20,8 @@ if TYPE_CHECKING:  # for type checkers and editors: the table's public names
     from hf_unlab.objectives.text_contrastive.trainer import TextContrastiveTrainer as TextContrastiveTrainer
     from hf_unlab.objectives.wav2vec2.arguments import Wav2Vec2TrainingArguments as Wav2Vec2TrainingArguments
     from hf_unlab.objectives.wav2vec2.trainer import Wav2Vec2PretrainingTrainer as Wav2Vec2PretrainingTrainer
+    from hf_unlab.objectives.word_vectors.arguments import WordVectorsTrainingArguments as WordVectorsTrainingArguments
+    from hf_unlab.objectives.word_vectors.trainer import WordVectorsTrainer as WordVectorsTrainer
     from hf_unlab.training.objective import Objective
 
 
@@ -44,6 +46,10 @@ OBJECTIVES: dict[str, Row] = {
         "hf_unlab.objectives.text_contrastive",
         ("TextContrastiveTrainer", "TextContrastiveTrainingArguments"),
         "a table of word embeddings, of docstrings",
+    ),
+    "word_vectors": Row(
+        "hf_unlab.objectives.word_vectors",
+        ("WordVectorsTrainer", "WordVectorsTrainingArguments"),
     ),
     "masked_lm": Row(
         "hf_unlab.objectives.masked_lm",

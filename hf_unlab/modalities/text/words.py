@@ -1,6 +1,7 @@
 """A tokenizer of whole words: what a table of word embeddings is kept by."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from itertools import chain
 
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
@@ -41,9 +42,7 @@ def train_word_tokenizer(
         >>> tokenizer.tokenize("A river's stream")
         ['a', 'river', '[UNK]', '[UNK]']
     """
-    tokenizer = Tokenizer(models.WordLevel({}, unk_token=SPECIAL_TOKENS["unk_token"]))
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"\w+"), "removed", invert=True)
+    tokenizer = _untrained({})
     special_tokens = list(SPECIAL_TOKENS.values())
     trainer = trainers.WordLevelTrainer(
         vocab_size=vocab_size, min_frequency=min_frequency, special_tokens=special_tokens, show_progress=False
@@ -58,6 +57,49 @@ def train_word_tokenizer(
             f"No word of the texts occurs {min_frequency} times, so there is none to learn from; give more text, or "
             "min_frequency=1."
         )
+    return _framing(tokenizer)
+
+
+def word_tokenizer_of(words: Sequence[str]) -> PreTrainedTokenizerFast:
+    """A tokenizer like that of `train_word_tokenizer`, of words that are given.
+
+    Args:
+        words: In lower case and all different; their ids follow those of the five special tokens.
+
+    Raises:
+        ValueError: There is none, one is given twice, or one would never be found in a text.
+
+    Example:
+        >>> word_tokenizer_of(["river", "a"]).tokenize("A river town")
+        ['a', 'river', '[UNK]']
+    """
+    words = list(words)
+    special_tokens = list(SPECIAL_TOKENS.values())
+    if not words:
+        raise ValueError("The list of words is empty; give some, the commonest first.")
+    if twice := [word for word, number in Counter(words).items() if number > 1]:
+        raise ValueError(f"{len(twice)} words are given more than once, such as {twice[0]!r}; give each once.")
+    vocabulary = {word: number for number, word in enumerate([*special_tokens, *words])}
+    tokenizer = _untrained(vocabulary)
+    tokenizer.add_special_tokens(special_tokens)
+    found = tokenizer.encode_batch_fast(words, add_special_tokens=False)
+    if lost := [word for word, one in zip(words, found, strict=True) if one.ids != [vocabulary[word]]]:
+        raise ValueError(
+            f"{len(lost)} of {len(words)} words would never be found in a text, such as {lost[0]!r}: give them in "
+            r"lower case, each one run of letters, digits and underscores (\w+)."
+        )
+    return _framing(tokenizer)
+
+
+def _untrained(vocabulary: dict[str, int]) -> Tokenizer:
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=SPECIAL_TOKENS["unk_token"]))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"\w+"), "removed", invert=True)
+    return tokenizer
+
+
+def _framing(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
+    """With `[CLS] ... [SEP]` where special tokens are asked for."""
     frame = [(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=frame
