@@ -32,7 +32,7 @@ def words(ids_T: np.ndarray, most: int, rng: np.random.Generator) -> Views:
 
     Example:
         >>> words(np.arange(6), 4, np.random.default_rng(0))
-        (array([2, 3, 4]), array([0, 1, 5]))
+        (array([2, 3, 5]), array([0, 1, 4]))
     """
     order_T = rng.permutation(len(ids_T))
     middle = len(ids_T) // 2
@@ -45,7 +45,7 @@ def crops(ids_T: np.ndarray, most: int, rng: np.random.Generator) -> Views:
 
     Example:
         >>> crops(np.arange(8), 3, np.random.default_rng(0))
-        (array([4, 5, 6]), array([0, 1]))
+        (array([3, 4, 5]), array([1, 2]))
     """
 
     def crop() -> np.ndarray:
