@@ -33,7 +33,6 @@ COMMON = {
     "lr_scheduler_type": "constant",
     "warmup_steps": 0,
     "weight_decay": 0.0,
-    "optim": "adamw_torch",
     "logging_steps": 50,
     "save_strategy": "no",
     "report_to": "none",

@@ -3,6 +3,7 @@
 Legend: B texts, T tokens of a text.
 """
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
 
 from hf_unlab.modalities.modality import Batch
+from hf_unlab.modalities.text.words import SPECIAL_TOKENS, whole_words
 from hf_unlab.streams.content import valid_unicode
 
 
@@ -41,8 +43,22 @@ class StaticTokens(Tokens):
 
     tokenizer: PreTrainedTokenizerBase = field(repr=False)
 
+    @cached_property
+    def _words(self) -> dict[str, int] | None:
+        return whole_words(self.tokenizer.backend_tokenizer)
+
     def ids_of(self, texts: Sequence[str]) -> list[np.ndarray]:
         """As in `Tokens`."""
+        if self._words is None:
+            return self._by_tokenizer(texts)
+        # of ASCII, words are found in a quarter of the time without the tokenizer, which keeps where each stands
+        ids: list[np.ndarray | None] = [
+            _ids_of_words(text, self._words) if text.isascii() and "[" not in text else None for text in texts
+        ]
+        others = iter(self._by_tokenizer([text for text, one in zip(texts, ids, strict=True) if one is None]))
+        return [next(others) if one is None else one for one in ids]
+
+    def _by_tokenizer(self, texts: Sequence[str]) -> list[np.ndarray]:
         encoded = unbounded(self.tokenizer).encode_batch_fast(
             [valid_unicode(text) for text in texts], add_special_tokens=False
         )
@@ -89,6 +105,15 @@ class FramedTokens(Tokens):
             ids_BT[row, : len(each)] = each
             mask_BT[row, : len(each)] = 1
         return {"input_ids": torch.from_numpy(ids_BT), "attention_mask": torch.from_numpy(mask_BT)}
+
+
+_WORD = re.compile(r"\w+", re.ASCII)
+
+
+def _ids_of_words(text: str, words: dict[str, int]) -> np.ndarray:
+    """Of a text in ASCII; a bracket may begin a special token, which the tokenizer alone knows."""
+    unknown = words[SPECIAL_TOKENS["unk_token"]]
+    return np.array([words.get(word, unknown) for word in _WORD.findall(text.lower())], dtype=np.int64)
 
 
 def unbounded(tokenizer: PreTrainedTokenizerBase) -> Tokenizer:

@@ -1,5 +1,6 @@
 """A tokenizer of whole words: what a table of word embeddings is kept by."""
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import chain
@@ -89,6 +90,14 @@ def word_tokenizer_of(words: Sequence[str]) -> PreTrainedTokenizerFast:
             r"lower case, each one run of letters, digits and underscores (\w+)."
         )
     return _framing(tokenizer)
+
+
+def whole_words(tokenizer: Tokenizer) -> dict[str, int] | None:
+    """The words and ids of a tokenizer that cuts texts as `train_word_tokenizer`'s do; None of any other."""
+    ours, given = (json.loads(one.to_str()) for one in (_untrained({}), tokenizer))
+    is_ours = all(ours[part] == given[part] for part in ("normalizer", "pre_tokenizer"))
+    has_words = given["model"]["type"] == "WordLevel" and given["model"]["unk_token"] == SPECIAL_TOKENS["unk_token"]
+    return given["model"]["vocab"] if is_ours and has_words else None
 
 
 def _untrained(vocabulary: dict[str, int]) -> Tokenizer:

@@ -5,12 +5,14 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from hf_unlab.modalities.text.models import load_tokenizer
 from hf_unlab.modalities.text.tokens import FramedTokens, StaticTokens, special_tokens
-from hf_unlab.modalities.text.words import train_word_tokenizer
+from hf_unlab.modalities.text.words import train_word_tokenizer, word_tokenizer_of
 from hf_unlab.streams.content import valid_unicode
 from hf_unlab.testing import tiny_texts, tiny_tokenizer
 
@@ -85,3 +87,35 @@ def test_special_tokens_are_found_or_left_out():
     tokenizer = tiny_tokenizer()
     assert special_tokens(tokenizer) == ([tokenizer.cls_token_id], [tokenizer.sep_token_id])
     assert special_tokens(frameless()) == ([], [])
+
+
+CUT = [
+    "A river's edge",
+    "",
+    "  ",
+    "The Town_1 [CLS] 12.5",
+    "[SEP]",
+    "na\u00efve river",
+    "river\nTOWN\ttown\x1cstone",
+    "unheard",
+]
+
+
+@pytest.mark.parametrize("words", [["river", "town", "the", "a", "s", "town_1", "12", "cls"]])
+def test_words_are_found_as_the_tokenizer_finds_them(words):
+    tokens = StaticTokens(word_tokenizer_of(words))
+    assert tokens._words is not None
+    for fast, slow in zip(tokens.ids_of(CUT), tokens._by_tokenizer(CUT), strict=True):
+        np.testing.assert_array_equal(fast, slow)
+        assert fast.dtype == slow.dtype == np.int64
+
+
+@given(st.lists(st.text(alphabet=st.characters(max_codepoint=0x17F), max_size=30), max_size=8))
+def test_any_text_is_cut_alike(texts):
+    tokens = StaticTokens(word_tokenizer_of(["a", "b", "ab", "0", "_", "k"]))
+    for fast, slow in zip(tokens.ids_of(texts), tokens._by_tokenizer(texts), strict=True):
+        np.testing.assert_array_equal(fast, slow)
+
+
+def test_another_tokenizer_is_asked_itself():
+    assert StaticTokens(tiny_tokenizer())._words is None
