@@ -39,20 +39,24 @@ def main() -> None:
     parser.add_argument("names", nargs="+")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--checkpoints", nargs="+", default=[])
+    parser.add_argument("--max_characters", type=int, default=20_000)
     args, options = parser.parse_known_args()
     results = {}
     for name in args.names:
         folder = Path(args.folder) / name
         for checkpoint in args.checkpoints or [""]:
-            measured = measure(folder, name, args.seeds if not checkpoint else [0], options, checkpoint)
+            settings = TextFewLabelSettings(few_label_max_test=1000, few_label_max_characters=args.max_characters)
+            measured = measure(folder, name, settings, args.seeds if not checkpoint else [0], options, checkpoint)
             results[f"{name} {checkpoint}".strip()] = measured
             print(markdown(f"{name} {checkpoint}".strip(), measured), flush=True)
     print(json.dumps(results, indent=1))
 
 
-def measure(folder: Path, name: str, seeds: list[int], options: list[str], checkpoint: str = "") -> dict:
+def measure(
+    folder: Path, name: str, settings: TextFewLabelSettings, seeds: list[int], options: list[str], checkpoint: str = ""
+) -> dict:
     """Accuracies of each row: (seeds x draws) of each number of labels."""
-    modality, settings = get_modality("text"), TextFewLabelSettings(few_label_max_test=1000)
+    modality = get_modality("text")
     unlabelled = Source("builtin:docstrings")
     if name != "docstrings":
         unlabelled = Source("json", data_files=str(folder / "unlab*.jsonl"))

@@ -4,6 +4,7 @@ import joblib
 import numpy as np
 import pytest
 
+from hf_unlab.evaluation.side_by_side import weight_beside
 from hf_unlab.objectives.text_contrastive.classifier import TextVectors, choose_classifier, words_and_vectors
 from hf_unlab.testing import tiny_static_model, tiny_texts
 
@@ -49,7 +50,7 @@ def test_with_too_few_labels_nothing_is_chosen(checkpoint, labelled):
     texts, labels = labelled
     few = [labels.index("wet"), labels.index("dry")]
     classifier = choose_classifier(checkpoint, [texts[i] for i in few], [labels[i] for i in few])
-    assert classifier["features"].transformer_weights == {"words": 1.0}
+    assert classifier["features"].transformer_weights == {"words": weight_beside(1)}
 
 
 def test_without_the_words(checkpoint, labelled):
