@@ -72,6 +72,11 @@ class PretrainingArguments(TrainingArguments):
         default=60.0, metadata={"help": "The longest wait for the next bytes of a remote file."}
     )
     # Training
+    max_passes: float | None = field(
+        default=None,
+        metadata={"help": "End the run when all sources were read so often, if max_steps does not come first."},
+    )
+    min_steps: int = field(default=0, metadata={"help": "Steps that max_passes does not cut short: of little data."})
     precision: str = field(
         default="auto",
         metadata={
@@ -226,6 +231,8 @@ class PretrainingArguments(TrainingArguments):
     def _check_length(self) -> None:
         if self.max_steps < 1:
             raise ValueError(f"max_steps must be at least 1, not {self.max_steps}: a stream has no length of its own.")
+        if self.max_passes is not None and not self.max_passes > 0:
+            raise ValueError(f"max_passes must be above 0, not {self.max_passes}; leave it out for max_steps alone.")
         if self.num_train_epochs < 0:
             raise ValueError(f"num_train_epochs must be above 0, or 0 for max_steps, not {self.num_train_epochs}.")
         if self.num_train_epochs and self.max_steps != MAX_STEPS:

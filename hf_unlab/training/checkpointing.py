@@ -86,7 +86,7 @@ class CheckpointingTrainer(PushingTrainer):
         args = self.args
         checkpoint = self._checkpoint_to_resume(resume)
         self._saved_step = self.state.global_step if checkpoint else 0
-        if checkpoint and self._saved_step >= args.max_steps:
+        if checkpoint and self.is_over(self._saved_step):
             self._load_from_checkpoint(str(checkpoint))
             self._load_best_of_finished()
             return TrainOutput(self.state.global_step, math.nan, {})
@@ -107,6 +107,10 @@ class CheckpointingTrainer(PushingTrainer):
         if any(gather_objects(self.signals.received)):  # behind the last step
             stopping.exit_stopped(args, f"{self._save_where_it_stands()} is saved.")
         return output
+
+    def is_over(self, step: int) -> bool:
+        """Whether nothing is left to train behind a step."""
+        return step >= self.args.max_steps
 
     def _load_best_of_finished(self) -> None:
         state = self.state

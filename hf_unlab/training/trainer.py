@@ -15,6 +15,7 @@ import torch
 from datasets import Dataset
 from torch import nn
 from transformers import EarlyStoppingCallback, PreTrainedModel, TrainerCallback
+from transformers.trainer_utils import SaveStrategy
 
 from hf_unlab.streams.bad_examples import Check, Decode
 from hf_unlab.streams.blocks import Prepare
@@ -270,6 +271,25 @@ class PretrainingTrainer(EvaluatingTrainer):
         assert self._loader is not None
         # a line a source, and not the states, of which there are readers x sources
         return sum_progress(gather_objects(progress_of(self._loader.state_dict(), [name for name, _ in self._mix()])))
+
+    def is_over(self, step: int) -> bool:
+        """As in the base; or the sources were read `max_passes` times. Every rank must call it."""
+        args, state = self.args, self._resume_state
+        if args.max_passes is None or step < args.min_steps or super().is_over(step):
+            return super().is_over(step)
+        if state:  # not gone on with yet
+            progress, num_readers = progress_of(state, [name for name, _ in self._mix()]), state["num_readers"]
+        else:
+            assert self._loader is not None
+            progress, num_readers = self._progress(), self._loader.plan.num_readers
+        return min(source.num_epochs for source in progress) / num_readers >= args.max_passes
+
+    def end_step(self) -> None:
+        """As in the base; and the last step of a run that is over is saved as one at `max_steps` is."""
+        super().end_step()
+        if self.args.max_passes is not None and self.is_over(self.state.global_step):
+            self.control.should_training_stop = True
+            self.control.should_save = self.args.save_strategy != SaveStrategy.NO
 
     # ---- One step ----
 

@@ -14,13 +14,15 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_score
-from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
+from sklearn.preprocessing import Normalizer, StandardScaler
 
 from hf_unlab.evaluation.features import features_of
 from hf_unlab.evaluation.probes import UNIT_NORM_C
-from hf_unlab.evaluation.side_by_side import SIDE_BY_SIDE_C, weight_beside
+from hf_unlab.evaluation.side_by_side import SIDE_BY_SIDE_C, side_by_side, weight_beside
 from hf_unlab.modalities.text.baseline import TF_IDF
 from hf_unlab.modalities.text.encoder import load_encoder
+from hf_unlab.streams.content import valid_unicode
 
 _FACTORS = (0.0, 1.0, 2.0)  # of the usual weight of the words
 _LEAST_FOLDS, _MOST_FOLDS = 3, 5
@@ -36,7 +38,6 @@ class ClassifierSettings:
         default=None, metadata={"help": "Raw texts whose words are counted, too, as --labelled_dataset."}
     )
     unlabelled_files: list[str] | None = field(default=None, metadata={"help": "Files of it."})
-    max_labels: int = field(default=20_000, metadata={"help": "Labelled texts that are learnt from."})
 
 
 class TextVectors(TransformerMixin, BaseEstimator):
@@ -70,8 +71,13 @@ class TextVectors(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, texts: Sequence[str]) -> np.ndarray:
-        """(N, D) float32."""
-        return features_of(self._encoder, list(texts))
+        """(N, D) float32, of norm 1 where the checkpoint says so."""
+        return features_of(self._encoder, [valid_unicode(text) for text in texts])
+
+    @property
+    def has_unit_norm(self) -> bool:
+        """Whether the checkpoint's vectors have norm 1."""
+        return self._encoder.has_unit_norm
 
 
 def words_and_vectors(checkpoint: str, texts: Sequence[str], words_weight: float) -> Pipeline:
@@ -91,12 +97,12 @@ def words_and_vectors(checkpoint: str, texts: Sequence[str], words_weight: float
     """
     if words_weight < 0:
         raise ValueError(f"words_weight is {words_weight}; it must be at least 0, which leaves the words out.")
-    parts: list[tuple[str, Any]] = [("vectors", TextVectors(checkpoint))]
+    parts: list[tuple[str, Any]] = [("vectors", _vectors(checkpoint))]
     if words_weight:
         parts.append(("words", FrozenEstimator(TF_IDF.make_transformer().fit(texts))))
     weights = {"words": words_weight} if words_weight else None
-    classifier = LogisticRegression(C=SIDE_BY_SIDE_C if words_weight else UNIT_NORM_C, max_iter=1000)
-    return Pipeline([("features", FeatureUnion(parts, transformer_weights=weights)), ("classifier", classifier)])
+    features = FeatureUnion(parts, transformer_weights=weights)
+    return Pipeline([("features", features), ("classifier", _regression(words_weight))])
 
 
 def choose_classifier(
@@ -130,12 +136,23 @@ def choose_classifier(
     num_folds = min(_MOST_FOLDS, int(counts.min()))
     if num_folds < _LEAST_FOLDS:
         return words_and_vectors(checkpoint, everything, usual).fit(texts, labels)
-    candidates = [words_and_vectors(checkpoint, everything, factor * usual) for factor in _FACTORS]
     folds = StratifiedKFold(num_folds, shuffle=True, random_state=0)
-    found = [
-        cross_val_score(
-            one["classifier"], one["features"].fit_transform(texts), labels, cv=folds, scoring="neg_log_loss"
-        ).mean()
-        for one in candidates
-    ]
-    return candidates[int(np.argmax(found))].fit(texts, labels)
+    vectors_ND = _vectors(checkpoint).fit_transform(texts)  # once: the words are cheap, they are not
+    words_NE = TF_IDF.make_transformer().fit(everything).transform(texts)
+    found = []
+    for factor in _FACTORS:
+        features = side_by_side(vectors_ND, words_NE, factor * usual) if factor else vectors_ND
+        scores = cross_val_score(_regression(factor), features, labels, cv=folds, scoring="neg_log_loss")
+        found.append(scores.mean())
+    factor = _FACTORS[int(np.argmax(found))]
+    return words_and_vectors(checkpoint, everything, factor * usual).fit(texts, labels)
+
+
+def _vectors(checkpoint: str) -> Any:
+    """Rows of norm 1, as the few-label table reads them: see `unit_rows`."""
+    vectors = TextVectors(checkpoint)
+    return vectors if vectors.has_unit_norm else make_pipeline(vectors, StandardScaler(), Normalizer())
+
+
+def _regression(words_weight: float) -> LogisticRegression:
+    return LogisticRegression(C=SIDE_BY_SIDE_C if words_weight else UNIT_NORM_C, max_iter=1000)
