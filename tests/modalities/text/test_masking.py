@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hf_unlab.objectives.masked_lm.collator import IGNORED, mask_tokens
+from hf_unlab.modalities.text.masking import IGNORED, mask_tokens
 
 VOCAB_SIZE, MASK = 500, 4
 SPECIAL = np.arange(5)  # the mask token among them
