@@ -21,11 +21,11 @@ from hf_unlab.app.progress import proof_progress
 from hf_unlab.evaluation.measures.representation import feature_spread
 from hf_unlab.few_labels.prove import prove
 from hf_unlab.modalities import get_modality
+from hf_unlab.modalities.text.masking import IGNORED, mask_tokens, ordinary_ids
 from hf_unlab.modalities.text.models import load_masked_lm, tokenizer_for
 from hf_unlab.modalities.text.reading import pack_texts, text_problem
 from hf_unlab.modalities.text.settings import TextDataSettings, TextFewLabelSettings, TextModelSettings
 from hf_unlab.objectives import Row
-from hf_unlab.objectives.masked_lm.collator import IGNORED, mask_tokens, ordinary_ids
 from hf_unlab.streams.bad_examples import Check
 from hf_unlab.streams.blocks import Prepare
 from hf_unlab.streams.lanes import Lane

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 
 from hf_unlab.losses.masked_lm import masked_lm_losses
 from hf_unlab.modalities.running import device_of, evaluating
-from hf_unlab.objectives.masked_lm.collator import IGNORED
+from hf_unlab.modalities.text.masking import IGNORED
 from hf_unlab.streams.messages import first_line
 
 

@@ -1,4 +1,4 @@
-"""Which tokens are to be predicted: each by itself, whole words, or spans of words.
+"""Which tokens are to be predicted together: whole words, or spans of words; `masking` chooses each by itself.
 
 Each strategy chooses every ordinary token with the same probability, so that the share to predict is the one that was
 asked for; they differ in what is chosen together.
@@ -6,44 +6,15 @@ asked for; they differ in what is chosen together.
 Legend: B batch, T tokens in a sequence, W words of a batch, S stretches that no span leaves, L lengths of a span.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 
+from hf_unlab.modalities.text.masking import Choice
 from hf_unlab.objectives.masked_lm.words import Words
 
 STRATEGIES = ("tokens", "words", "spans")
 LONGEST_SPAN = 10  # words
 _LENGTHS_L = np.arange(1, LONGEST_SPAN + 1)
 _MOST_MEAN = (1 + LONGEST_SPAN) / 2  # of lengths that are all as likely; longer ones are never more likely
-
-
-class Choice(NamedTuple):
-    """What is to be predicted.
-
-    Args:
-        chosen_BT: True there.
-        fate_BT: Uniform in [0, 1): decides whether a chosen token is shown as the mask, as a random one or as itself.
-    """
-
-    chosen_BT: np.ndarray
-    fate_BT: np.ndarray
-
-
-def choose_tokens(ordinary_BT: np.ndarray, probability: float, rng: np.random.Generator) -> Choice:
-    """Each ordinary token by itself (Devlin et al. 2018, https://huggingface.co/papers/1810.04805).
-
-    Args:
-        ordinary_BT: Which tokens may be chosen.
-        probability: Of each of them.
-        rng: Decides everything.
-
-    Example:
-        >>> choose_tokens(np.array([[False, True, True]]), 0.999, np.random.default_rng(0)).chosen_BT
-        array([[False,  True,  True]])
-    """
-    chosen_BT = ordinary_BT & (rng.random(ordinary_BT.shape) < probability)
-    return Choice(chosen_BT, rng.random(ordinary_BT.shape))
 
 
 def choose_words(words: Words, probability: float, rng: np.random.Generator) -> Choice:

@@ -20,6 +20,7 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from hf_unlab.losses.masked_lm import masked_lm_losses, unigram_entropy
+from hf_unlab.modalities.text.masking import masked_positions
 from hf_unlab.modalities.text.models import num_embeddings_for
 from hf_unlab.modalities.text.reading import pack_texts, text_problem
 from hf_unlab.objectives.masked_lm.architecture import (
@@ -32,7 +33,7 @@ from hf_unlab.objectives.masked_lm.architecture import (
     states_at,
 )
 from hf_unlab.objectives.masked_lm.choosing import STRATEGIES, check_mean, check_strategy
-from hf_unlab.objectives.masked_lm.collator import MaskedLMCollator, masked_positions
+from hf_unlab.objectives.masked_lm.collator import MaskedLMCollator
 from hf_unlab.streams.bad_examples import Check
 from hf_unlab.streams.blocks import Prepare, Prepared
 from hf_unlab.streams.loader import Batch, Collator

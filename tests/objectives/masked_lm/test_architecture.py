@@ -9,8 +9,8 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from hf_unlab.losses.masked_lm import masked_lm_losses
+from hf_unlab.modalities.text.masking import IGNORED
 from hf_unlab.objectives.masked_lm.architecture import fits_head_at, keeps_documents_apart, num_embedded
-from hf_unlab.objectives.masked_lm.collator import IGNORED
 from hf_unlab.objectives.masked_lm.trainer import MaskedLMTrainer, MaskedLMTrainingArguments
 from hf_unlab.streams.loader import Place
 from hf_unlab.testing import tiny_bert, tiny_stream, tiny_texts, tiny_tokenizer

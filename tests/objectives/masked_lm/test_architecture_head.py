@@ -5,8 +5,8 @@ import torch
 from transformers import BertConfig, BertModel
 
 from hf_unlab.losses.masked_lm import masked_lm_losses
+from hf_unlab.modalities.text.masking import IGNORED
 from hf_unlab.objectives.masked_lm.architecture import head_at
-from hf_unlab.objectives.masked_lm.collator import IGNORED
 
 B, T, VOCAB_SIZE = 3, 12, 60
 ARCHITECTURES = ["bert", "roberta", "distilbert", "electra", "albert", "mpnet", "deberta-v2"]

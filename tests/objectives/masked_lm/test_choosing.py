@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from hf_unlab.modalities.text.masking import choose_tokens
 from hf_unlab.objectives.masked_lm.choosing import (
     LONGEST_SPAN,
     choose_spans,
-    choose_tokens,
     choose_words,
     span_length_shares,
 )

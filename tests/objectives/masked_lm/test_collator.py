@@ -10,7 +10,8 @@ import torch
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
-from hf_unlab.objectives.masked_lm.collator import IGNORED, MaskedLMCollator
+from hf_unlab.modalities.text.masking import IGNORED
+from hf_unlab.objectives.masked_lm.collator import MaskedLMCollator
 from hf_unlab.streams.loader import Place
 from hf_unlab.testing import tiny_tokenizer
 

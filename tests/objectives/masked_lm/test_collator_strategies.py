@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from hf_unlab.modalities.text.masking import IGNORED
 from hf_unlab.modalities.text.reading import pack_documents, tokenise_texts
-from hf_unlab.objectives.masked_lm.collator import IGNORED, MaskedLMCollator
+from hf_unlab.objectives.masked_lm.collator import MaskedLMCollator
 from hf_unlab.objectives.masked_lm.words import find_words
 from hf_unlab.streams.loader import Place
 from hf_unlab.testing import tiny_texts, tiny_tokenizer

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from hf_unlab.objectives.masked_lm.collator import IGNORED
+from hf_unlab.modalities.text.masking import IGNORED
 from hf_unlab.objectives.masked_lm.trainer import MaskedLMTrainingArguments
 from hf_unlab.testing import tiny_bert, tiny_stream
 from hf_unlab.training.checkpoints import STREAM_STATE_NAME, write_manifest
