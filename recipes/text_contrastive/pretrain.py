@@ -31,7 +31,8 @@ def main(argv: list[str] | None = None) -> None:
 
         # A static table of words, unless another model is named; its tokenizer is trained on the stream.
         set_seed(args.seed)  # the weights of a model from scratch
-        model = sentence_model_for(model_settings, sources, checkpoint, args, data.columns)
+        with_head = args.masked_lm_weight > 0
+        model = sentence_model_for(model_settings, sources, checkpoint, args, data.columns, with_head)
 
         # Named measures of what is learnt (--online_measures) stand beside the loss at each evaluation.
         online = online_evaluation(args, few_label, texts, modality, model, None, data.columns[0])

@@ -111,6 +111,18 @@ def test_a_transformer_starts_from_the_tables_embeddings(pretrained, files, tmp_
     assert encoder.processor.get_vocab() == load_encoder(pretrained).tokenizer.get_vocab()
 
 
+def test_masked_language_modelling_is_trained_beside_it(files, tmp_path):
+    """And what is saved goes on, with its head, which a process without the weight leaves out."""
+    size = ["--model", "tiny", "--config_overrides", SMALL, "--vocab_size", "300", "--max_length", "32"]
+    run_main(*raw(files), *size, "--masked_lm_weight", "0.5", "--output_dir", tmp_path / "run")
+    evaluation = json.loads((tmp_path / "run" / "eval_results.json").read_text())
+    assert {"eval_contrastive", "eval_masked_lm"} <= evaluation.keys()
+    more = ["--learning_rate", "1e-9", "--masked_lm_weight", "0.5", "--output_dir", tmp_path / "more"]
+    run_main(*raw(files), "--model", tmp_path / "run", *more)
+    vectors = [features_of(load_encoder(tmp_path / name), ["the red river"]) for name in ("run", "more")]
+    np.testing.assert_allclose(*vectors, atol=1e-4)
+
+
 @pytest.mark.parametrize("negative", [[], ["--negative_column", "n"]])
 def test_pairs_and_hard_negatives_train_and_are_measured(files, tmp_path, negative):
     """By labels, and test texts are looked for in each column of them."""
@@ -141,6 +153,7 @@ def test_every_key_of_the_recipe_is_known():
         (["--views", "thirds"], "views must be some of halves, words, crops, same"),
         (["--anchor_column", "q"], "need both anchor_column and positive_column"),
         (["--temprature", "0.1"], "did you mean --temperature"),
+        (["--masked_lm_weight", "0.5"], "'static' is a static table, which has no head of a masked language model"),
         (["--matryoshka_dims", "512"], "the model has 256 features"),
         (["--labelled_dataset", "no/such/labels.csv"], "Cannot read the source 'no/such/labels.csv'"),
         (["--resume_from_checkpoint", "nowhere"], "there is no such folder"),

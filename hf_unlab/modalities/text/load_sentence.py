@@ -6,7 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import AutoModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast, TrainingArguments
+from transformers import (
+    AutoModel,
+    AutoModelForMaskedLM,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+    TrainingArguments,
+)
 
 from hf_unlab.modalities.text.models import (
     PRESETS,
@@ -40,6 +46,7 @@ def load_sentence_model(
     config_overrides: str | None = None,
     from_scratch: bool = False,
     initial_embeddings: str | Path | None = None,
+    with_head: bool = False,
 ) -> SentenceModel:
     """A model to train: a table of embeddings, or a transformer.
 
@@ -54,9 +61,10 @@ def load_sentence_model(
         from_scratch: As in `load_masked_lm`.
         initial_embeddings: A static checkpoint of the same tokenizer, whose embeddings a transformer from scratch
             starts from, by their principal components where it has fewer features.
+        with_head: A transformer keeps the head of its masked language model, to be trained with it.
 
     Raises:
-        ValueError: There is no such model, or it does not know one of the settings.
+        ValueError: There is no such model, or it does not know one of the settings, or it is a table and has no head.
 
     Example:
         >>> model = load_sentence_model("static", train_word_tokenizer(["a river a river"]), num_features=8)
@@ -64,25 +72,29 @@ def load_sentence_model(
         8
     """
     if name == STATIC:
+        _refuse_head(name, with_head)
         if tokenizer is None:
             raise ValueError("A static table from scratch needs a tokenizer: train_word_tokenizer makes one.")
         return StaticModel(tokenizer, num_features=num_features)
     modules = Modules() if name in PRESETS else read_modules(name)  # a preset is nothing to ask the Hub for
     refuse_unknown_modules(name, modules)
     if modules.is_static:
+        _refuse_head(name, with_head)
         encoder = load_static_encoder(name, modules)
         own = PreTrainedTokenizerFast(tokenizer_object=encoder.tokenizer, **_specials(encoder.tokenizer))
         return StaticModel(own, encoder.weights_VD)
     pooling, max_length = pooling or modules.pooling or "mean", max_length or modules.max_length or 128
     tokenizer = tokenizer or load_tokenizer(name)
     if name in PRESETS or from_scratch:
-        model = load_masked_lm(name, tokenizer, config_overrides=config_overrides, from_scratch=True).base_model
+        model = load_masked_lm(name, tokenizer, config_overrides=config_overrides, from_scratch=True)
+        model = model if with_head else model.base_model
         if initial_embeddings is not None:
             _start_embeddings(model, tokenizer, initial_embeddings)
         return TransformerModel(model, tokenizer, pooling=pooling, max_length=max_length)
     if config_overrides or initial_embeddings:
         raise ValueError(f"config_overrides and initial_embeddings are for models from scratch, not for {name!r}.")
-    model = load_named(lambda path: load_weights(AutoModel, path), name, "model")
+    auto_class = AutoModelForMaskedLM if with_head else AutoModel
+    model = load_named(lambda path: load_weights(auto_class, path), name, "model")
     return TransformerModel(model.train(), tokenizer, pooling=pooling, max_length=max_length)
 
 
@@ -92,6 +104,7 @@ def sentence_model_for(
     checkpoint: Path | None,
     args: TrainingArguments,
     columns: Sequence[str] = ("text",),
+    with_head: bool = False,
 ) -> SentenceModel:
     """The model of a run: as the settings say, with a tokenizer that is trained on the data where it needs one.
 
@@ -104,10 +117,13 @@ def sentence_model_for(
         checkpoint: What the run resumes from, if it does; its weights are loaded by the trainer.
         args: Gives the output folder and this process's rank.
         columns: Of the data, with text.
+        with_head: As in `load_sentence_model`.
 
     Raises:
         ValueError: As in `load_sentence_model`.
     """
+    if settings.model == STATIC:
+        _refuse_head(STATIC, with_head)  # before a tokenizer is trained
     is_new = settings.model == STATIC or settings.model in PRESETS
     tokenizer = None
     if checkpoint is not None:
@@ -135,7 +151,16 @@ def sentence_model_for(
         config_overrides=settings.config_overrides,
         from_scratch=settings.from_scratch,
         initial_embeddings=settings.initial_embeddings,
+        with_head=with_head,
     )
+
+
+def _refuse_head(name: str, with_head: bool) -> None:
+    if with_head:
+        raise ValueError(
+            f"{name!r} is a static table, which has no head of a masked language model: take a transformer, such as "
+            "the preset tiny or the id of a BERT, or leave the head out (masked_lm_weight=0)."
+        )
 
 
 def _warn_of_unknown(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 Legend: B batch, T tokens in a sequence, N masked positions.
 """
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -142,6 +143,65 @@ def ordinary_ids(tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
         295
     """
     return np.setdiff1d(token_ids_of(tokenizer), tokenizer.all_special_ids)
+
+
+@dataclass(frozen=True)
+class TokenMasks:
+    """Masks padded texts, as one tokenizer has it; its vocabulary is gone through once: see `token_masks`.
+
+    Args:
+        probability: Share of the ordinary tokens to predict; each is chosen independently.
+        mask_token_id: Id of the mask token.
+        special_ids: Ids that are never chosen.
+        random_ids: Ids that may be put in another's place.
+    """
+
+    probability: float
+    mask_token_id: int
+    special_ids: np.ndarray
+    random_ids: np.ndarray
+
+    def __call__(
+        self, input_ids_BT: torch.Tensor, attention_mask_BT: torch.Tensor, rng: np.random.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The corrupted ids and the labels, as `mask_tokens` gives them; no padding is chosen, whatever its id.
+
+        Args:
+            input_ids_BT: Token ids, which are left as they are.
+            attention_mask_BT: 1 where there is a token.
+            rng: Decides everything.
+        """
+        ids_BT = input_ids_BT.numpy()
+        ordinary_BT = ~np.isin(ids_BT, self.special_ids) & (attention_mask_BT.numpy() == 1)
+        choice = choose_tokens(ordinary_BT, self.probability, rng)
+        return corrupt(ids_BT, choice, mask_token_id=self.mask_token_id, random_ids=self.random_ids, rng=rng)
+
+
+def token_masks(tokenizer: PreTrainedTokenizerBase, probability: float) -> TokenMasks:
+    """What masks a tokenizer's texts: of the chosen tokens 80% become the mask, 10% a random token.
+
+    Args:
+        tokenizer: Gives the mask token, the special tokens and the ordinary ones.
+        probability: Share of the ordinary tokens to predict.
+
+    Raises:
+        ValueError: The share is none, or the tokenizer has no mask token.
+
+    Example:
+        >>> from hf_unlab.testing import tiny_tokenizer
+        >>> masks = token_masks(tiny_tokenizer(), 0.15)
+        >>> masks.mask_token_id in masks.special_ids
+        True
+    """
+    check_shares(probability, 0.8, 0.1)
+    if tokenizer.mask_token_id is None:
+        raise ValueError(
+            f"The tokenizer {tokenizer.name_or_path!r} has no mask token, and masked language modelling needs one: "
+            "take a model that was pretrained with one, such as a BERT or a ModernBERT."
+        )
+    return TokenMasks(
+        probability, tokenizer.mask_token_id, np.array(tokenizer.all_special_ids), ordinary_ids(tokenizer)
+    )
 
 
 def masked_positions(labels_BT: torch.Tensor) -> torch.Tensor:

@@ -53,6 +53,11 @@ class SentenceModel(nn.Module, ABC):
     def num_features(self) -> int:
         """D."""
 
+    @property
+    def has_head(self) -> bool:
+        """Whether `forward` takes `positions`, at which the head of a masked language model is asked."""
+        return False
+
     @abstractmethod
     def encoder(self) -> Encoder:
         """The encoder that it is now: weights are shared, not copied."""
@@ -182,6 +187,11 @@ class TransformerModel(SentenceModel):
     def num_features(self) -> int:
         """As in `SentenceModel`."""
         return self.model.config.hidden_size
+
+    @property
+    def has_head(self) -> bool:
+        """As in `SentenceModel`."""
+        return self.model.base_model is not self.model and self.model.get_output_embeddings() is not None
 
     def forward(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, positions: torch.Tensor | None = None

@@ -1,9 +1,13 @@
 """Settings of contrastive pretraining on texts."""
 
+import logging
 from dataclasses import dataclass, field
 
+from hf_unlab.modalities.text.masking import check_shares
 from hf_unlab.objectives.text_contrastive.views import VIEWS
 from hf_unlab.training.arguments import PretrainingArguments
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -50,6 +54,17 @@ class TextContrastiveTrainingArguments(PretrainingArguments):
         default_factory=list,
         metadata={"help": "Learn also from the first D features alone, for each of these D (Matryoshka)."},
     )
+    masked_lm_weight: float = field(
+        default=0.0,
+        metadata={
+            "help": "Weight of masked language modelling beside the contrastive loss, of a transformer with its head; "
+            "above 0 the views are masked, in evaluation as well.",
+            "fixed": True,
+        },
+    )
+    mask_probability: float = field(
+        default=0.15, metadata={"help": "Share of a view's tokens to predict, for masked_lm_weight.", "fixed": True}
+    )
     loss_chunk_size: int = field(
         default=1024, metadata={"help": "Columns of the similarity matrix that are in memory at a time."}
     )
@@ -77,6 +92,14 @@ class TextContrastiveTrainingArguments(PretrainingArguments):
             raise ValueError(f"temperature must be above 0, not {self.temperature}; 0.05 to 0.3 is usual.")
         if any(size < 1 for size in self.matryoshka_dims):
             raise ValueError(f"matryoshka_dims must be numbers of features, not {self.matryoshka_dims}.")
+        if not 0 <= self.masked_lm_weight < float("inf"):
+            raise ValueError(
+                f"masked_lm_weight must be a number from 0, which leaves masked language modelling out, not "
+                f"{self.masked_lm_weight}; 0.1 to 1 is usual."
+            )
+        check_shares(self.mask_probability, 0.8, 0.1)
+        if not self.masked_lm_weight and self.mask_probability != type(self).mask_probability:
+            logger.warning("mask_probability=%s is ignored: masked_lm_weight is 0.", self.mask_probability)
         if self.loss_chunk_size < 1:
             raise ValueError(f"loss_chunk_size must be at least 1, not {self.loss_chunk_size}.")
         if not 0 <= self.collapse_max_cosine <= 1:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from hf_unlab.modalities.text.masking import TokenMasks, masked_positions
 from hf_unlab.modalities.text.tokens import Tokens
 from hf_unlab.objectives.text_contrastive.views import VIEWS
 from hf_unlab.streams.bad_examples import Example
@@ -66,13 +67,15 @@ class ViewCollator:
         tokens: The model's.
         views: Names in `VIEWS`; for each document one of them is drawn. Unused where pairs are given.
         most: Tokens of a view.
-        seed: The views of micro-batch k are drawn by a generator seeded with (seed, k).
+        seed: The views of micro-batch k are drawn by a generator seeded with (seed, k), and so are masks.
+        masks: Masks the views of a transformer; None leaves them as they are.
     """
 
     tokens: Tokens
     views: tuple[str, ...]
     most: int
     seed: int = 0
+    masks: TokenMasks | None = None
 
     def __call__(self, examples: list[Example], place: Place) -> dict[str, Any]:
         """Make micro-batch k.
@@ -83,7 +86,8 @@ class ViewCollator:
 
         Returns:
             What the model reads, first views first, then second ones, then hard negatives; `content_ids` (B, K) int64
-            and `num_items` (), the number of documents.
+            and `num_items` (), the number of documents. With masks also `labels` (2 B or 3 B, T), -100 where nothing
+            is predicted; `positions` (N,) of the masked tokens in the flattened views; and `num_masked` (), N.
         """
         rng = np.random.default_rng((self.seed, place.k))
         most = min(self.most, self.tokens.max_length or self.most)
@@ -96,8 +100,14 @@ class ViewCollator:
             else:
                 rows.append(tuple(each[:most] for each in ids))
         texts = [view for column in zip(*rows, strict=True) for view in column]
-        return {
+        batch = {
             **self.tokens.collate(texts),
             "content_ids": torch.tensor([example["content_ids"] for example in examples]),
             "num_items": torch.tensor(len(examples)),
         }
+        if self.masks is None:
+            return batch
+        input_ids, labels = self.masks(batch["input_ids"], batch["attention_mask"], rng)
+        positions = masked_positions(labels)
+        masked = {"labels": labels, "positions": positions, "num_masked": torch.tensor(len(positions))}
+        return {**batch, "input_ids": input_ids, **masked}

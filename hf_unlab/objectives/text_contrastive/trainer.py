@@ -6,7 +6,10 @@ The documents of a whole step, over all micro-batches and ranks, are one batch o
 micro-batches is gradient-cached (Gao et al. 2021, https://huggingface.co/papers/2101.06983), which gives the same
 gradients. No document is told from itself or its copy, however often a batch holds it.
 
-Legend: B documents of a micro-batch, N of this rank's step, M of all ranks', D features, K contents of an example.
+With `masked_lm_weight` the views are masked, and the same forward that makes their features predicts what was there.
+
+Legend: B documents of a micro-batch, N of this rank's step, M of all ranks', D features, K contents of an example, W
+masked tokens, V vocabulary.
 """
 
 import functools
@@ -20,8 +23,10 @@ from torch import nn
 from hf_unlab.losses.contrastive import GatheredFeatures, Strangers, contrastive_accuracy, info_nce_loss
 from hf_unlab.losses.distributed import gather_with_gradients, rank_of
 from hf_unlab.losses.gradient_cache import CachedBatch, Features
+from hf_unlab.losses.masked_lm import masked_lm_losses
+from hf_unlab.modalities.text.masking import token_masks
 from hf_unlab.modalities.text.reading import text_problem
-from hf_unlab.modalities.text.sentence_models import SentenceModel
+from hf_unlab.modalities.text.sentence_models import SentenceModel, TransformerModel
 from hf_unlab.objectives.text_contrastive.arguments import TextContrastiveTrainingArguments
 from hf_unlab.objectives.text_contrastive.collator import PAIR, TEXT, TRIPLET, TokeniseDocuments, ViewCollator
 from hf_unlab.streams.bad_examples import Check, Example
@@ -48,7 +53,8 @@ class TextContrastiveTrainer(PretrainingTrainer):
         **named: As in `PretrainingTrainer`.
 
     Raises:
-        ValueError: As PretrainingTrainer's; or the model has no such number of features.
+        ValueError: As PretrainingTrainer's; or the model has no such number of features, or no head for
+            `masked_lm_weight`.
 
     Example:
         >>> import tempfile
@@ -80,6 +86,14 @@ class TextContrastiveTrainer(PretrainingTrainer):
         if columns not in (TEXT, PAIR, TRIPLET):
             raise ValueError(f"columns are {columns}; they must be {TEXT}, {PAIR} or {TRIPLET}.")
         self.raw_columns = columns  # type: ignore[misc]  # of this run
+        if args.masked_lm_weight:
+            self.units = (*type(self).units, "masked")  # type: ignore[misc]
+            if not model.has_head:
+                raise ValueError(
+                    f"masked_lm_weight={args.masked_lm_weight} needs a transformer with the head of a masked language "
+                    f"model, and this {type(model).__name__} has none: load it by load_sentence_model(name, "
+                    "with_head=True), name being a preset or a checkpoint such as a BERT's, or leave the weight at 0."
+                )
         super().__init__(model, args, *positional, **named)
         too_many = [size for size in args.matryoshka_dims if size > model.num_features]
         if too_many:
@@ -101,8 +115,12 @@ class TextContrastiveTrainer(PretrainingTrainer):
 
     def make_collator(self, *, evaluation: bool) -> Collator:
         """Draw views; in evaluation the same ones every time."""
-        args = self.args
-        return ViewCollator(self._core.tokens, tuple(args.views), args.max_view_tokens, args.seed)
+        args, core = self.args, self._core
+        masks = None
+        if args.masked_lm_weight:
+            assert isinstance(core, TransformerModel)  # nothing else has a head
+            masks = token_masks(core.tokenizer, args.mask_probability)
+        return ViewCollator(core.tokens, tuple(args.views), args.max_view_tokens, args.seed, masks)
 
     def on_logged(self, logs: dict[str, float]) -> None:
         """Ends the run behind `max_passes`, but not before `min_steps`."""
@@ -117,36 +135,57 @@ class TextContrastiveTrainer(PretrainingTrainer):
 
     def compute_objective(self, model: nn.Module, batch: Batch) -> ObjectiveOutput:
         """The contrastive loss of this rank's documents, which are a whole step or held out."""
-        features = self._encode(model, batch)
+        features, masked_lm = self._encode(model, batch)
         if not model.training:
             kept = (*(each.float().cpu() for each in features[:2]), batch["content_ids"].cpu())
-            return self._output(batch, self._loss(*features, ids=(batch["content_ids"],) * 2), kept=kept)
+            loss_sum = self._loss(*features, ids=(batch["content_ids"],) * 2)
+            return self._output(batch, loss_sum, masked_lm, kept=kept)
         ids = self._all_ids([batch])
         gathered = _gather(features[0], features[1])
         loss_sum = self._loss(*features, gathered=gathered, ids=ids)
-        return self._output(batch, loss_sum, self._metrics(features, gathered))
+        return self._output(batch, loss_sum, masked_lm, self._metrics(features, gathered))
 
     def joint_step(self, model: nn.Module, batches: list[Batch]) -> Iterator[ObjectiveOutput] | None:
         """Several micro-batches are one batch of the loss: what each of them contributes to it."""
         return self._cached_step(model, batches) if len(batches) > 1 else None
 
     def _cached_step(self, model: nn.Module, batches: list[Batch]) -> Iterator[ObjectiveOutput]:
+        masked_lm: torch.Tensor | None = None
+
         def encode(batch: Batch) -> Features:
-            return self._encode(model, self._prepare_inputs(batch))
+            nonlocal masked_lm
+            # the first pass has no graph, and asks for features alone; the head comes behind all that they draw
+            is_second = torch.is_grad_enabled()
+            features, masked_lm = self._encode(model, self._prepare_inputs(batch), with_masked_lm=is_second)
+            return features
 
         loss = functools.partial(self._loss, ids=self._all_ids(batches))
         cached = CachedBatch(encode, batches, loss, _gather)
         metrics = self._metrics(cached.features, cached.gathered)
         for batch in batches:
-            yield self._output(batch, cached.next_loss(), metrics)
+            loss_sum = cached.next_loss()
+            yield self._output(batch, loss_sum, masked_lm, metrics)
             metrics = {}  # they are the whole step's
 
-    def _encode(self, model: nn.Module, batch: Batch) -> Features:
-        """First views (B, D); second views and hard negatives side by side, (B, D or 2 D); the inverse temperature."""
+    def _encode(
+        self, model: nn.Module, batch: Batch, *, with_masked_lm: bool = True
+    ) -> tuple[Features, torch.Tensor | None]:
+        """First views (B, D); second views and hard negatives side by side, (B, D or 2 D); the inverse temperature.
+
+        And the loss of the masked tokens, summed, where there are such and they are asked for.
+        """
         inputs = {name: value for name, value in batch.items() if name in _INPUTS}
-        features = model(**inputs).features_BD.float()
+        positions_W = batch.get("positions") if with_masked_lm else None
+        if positions_W is not None:
+            inputs["positions"] = positions_W
+        features, logits_WV = model(**inputs)
+        features = features.float()
         first_BD, *others = features.chunk(len(features) // len(batch["content_ids"]))
-        return first_BD, torch.cat(others, dim=1), features.new_tensor(1 / self.args.temperature), None
+        scale = features.new_tensor(1 / self.args.temperature)
+        masked_lm = None
+        if positions_W is not None:
+            masked_lm = masked_lm_losses(logits_WV, batch["labels"].flatten()[positions_W]).sum()
+        return (first_BD, torch.cat(others, dim=1), scale, None), masked_lm
 
     def _all_ids(self, batches: list[Batch]) -> tuple[torch.Tensor, torch.Tensor]:
         """What this rank's documents are, and those of all ranks."""
@@ -188,9 +227,16 @@ class TextContrastiveTrainer(PretrainingTrainer):
         return torch.stack(losses).mean()
 
     def _output(
-        self, batch: Batch, loss_sum: torch.Tensor, metrics: dict[str, Pair] | None = None, kept: Any = None
+        self,
+        batch: Batch,
+        loss_sum: torch.Tensor,
+        masked_lm: torch.Tensor | None,
+        metrics: dict[str, Pair] | None = None,
+        kept: Any = None,
     ) -> ObjectiveOutput:
         terms = {"contrastive": Term(loss_sum, batch["num_items"])}
+        if masked_lm is not None:
+            terms["masked_lm"] = Term(masked_lm, batch["num_masked"], "masked", self.args.masked_lm_weight)
         return ObjectiveOutput(terms, len(batch["content_ids"]), metrics or {}, kept=kept)
 
     def _metrics(self, features: Features, gathered: GatheredFeatures | None) -> dict[str, Pair]:

@@ -183,3 +183,32 @@ def test_many_unknown_words_are_warned_of(tmp_path, caplog):
         "50% of the words of these texts are unknown to the tokenizer of words, and nothing is learnt of them. If the "
         "language puts no spaces between words, take tokenizer=bpe; else raise vocab_size."
     ]
+
+
+def test_a_transformer_keeps_its_head_where_it_is_asked_for(saved, caplog):
+    """From scratch, from a checkpoint that has it, and a new one on top of one that has none."""
+    made = load("tiny", tiny_tokenizer(), config_overrides=SMALL, with_head=True)
+    made.save_pretrained(saved[1] / "with a head")
+    again = load(saved[1] / "with a head", with_head=True)
+    assert made.has_head and again.has_head and again.training
+    weights = again.state_dict()
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in made.state_dict().items())
+    assert not load(saved[1] / "with a head").has_head and caplog.messages == []
+    new = load(saved[1] / "cls", with_head=True)
+    assert new.has_head and new.pooling == "cls" and "drawn at random" in caplog.text
+
+
+def test_a_table_starts_the_embeddings_below_a_head(saved):
+    given = {"config_overrides": SMALL, "initial_embeddings": saved[1] / "static"}
+    model = load("tiny", load_tokenizer(str(saved[1] / "static")), with_head=True, **given).model
+    assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
+
+
+@pytest.mark.parametrize("name", ["static", "saved"])
+def test_of_a_table_no_head_can_be_had(saved, name, tmp_path):
+    name = name if name == "static" else str(saved[1] / "static")
+    with pytest.raises(ValueError, match=r"is a static table, which has no head .*: take a transformer"):
+        load(name, train_word_tokenizer(TEXTS), with_head=True)
+    args = TrainingArguments(str(tmp_path / "run"), use_cpu=True, report_to="none")
+    with pytest.raises(ValueError, match="is a static table, which has no head"):
+        sentence_model_for(SentenceModelSettings(model=name), [Source("/nowhere.txt")], None, args, with_head=True)

@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 
-from hf_unlab.modalities.text.masking import IGNORED, mask_tokens
+from hf_unlab.modalities.text.masking import IGNORED, mask_tokens, token_masks
+from hf_unlab.modalities.text.tokens import FramedTokens
+from hf_unlab.testing import tiny_texts, tiny_tokenizer
 
 VOCAB_SIZE, MASK = 500, 4
 SPECIAL = np.arange(5)  # the mask token among them
@@ -99,3 +102,36 @@ def test_masks_of_neighbouring_batches_are_independent():
 def test_shares_that_are_none_are_refused(shares, message):
     with pytest.raises(ValueError, match=message):
         masked(shape=(2, 3), **shares)
+
+
+def test_of_padded_texts_neither_the_frame_nor_the_padding_is_chosen():
+    tokenizer = tiny_tokenizer()
+    tokens, masks = FramedTokens(tokenizer, 64), token_masks(tokenizer, 0.9)
+    batch = tokens.collate(tokens.ids_of([*tiny_texts(200), "a", ""]))
+    before = batch["input_ids"].clone()
+    input_ids, labels = masks(batch["input_ids"], batch["attention_mask"], np.random.default_rng(0))
+    assert torch.equal(batch["input_ids"], before)
+    ordinary = ~torch.isin(before, torch.tensor(tokenizer.all_special_ids))
+    assert not (labels[~ordinary] != IGNORED).any()
+    chosen = labels != IGNORED
+    assert_share(chosen.sum().item(), ordinary.sum().item(), 0.9)
+    assert torch.equal(labels[chosen], before[chosen]) and torch.equal(input_ids[~chosen], before[~chosen])
+    assert_share((input_ids[chosen] == tokenizer.mask_token_id).sum().item(), chosen.sum().item(), 0.8)
+
+
+def test_padding_is_told_by_the_mask_where_its_id_is_an_ordinary_one():
+    masks = token_masks(tiny_tokenizer(), 0.9)
+    input_ids, attention_mask = torch.full((50, 40), 77), torch.ones(50, 40, dtype=torch.int64)
+    attention_mask[:, 20:] = 0
+    masked_ids, labels = masks(input_ids, attention_mask, np.random.default_rng(0))
+    assert (labels[:, 20:] == IGNORED).all() and (masked_ids[:, 20:] == 77).all()
+    assert (labels[:, :20] == 77).float().mean() > 0.8
+
+
+def test_a_tokenizer_without_a_mask_token_is_refused():
+    tokenizer = tiny_tokenizer()
+    tokenizer.mask_token = None
+    with pytest.raises(ValueError, match=r"has no mask token, .* take a model that was pretrained with one"):
+        token_masks(tokenizer, 0.15)
+    with pytest.raises(ValueError, match=r"between 0 and 1, not 1\.5"):
+        token_masks(tiny_tokenizer(), 1.5)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer
-from transformers import AutoModel, BertModel, PreTrainedTokenizerFast
+from transformers import AutoModel, BertForSequenceClassification, BertModel, PreTrainedTokenizerFast
 
 from hf_unlab.evaluation.features import features_of
 from hf_unlab.modalities.modality import Encoder
@@ -194,3 +194,9 @@ def test_what_cannot_be_is_refused():
 def test_a_table_has_no_activations_to_compute_again():
     with pytest.raises(ValueError, match="StaticModel has no activations to compute again"):
         static().activation_checkpointing_enable()
+
+
+def test_a_head_is_told():
+    assert {name for name in MAKE if MAKE[name]().has_head} == {"with a head"}
+    model = BertForSequenceClassification(tiny_bert().config)  # its head asks for no token
+    assert not TransformerModel(model, tiny_tokenizer()).has_head

@@ -14,10 +14,11 @@ TEXTS = tiny_texts(400)
 TRIPLET = ("anchor", "positive", "negative")
 
 
-def transformer(**config):
+def transformer(has_head=False, **config):
     torch.manual_seed(0)
     config = {"hidden_dropout_prob": 0.1, **config}
-    return TransformerModel(tiny_bert(**config).base_model, tiny_tokenizer(), max_length=16)
+    model = tiny_bert(**config)
+    return TransformerModel(model if has_head else model.base_model, tiny_tokenizer(), max_length=16)
 
 
 def static():

@@ -4,7 +4,9 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 
+from hf_unlab.modalities.text.masking import IGNORED, token_masks
 from hf_unlab.modalities.text.tokens import FramedTokens, StaticTokens
 from hf_unlab.modalities.text.words import train_word_tokenizer
 from hf_unlab.objectives.text_contrastive import collator
@@ -140,3 +142,22 @@ def test_short_documents_make_a_batch(tokens, text, view):
     assert batch["num_items"] == 2 and len(batch["content_ids"]) == 2
     rows_in_batch = batch["offsets"] if tokens is STATIC else batch["input_ids"]
     assert len(rows_in_batch) == 4
+
+
+@pytest.mark.parametrize("columns", [TEXT, TRIPLET])
+def test_masked_views_are_the_unmasked_ones_but_for_what_is_to_be_predicted(columns):
+    tokens = FramedTokens(TOKENIZER, 6)
+    examples = TokeniseDocuments(tokens, columns)(rows() if columns == TEXT else triplets(40), 0)
+    plain = ViewCollator(tokens, ("words",), 64, 3)(examples, Place(5))
+    collate = ViewCollator(tokens, ("words",), 64, 3, token_masks(TOKENIZER, 0.3))
+    masked = collate(examples, Place(5))
+    labels = masked["labels"]
+    assert masked.keys() - plain.keys() == {"labels", "positions", "num_masked"}
+    same = plain.keys() - {"input_ids"}
+    assert all(torch.equal(plain[name], masked[name]) for name in same)
+    assert torch.equal(torch.where(labels == IGNORED, masked["input_ids"], labels), plain["input_ids"])
+    assert masked["num_masked"] == len(masked["positions"]) == (labels != IGNORED).sum() > 0
+    assert (labels.flatten()[masked["positions"]] != IGNORED).all()
+    again, others = collate(examples, Place(5)), collate(examples, Place(6))
+    assert torch.equal(again["labels"], labels) and torch.equal(again["input_ids"], masked["input_ids"])
+    assert not torch.equal(others["labels"], labels)

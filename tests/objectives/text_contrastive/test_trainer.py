@@ -23,11 +23,13 @@ from tests.objectives.text_contrastive.helpers import (
 
 
 class TestTransformer(ObjectiveTemplate):
-    fixed: ClassVar = {"views": ["crops"], "max_view_tokens": 5}
+    fixed: ClassVar = {"views": ["crops"], "max_view_tokens": 5, "masked_lm_weight": 0.5, "mask_probability": 0.2}
 
     def make(self, folder, callbacks=None, rows=None, **settings):
         data = stream() if rows is None else Dataset.from_list(rows).to_iterable_dataset(num_shards=4)
-        return make_trainer(folder, data, callbacks=callbacks, **{"max_steps": 12, "logging_steps": 4, **settings})
+        settings = {"max_steps": 12, "logging_steps": 4, **settings}
+        # a head that nothing trains, so that all settings can be changed
+        return make_trainer(folder, data, transformer(has_head=True), callbacks=callbacks, **settings)
 
     def rows(self):
         return [{"text": text} for text in TEXTS]
