@@ -27,10 +27,11 @@ def texts(tmp_path_factory):
     return write_texts(tmp_path_factory.mktemp("texts") / "texts.jsonl")
 
 
-def saved_model(folder, dropout=None):
+def saved_model(folder, dropout=None, has_head=False):
     """Of a transformer, which has a dropout, or a table."""
     torch.manual_seed(0)
-    bert = tiny_bert(hidden_dropout_prob=dropout or 0.0).base_model
+    bert = tiny_bert(hidden_dropout_prob=dropout or 0.0)
+    bert = bert if has_head else bert.base_model
     model = tiny_static_model() if dropout is None else TransformerModel(bert, tiny_tokenizer(), max_length=16)
     model.save_pretrained(folder)
     return folder
@@ -53,12 +54,15 @@ def test_two_processes_killed_and_resumed_log_the_uninterrupted_losses(tmp_path,
     assert weights[0] == weights[1]
 
 
-@pytest.mark.parametrize("dropout", [None, 0.0])
-def test_processes_and_micro_batches_do_not_change_the_loss(tmp_path, texts, dropout):
-    """The documents of a step are one batch, whatever it is cut into: also what is left out of the negatives."""
-    model = saved_model(tmp_path / "model", dropout)
+@pytest.mark.parametrize("dropout, weight", [(None, 0), (0.0, 0), (0.0, 0.5)])
+def test_processes_and_micro_batches_do_not_change_the_loss(tmp_path, texts, dropout, weight):
+    """The documents of a step are one batch, whatever it is cut into: also what is left out of the negatives.
+
+    And the masked tokens of a step, of which each micro-batch has another number.
+    """
+    model = saved_model(tmp_path / "model", dropout, has_head=weight > 0)
     settings = {"max_steps": 12, "save_steps": 12, "logging_steps": 3, "dataloader_num_workers": 0}
-    settings |= {"matryoshka_dims": 4, "false_negative_margin": 0.1, "learning_rate": 1e-3}
+    settings |= {"matryoshka_dims": 4, "false_negative_margin": 0.1, "learning_rate": 1e-3, "masked_lm_weight": weight}
 
     def given(name, accumulation):
         more = {"gradient_accumulation_steps": accumulation, **settings}
