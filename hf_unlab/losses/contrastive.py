@@ -62,6 +62,7 @@ def info_nce_loss(
     is_symmetric: bool = True,
     strangers: Strangers | None = None,
     negative_MD: torch.Tensor | None = None,
+    negative_id_MK: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """InfoNCE (van den Oord et al. 2018, https://huggingface.co/papers/1807.03748), both ways as in CLIP.
 
@@ -78,6 +79,7 @@ def info_nce_loss(
         is_symmetric: Whether keys look for their queries, too; otherwise only queries for their keys.
         strangers: Which columns count as other than a row; all but its pair if None.
         negative_MD: Further keys that are nobody's pair (hard negatives), of all ranks.
+        negative_id_MK: What those are of, as in `Strangers`; None: of nothing that has a row.
 
     Returns:
         () in nats, summed over the B pairs, float32 (float64 if the features are).
@@ -92,7 +94,7 @@ def info_nce_loss(
     """
     query_BD, key_BD, columns = _prepare(query_BD, key_BD, gathered, chunk_size)
     place = (logit_scale, columns.offset, chunk_size)
-    query_to_key = _cross_entropy(query_BD, columns.key_ND, *place, strangers, negative_MD)
+    query_to_key = _cross_entropy(query_BD, columns.key_ND, *place, strangers, negative_MD, negative_id_MK)
     if not is_symmetric:
         return query_to_key
     return (query_to_key + _cross_entropy(key_BD, columns.query_ND, *place, strangers)) / 2
@@ -206,6 +208,7 @@ def _cross_entropy(
     chunk_size: int | None,
     strangers: Strangers | None = None,
     negative_MD: torch.Tensor | None = None,
+    negative_id_MK: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Summed over rows; row i's answer is column offset + i."""
     least_B = None
@@ -219,8 +222,11 @@ def _cross_entropy(
             known = (strangers.id_BK, strangers.id_NK[start : start + len(column_CD)], least_B)
         parts.append(run_chunk(_softmax_chunk, chunk_size, row_BD, column_CD, logit_scale, offset - start, known))
     answers_B = torch.cat([answers for _, answers in parts])
-    for _, column_CD in [] if negative_MD is None else column_chunks(negative_MD.to(row_BD.dtype), chunk_size):
-        known = None if least_B is None else (None, None, least_B)
+    for start, column_CD in [] if negative_MD is None else column_chunks(negative_MD.to(row_BD.dtype), chunk_size):
+        known = None
+        if strangers is not None:
+            ids_CK = None if negative_id_MK is None else negative_id_MK[start : start + len(column_CD)]
+            known = (strangers.id_BK, ids_CK, least_B)
         parts.append(run_chunk(_softmax_chunk, chunk_size, row_BD, column_CD, logit_scale, len(column_CD), known))
     log_sums_B = torch.stack([log_sums_B for log_sums_B, _ in parts]).logsumexp(dim=0)
     return (log_sums_B - answers_B).sum()

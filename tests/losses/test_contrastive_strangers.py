@@ -131,3 +131,17 @@ def test_half_precision_negatives_are_scored_in_float32():
     found = info_nce_loss(query, key, scale.float(), negative_MD=negative)
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, expected)
+
+
+def test_a_hard_negative_that_is_of_a_rows_content_is_none_to_that_row():
+    torch.manual_seed(0)
+    query, key, negative = (F.normalize(torch.randn(3, 4), dim=1) for _ in range(3))
+    ids, none = torch.arange(3)[:, None], torch.tensor([[7], [8], [9]])
+    scale = torch.tensor(5.0)
+    known = {"strangers": Strangers(ids, ids), "is_symmetric": False}
+    whole = info_nce_loss(query, key, scale, negative_MD=negative, negative_id_MK=none, **known)
+    without = info_nce_loss(query, key, scale, negative_MD=negative, negative_id_MK=ids, **known)
+    logits = torch.cat([query @ key.T, query @ negative.T], dim=1) * scale
+    torch.testing.assert_close(whole, F.cross_entropy(logits, torch.arange(3), reduction="sum"))
+    logits[torch.arange(3), torch.arange(3) + 3] = -torch.inf
+    torch.testing.assert_close(without, F.cross_entropy(logits, torch.arange(3), reduction="sum"))

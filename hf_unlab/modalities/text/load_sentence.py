@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -71,8 +72,15 @@ def load_sentence_model(
         >>> model.num_features
         8
     """
+    of_transformers = {
+        "pooling": pooling,
+        "max_length": max_length,
+        "config_overrides": config_overrides,
+        "initial_embeddings": initial_embeddings,
+    }
     if name == STATIC:
         _refuse_head(name, with_head)
+        _refuse_unused(f"{name!r} is a table of embeddings", **of_transformers)
         if tokenizer is None:
             raise ValueError("A static table from scratch needs a tokenizer: train_word_tokenizer makes one.")
         return StaticModel(tokenizer, num_features=num_features)
@@ -80,7 +88,11 @@ def load_sentence_model(
     refuse_unknown_modules(name, modules)
     if modules.is_static:
         _refuse_head(name, with_head)
+        why = f"{name!r} is a table of embeddings that is gone on with"
+        _refuse_unused(why, from_scratch=from_scratch, **of_transformers)
         encoder = load_static_encoder(name, modules)
+        if tokenizer is not None and tokenizer.get_vocab() != encoder.tokenizer.get_vocab():
+            raise ValueError(f"{why}, with its own tokenizer: leave the other tokenizer out.")
         own = PreTrainedTokenizerFast(tokenizer_object=encoder.tokenizer, **_specials(encoder.tokenizer))
         return StaticModel(own, encoder.weights_VD)
     pooling, max_length = pooling or modules.pooling or "mean", max_length or modules.max_length or 128
@@ -126,6 +138,9 @@ def sentence_model_for(
         _refuse_head(STATIC, with_head)  # before a tokenizer is trained
     is_new = settings.model == STATIC or settings.model in PRESETS
     tokenizer = None
+    if settings.tokenizer and (settings.initial_embeddings or (settings.tokenizer in _TRAINED and not is_new)):
+        owner = settings.initial_embeddings or settings.model
+        raise ValueError(f"{owner!r} brings its own tokenizer: leave out tokenizer={settings.tokenizer}.")
     if checkpoint is not None:
         tokenizer = load_tokenizer(str(checkpoint))
     elif settings.initial_embeddings:
@@ -163,6 +178,11 @@ def _refuse_head(name: str, with_head: bool) -> None:
         )
 
 
+def _refuse_unused(why: str, **settings: Any) -> None:
+    if given := [name for name, value in settings.items() if value]:
+        raise ValueError(f"{why}: leave out {', '.join(given)}, which would have no effect.")
+
+
 def _warn_of_unknown(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> None:
     ids = [one for ids in tokenizer(list(texts[:200]), add_special_tokens=False)["input_ids"] for one in ids]
     share = float(np.mean(np.array(ids) == tokenizer.unk_token_id)) if ids else 1.0
@@ -183,7 +203,10 @@ def _start_embeddings(model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase
     assert table_VD is not None
     width = own_VD.shape[1]
     if table_VD.shape[1] < width:
-        raise ValueError(f"{checkpoint} has {table_VD.shape[1]} features, and the model wants {width}: take fewer.")
+        raise ValueError(
+            f"{checkpoint} has {table_VD.shape[1]} features, and the model wants {width}: give "
+            f"config_overrides=hidden_size={table_VD.shape[1]}."
+        )
     table_VD = table_VD - table_VD.mean(dim=0)
     if table_VD.shape[1] > width:
         _, _, right = torch.linalg.svd(table_VD, full_matrices=False)

@@ -30,14 +30,6 @@ class TextContrastiveTrainingArguments(PretrainingArguments):
     )
     max_view_tokens: int = field(default=64, metadata={"help": "Tokens of a view.", "fixed": True})
     max_characters: int = field(default=1_000_000, metadata={"help": "A longer text is skipped as a bad example."})
-    max_passes: float | None = field(
-        default=6.0,
-        metadata={
-            "help": "The run ends when all sources were read so often, if max_steps does not come first: later the "
-            "loss still falls, and what it is of use for does not rise."
-        },
-    )
-    min_steps: int = field(default=100, metadata={"help": "Steps that max_passes does not cut short: of little data."})
     # Objective
     temperature: float = field(default=0.2, metadata={"help": "Of InfoNCE."})
     is_symmetric: bool = field(
@@ -73,6 +65,14 @@ class TextContrastiveTrainingArguments(PretrainingArguments):
         default=0.999, metadata={"help": "Greatest mean cosine of the documents of a step; 1 lets all pass but NaN."}
     )
     # PretrainingArguments' own, with other defaults
+    max_passes: float | None = field(
+        default=6.0,
+        metadata={
+            "help": "The run ends when all sources were read so often, if max_steps does not come first: later the "
+            "loss still falls, and what it is of use for does not rise."
+        },
+    )
+    min_steps: int = field(default=100, metadata={"help": "Steps that max_passes does not cut short: of little data."})
     learning_rate: float = field(default=5e-3, metadata={"help": "Of a static table; a transformer wants less."})
     per_device_train_batch_size: int = field(default=256, metadata={"help": "Documents of a micro-batch."})
     per_device_eval_batch_size: int = field(default=256, metadata={"help": "Held-out documents of a batch."})
@@ -86,8 +86,6 @@ class TextContrastiveTrainingArguments(PretrainingArguments):
             raise ValueError(f"views must be some of {', '.join(VIEWS)}, not {', '.join(unknown) or 'none'}.")
         if self.max_view_tokens < 1:
             raise ValueError(f"max_view_tokens must be at least 1, not {self.max_view_tokens}.")
-        if self.max_passes is not None and not self.max_passes > 0:
-            raise ValueError(f"max_passes must be above 0, not {self.max_passes}; leave it out for max_steps alone.")
         if not self.temperature > 0:
             raise ValueError(f"temperature must be above 0, not {self.temperature}; 0.05 to 0.3 is usual.")
         if any(size < 1 for size in self.matryoshka_dims):

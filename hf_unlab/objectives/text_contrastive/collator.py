@@ -19,7 +19,7 @@ from hf_unlab.streams.loader import Place
 TEXT = ("text",)
 PAIR = ("anchor", "positive")
 TRIPLET = ("anchor", "positive", "negative")
-_MAX_REMEMBERED = 20_000_000  # tokens; 160 MB
+_MAX_REMEMBERED, _OVERHEAD = 20_000_000, 32  # tokens, 160 MB; what a text costs beside, in tokens
 
 
 @dataclass
@@ -52,11 +52,15 @@ class TokeniseDocuments:
             if self._num_known > _MAX_REMEMBERED:
                 self._known, self._num_known = {key: self._known[key] for key in keys if key in self._known}, 0
             self._known.update(zip(new, zip(found, hashes, strict=True), strict=True))
-            self._num_known += sum(map(len, found))
+            self._num_known += sum(_OVERHEAD + len(ids) for ids in found)
         width, made = len(self.columns), [self._known[key] for key in keys]
         rows = [made[start : start + width] for start in range(0, len(made), width)]
-        # what is nobody's pair is told from everything
-        return [{"ids": [ids for ids, _ in row], "content_ids": [key for _, key in row[:2]]} for row in rows]
+        least = 2 if width == 1 else 1  # tokens: of one there are no two views, and all empty ones would be alike
+        return [
+            {"ids": [ids for ids, _ in row], "content_ids": [key for _, key in row]}
+            for row in rows
+            if all(len(ids) >= least for ids, _ in row)
+        ]
 
 
 @dataclass(frozen=True)

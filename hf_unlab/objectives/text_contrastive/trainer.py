@@ -33,7 +33,6 @@ from hf_unlab.streams.bad_examples import Check, Example
 from hf_unlab.streams.blocks import Prepare
 from hf_unlab.streams.loader import Batch, Collator
 from hf_unlab.training.collapse import HealthyBand, cosine_sums
-from hf_unlab.training.data_log import source_key
 from hf_unlab.training.metrics import Pair
 from hf_unlab.training.objective import ObjectiveOutput, Term
 from hf_unlab.training.trainer import PretrainingTrainer
@@ -122,22 +121,13 @@ class TextContrastiveTrainer(PretrainingTrainer):
             masks = token_masks(core.tokenizer, args.mask_probability)
         return ViewCollator(core.tokens, tuple(args.views), args.max_view_tokens, args.seed, masks)
 
-    def on_logged(self, logs: dict[str, float]) -> None:
-        """Ends the run behind `max_passes`, but not before `min_steps`."""
-        if self.args.max_passes is None:
-            return
-        mix = self._mix()
-        epochs = [logs.get(source_key(name, "epochs", len(mix)), 0.0) for name, _ in mix]
-        if min(epochs) >= self.args.max_passes and self.state.global_step >= self.args.min_steps:
-            self.control.should_training_stop = True
-
     # ---- One step ----
 
     def compute_objective(self, model: nn.Module, batch: Batch) -> ObjectiveOutput:
         """The contrastive loss of this rank's documents, which are a whole step or held out."""
         features, masked_lm = self._encode(model, batch)
         if not model.training:
-            kept = (*(each.float().cpu() for each in features[:2]), batch["content_ids"].cpu())
+            kept = tuple(each.float().cpu() for each in features[:2])
             loss_sum = self._loss(*features, ids=(batch["content_ids"],) * 2)
             return self._output(batch, loss_sum, masked_lm, kept=kept)
         ids = self._all_ids([batch])
@@ -207,7 +197,8 @@ class TextContrastiveTrainer(PretrainingTrainer):
         columns = gathered or GatheredFeatures(first_ND, others_NE)
         # chunks are computed twice; there is no use in that for a single one
         chunk_size = args.loss_chunk_size if len(columns.query_ND) > args.loss_chunk_size else None
-        strangers = Strangers(*ids, args.false_negative_margin)
+        (own_NK, all_NK), num_pairs = ids, 2  # what of an example are contents of its pair; the rest are negatives'
+        strangers = Strangers(own_NK[:, :num_pairs], all_NK[:, :num_pairs], args.false_negative_margin)
         losses = []
         for size in sorted({*args.matryoshka_dims, width}):
             negatives = columns.key_ND[:, width : width + size]
@@ -222,6 +213,7 @@ class TextContrastiveTrainer(PretrainingTrainer):
                 is_symmetric=args.is_symmetric,
                 strangers=strangers,
                 negative_MD=_unit(negatives) if negatives.shape[1] else None,
+                negative_id_MK=all_NK[:, num_pairs:],
             )
             losses.append(loss)
         return torch.stack(losses).mean()
@@ -259,7 +251,7 @@ class TextContrastiveTrainer(PretrainingTrainer):
 
     def finish_evaluation(self, kept: list[Any]) -> dict[str, float]:
         """How many of all held-out documents find their own second view first, and the reverse."""
-        first_ND, others_NE, _ = (torch.cat(each) for each in zip(*kept, strict=True))
+        first_ND, others_NE = (torch.cat(each) for each in zip(*kept, strict=True))
         pairs = _unit(first_ND), _unit(others_NE[:, : first_ND.shape[1]])
         num_right, num_asked = contrastive_accuracy(*pairs, chunk_size=self.args.loss_chunk_size)
         return {"contrastive_accuracy": num_right.item() / num_asked}
@@ -273,7 +265,8 @@ _INPUTS = ("input_ids", "offsets", "attention_mask")
 
 
 def _unit(features_ND: torch.Tensor) -> torch.Tensor:
-    return F.normalize(features_ND, dim=1)
+    # the mean of rows of zeros, as a distilled table has for unknown words, would get a gradient of 1 / eps
+    return F.normalize(features_ND, dim=1, eps=1e-3)
 
 
 def _gather(first_ND: torch.Tensor, others_NE: torch.Tensor) -> GatheredFeatures:

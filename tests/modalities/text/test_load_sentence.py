@@ -119,7 +119,7 @@ def test_a_table_of_other_words_or_of_too_few_features_is_refused(saved):
     with pytest.raises(ValueError, match="another vocabulary than the tokenizer"):
         load("tiny", tiny_tokenizer(), config_overrides=SMALL, initial_embeddings=folder)
     wide = SMALL.replace("hidden_size=4", "hidden_size=16")
-    with pytest.raises(ValueError, match="has 8 features, and the model wants 16: take fewer"):
+    with pytest.raises(ValueError, match="has 8 features, and the model wants 16: give config_overrides"):
         load("tiny", load_tokenizer(str(folder)), config_overrides=wide, initial_embeddings=folder)
 
 

@@ -6,8 +6,7 @@ import pytest
 
 from hf_unlab.evaluation.side_by_side import weight_beside
 from hf_unlab.objectives.text_contrastive.classifier import TextVectors, choose_classifier, words_and_vectors
-from hf_unlab.testing import tiny_static_model, tiny_texts
-from tests.modalities.text.test_encoder import save_bert
+from hf_unlab.testing import tiny_bert, tiny_static_model, tiny_texts, tiny_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +34,9 @@ def test_it_learns_and_is_kept(checkpoint, labelled, tmp_path):
 
 def test_vectors_of_any_norm_stand_beside_the_words_with_norm_1(labelled, tmp_path):
     texts, labels = labelled
-    save_bert(tmp_path)
+    tokenizer = tiny_tokenizer()
+    tokenizer.save_pretrained(tmp_path)
+    tiny_bert(len(tokenizer)).save_pretrained(tmp_path)
     classifier = words_and_vectors(str(tmp_path), texts, 2.0).fit(texts, labels)
     vectors = dict(classifier["features"].transformer_list)["vectors"]
     np.testing.assert_allclose(np.linalg.norm(vectors.transform(texts), axis=1), 1, rtol=1e-5)

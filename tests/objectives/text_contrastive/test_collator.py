@@ -83,11 +83,12 @@ def test_contents_are_told_apart_as_held_out_ones_are():
     assert all(0 <= example["content_ids"][0] < 2**63 for example in (first, other))
 
 
-def test_of_pairs_both_are_contents_and_of_triplets_the_negative_is_none():
+def test_of_pairs_both_are_contents_and_of_triplets_the_negative_is_one_of_its_own():
     pairs = TokeniseDocuments(STATIC, PAIR)(triplets(), 0)
     whole = TokeniseDocuments(STATIC, TRIPLET)(triplets(), 0)
     assert [len(example["ids"]) for example in (pairs[0], whole[0])] == [2, 3]
-    assert [example["content_ids"] for example in whole] == [example["content_ids"] for example in pairs]
+    assert [example["content_ids"][:2] for example in whole] == [example["content_ids"] for example in pairs]
+    assert len(set(whole[0]["content_ids"])) == 3
     singly = TokeniseDocuments(STATIC, TEXT)(rows([TEXTS[0], TEXTS[10]]), 0)
     assert pairs[0]["content_ids"] == [example["content_ids"][0] for example in singly]
 
@@ -137,11 +138,18 @@ def test_each_kind_of_view_is_drawn():
 @pytest.mark.parametrize("text", ["", "!?", "river", "the river"])
 @pytest.mark.parametrize("view", ["halves", "words", "crops", "same"])
 def test_short_documents_make_a_batch(tokens, text, view):
-    examples = TokeniseDocuments(tokens, TEXT)(rows([text, text]), 0)
+    examples = [{"ids": tokens.ids_of([text]), "content_ids": [number]} for number in range(2)]
     batch = ViewCollator(tokens, (view,), 64)(examples, Place(0))
     assert batch["num_items"] == 2 and len(batch["content_ids"]) == 2
     rows_in_batch = batch["offsets"] if tokens is STATIC else batch["input_ids"]
     assert len(rows_in_batch) == 4
+
+
+def test_what_is_too_short_for_two_views_is_left_out():
+    prepare = TokeniseDocuments(STATIC, TEXT)
+    assert [len(example["ids"][0]) for example in prepare(rows(["", "!?", "river", "the river"]), 0)] == [2]
+    pair = [{"anchor": "river", "positive": positive} for positive in ("!?", "town")]
+    assert len(TokeniseDocuments(STATIC, PAIR)(pair, 0)) == 1
 
 
 @pytest.mark.parametrize("columns", [TEXT, TRIPLET])

@@ -117,6 +117,20 @@ def test_the_run_ends_behind_so_many_passes_but_not_before_the_fewest_steps(tmp_
     assert steps("endless", max_passes=None, max_steps=13) == (13, 4)
 
 
+def test_when_it_ends_does_not_depend_on_the_logs_and_it_is_over_when_it_is_resumed(tmp_path):
+    settings = {"per_device_train_batch_size": 120, "max_steps": 100, "num_readers": 1, "min_steps": 1}
+    settings |= {"max_passes": 2, "logging_steps": 1000, "save_strategy": "steps", "save_steps": 1000}
+    trainer = make_trainer(tmp_path, model=static(), **settings)
+    trainer.train()
+    num_steps = trainer.state.global_step
+    assert 5 <= num_steps <= 8 and (tmp_path / f"checkpoint-{num_steps}").is_dir()
+    again = make_trainer(tmp_path, model=static(), **settings)
+    again.train(resume_from_checkpoint="auto")
+    assert again.state.global_step == num_steps
+    for name, parameter in trainer.model.state_dict().items():
+        assert torch.equal(parameter, again.model.state_dict()[name])
+
+
 def test_of_several_sources_all_are_read_so_often(tmp_path):
     data = [stream(), stream(tiny_texts(200, seed=3))]
     settings = {"per_device_train_batch_size": 80, "max_steps": 100, "logging_steps": 1, "num_readers": 1}
