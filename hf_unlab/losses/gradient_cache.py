@@ -88,7 +88,7 @@ class CachedBatch:
     of the current accelerator), and goes back from its rows of those gradients.
 
     Args:
-        encode: From a chunk to unit-norm query features, key features, logit scale (exponentiated) and logit bias or
+        encode: From a chunk to query features, key features, logit scale (exponentiated) and logit bias or
             None; the wrapped model's forward, so that DDP and autocast see it. No BatchNorm: chunks must not depend on
             one another.
         chunks: All chunks of this rank; as many on every rank.
