@@ -129,10 +129,11 @@ class WordVectorsTrainer(PretrainingTrainer):
         # a text of one token is that token's vector; by the model's own forward, which DDP may wrap
         vectors_LD = model(ids_L, torch.arange(len(ids_L), device=ids_L.device)).features_BD
         loss_sum = self._glove(vectors_LD, batch) if "counts" in batch else self._skip_gram(vectors_LD, batch)
-        metrics = {"mean_cosine": cosine_sums(vectors_LD.detach()[:_MOST_MEASURED])}
-        return ObjectiveOutput(
-            {self.args.objective: Term(loss_sum, batch["num_items"])}, batch.get("num_tokens", len(ids_L)), metrics
-        )
+        num_tokens = batch["num_tokens"]
+        # padding, all of it behind the tokens, is no word
+        measured_LD = vectors_LD.detach()[: min(int(num_tokens), _MOST_MEASURED)]
+        term = Term(loss_sum, batch["num_items"])
+        return ObjectiveOutput({self.args.objective: term}, num_tokens, {"mean_cosine": cosine_sums(measured_LD)})
 
     def _skip_gram(self, vectors_LD: torch.Tensor, batch: Batch) -> torch.Tensor:
         ids_RT, context = batch["input_ids"], self.auxiliary["context"]
