@@ -143,7 +143,7 @@ class WordVectorsTrainer(PretrainingTrainer):
     def _glove(self, vectors_UD: torch.Tensor, batch: Batch) -> torch.Tensor:
         ids_U, rows_N, columns_N = batch["input_ids"], batch["rows"], batch["columns"]
         context_UD, bias_U2 = self.auxiliary["context"](ids_U), self.auxiliary["biases"](ids_U)
-        scores_N = pair_products(vectors_UD.float(), context_UD.float(), rows_N, columns_N)
+        scores_N = pair_products(vectors_UD, context_UD, rows_N, columns_N)
         scores_N = scores_N + bias_U2[:, 0][rows_N] + bias_U2[:, 1][columns_N]
         how = {"saturation": self.args.glove_saturation, "power": self.args.glove_power}
         return glove_losses(scores_N, batch["counts"], **how).sum()
