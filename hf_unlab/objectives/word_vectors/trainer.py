@@ -105,8 +105,9 @@ class WordVectorsTrainer(PretrainingTrainer):
     def auxiliary_modules(self) -> dict[str, nn.Module]:
         """Contexts, GloVe's biases (of a word, and as a context), and the counts that skip-gram draws by.
 
-        Counts are taken from the first texts once; a resumed run has its checkpoint's. Both objectives have all of
-        them, so that a checkpoint of the other one is refused by its name, and not by what it lacks.
+        Counts are taken from the first texts here, where nobody knows yet whether the run will be resumed: one that is
+        reads and counts them again, and then takes its checkpoint's. Both objectives have all of them, so that a
+        checkpoint of the other one is refused by its name, and not by what it lacks.
         """
         (vocab_size, width), args = self.model.embedding.weight.shape, self.args
         context, counts_V = torch.zeros(vocab_size, width), np.zeros(vocab_size)  # as word2vec's begins
