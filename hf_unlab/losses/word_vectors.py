@@ -9,6 +9,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from hf_unlab.losses.chunks import precise_dtype
+
 _CHUNK = 4096  # pairs whose vectors are side by side at a time: 4 MB of 256 features
 
 
@@ -37,11 +39,12 @@ def skip_gram_loss(
         tensor(2.0794)
     """
     num_tokens = centre_RTD.shape[0] * centre_RTD.shape[1]
-    scores_RTT = _precise(centre_RTD @ context_RTD.mT)
+    scores_RTT = centre_RTD @ context_RTD.mT
+    scores_RTT = scores_RTT.to(precise_dtype(scores_RTT))
     found = F.softplus(-scores_RTT.flatten().index_select(0, pairs_N)).sum()
     # a word's negatives are the same for each of its contexts: they count as often as it has contexts
     num_contexts_N = torch.bincount(pairs_N // context_RTD.shape[1], minlength=num_tokens)
-    refused_RTK = F.softplus(_precise(centre_RTD @ negative_RKD.mT))
+    refused_RTK = F.softplus((centre_RTD @ negative_RKD.mT).to(scores_RTT.dtype))
     return found + (refused_RTK.sum(-1).flatten() * num_contexts_N).sum()
 
 
@@ -65,7 +68,8 @@ def glove_losses(
         >>> glove_losses(torch.tensor([1.0, 1.0]), torch.tensor([1.0, 16.0]), saturation=16.0)
         tensor([0.1250, 3.1421])
     """
-    scores_N, counts_N = _precise(scores_N), counts_N.to(_precise(scores_N).dtype)
+    dtype = precise_dtype(scores_N)
+    scores_N, counts_N = scores_N.to(dtype), counts_N.to(dtype)
     weights_N = (counts_N / saturation).clamp(max=1.0).pow(power)
     return weights_N * (scores_N - counts_N.log()).square()
 
@@ -76,18 +80,19 @@ def pair_products(
     """Some elements of a matrix product, those that are asked for, without any N x D tensor.
 
     Args:
-        left_UD: Vectors.
-        right_CD: Others, of the same float type.
+        left_UD: Vectors, of any float type.
+        right_CD: Others, of the same.
         rows_N: Which of `left_UD`.
         columns_N: Which of `right_CD`; no pair twice, or its gradients are added up in another order.
 
     Returns:
-        (N,) products left[rows] . right[columns].
+        (N,) products left[rows] . right[columns], float32 or float64, autocast or not.
 
     Example:
         >>> pair_products(torch.eye(2), torch.ones(3, 2), torch.tensor([0, 1]), torch.tensor([2, 0]))
         tensor([1., 1.])
     """
+    left_UD, right_CD = (tensor.to(precise_dtype(tensor)) for tensor in (left_UD, right_CD))
     return _PairProducts.apply(left_UD, right_CD, rows_N, columns_N)
 
 
@@ -100,7 +105,9 @@ class _PairProducts(torch.autograd.Function):
     ) -> torch.Tensor:
         context.save_for_backward(left_UD, right_CD, rows_N, columns_N)
         chunks = zip(rows_N.split(_CHUNK), columns_N.split(_CHUNK), strict=True)
-        return torch.cat([torch.einsum("nd,nd->n", left_UD[rows], right_CD[columns]) for rows, columns in chunks])
+        # sparse matrices are multiplied in one type alone: neither way in autocast
+        with torch.autocast(left_UD.device.type, enabled=False):
+            return torch.cat([torch.einsum("nd,nd->n", left_UD[rows], right_CD[columns]) for rows, columns in chunks])
 
     @staticmethod
     def backward(context: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
@@ -111,9 +118,5 @@ class _PairProducts(torch.autograd.Function):
             (len(left_UD), len(right_CD)),
             check_invariants=False,  # said, as torch warns where nothing is said
         )
-        return torch.sparse.mm(matrix_UC, right_CD), torch.sparse.mm(matrix_UC.t(), left_UD), None, None
-
-
-def _precise(tensor: torch.Tensor) -> torch.Tensor:
-    """Half precision as float32."""
-    return tensor if tensor.dtype == torch.float64 else tensor.float()
+        with torch.autocast(left_UD.device.type, enabled=False):
+            return torch.sparse.mm(matrix_UC, right_CD), torch.sparse.mm(matrix_UC.t(), left_UD), None, None

@@ -106,5 +106,22 @@ def test_half_precision_is_scored_in_float32(dtype):
     assert glove_losses(vectors(2).to(dtype), torch.ones(2)).dtype == torch.float32
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("is_inside", [False, True])
+def test_products_of_pairs_are_as_precise_in_autocast(dtype, is_inside):
+    found = []
+    for enabled in (False, True):
+        left, right, *pairs = pairs_of_words()
+        left, right = left.to(dtype).requires_grad_(), right.to(dtype).requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            products_N = pair_products(left, right, *pairs)
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled and is_inside):
+            products_N.square().sum().backward()
+        found.append((products_N, left.grad, right.grad))
+    assert found[1][0].dtype == torch.float32
+    for outside, inside in zip(*found, strict=True):
+        torch.testing.assert_close(inside, outside, rtol=0, atol=0)
+
+
 def test_no_pair_has_no_loss():
     assert skip_gram_loss(*rows(), torch.zeros(0, dtype=torch.long)) == 0

@@ -39,7 +39,7 @@ def examine(argv: Sequence[str] = (), *, output_dir: str | None = None, num_exam
     if settings:
         from hf_unlab.app.doctor.model import check_model
 
-        yield from guard("model", check_model, settings)
+        yield from guard("model", check_model, settings, fitting_objectives(argv).values())
     if settings and (settings.dataset or "--config" in argv):
         from hf_unlab.app.doctor.data import check_data
         from hf_unlab.app.doctor.labels import check_labels
@@ -53,11 +53,20 @@ def examine(argv: Sequence[str] = (), *, output_dir: str | None = None, num_exam
 def needs_distinct_examples(argv: Sequence[str]) -> bool:
     """Whether what a recipe is told is of an objective that lets no example meet itself in a step, a contrastive one.
 
-    Which objective it is, the options tell, if no other one knows them all; else the folder of the YAML file.
-
     Example:
         >>> needs_distinct_examples(["--dataset", "a.txt"])
         False
+    """
+    fitting = fitting_objectives(argv).values()
+    return bool(fitting) and all(objective.trainer.needs_distinct_examples for objective in fitting)
+
+
+def fitting_objectives(argv: Sequence[str]) -> dict[str, Any]:
+    """The objectives that know all options of what a recipe is told; that of the YAML file's folder alone, if it does.
+
+    Example:
+        >>> list(fitting_objectives(["--sequence_length", "64"]))
+        ['masked_lm']
     """
     from hf_unlab.app.yaml_values import init_fields, read_yaml
     from hf_unlab.objectives import OBJECTIVES, load_objective
@@ -71,10 +80,9 @@ def needs_distinct_examples(argv: Sequence[str]) -> bool:
             objective: Any = load_objective(name)
             known = {field.name for cls in (objective.arguments, *objective.settings) for field in init_fields(cls)}
             if names <= known:
-                fitting[name] = objective.trainer.needs_distinct_examples
-    if config and config.absolute().parent.name in fitting:
-        return fitting[config.absolute().parent.name]
-    return bool(fitting) and all(fitting.values())
+                fitting[name] = objective
+    folder = config.absolute().parent.name if config else ""
+    return {folder: fitting[folder]} if folder in fitting else fitting
 
 
 def read_settings(argv: Sequence[str]) -> Any:

@@ -36,19 +36,33 @@ def check_data(settings: Any, num_examples: int = 32, is_distinct: bool = False)
     least = settings.gradient_accumulation_steps if is_distinct else 1
     num_readers = max(1, settings.num_readers or enough_readers(None, least, 1, num_workers))
     bound_network(settings.network_retries, settings.network_timeout_seconds)  # as in a run, nothing waits for ever
-    batch_size = settings.per_device_train_batch_size
+    batch_size, pair = settings.per_device_train_batch_size, _columns_of_pair(settings)
     for number, source in enumerate(sources, 1):
         what = f"source {number}" if len(sources) > 1 else "source"
         with quiet_libraries(), _unsaid(opening.logger):
-            yield from guard("  files", check_files, source, _columns_of_modalities(), num_examples)
-            yield from guard(what, check_source, source, num_readers, batch_size, num_examples, what)
+            yield from guard("  files", check_files, source, pair or _columns_of_modalities(), num_examples)
+            yield from guard(what, check_source, source, num_readers, batch_size, num_examples, what, pair)
     yield from guard("readers", check_readers, settings.num_readers, num_workers, least)
 
 
 def check_source(
-    source: Source, num_readers: int, batch_size: int, num_examples: int = 32, what: str = "source"
+    source: Source,
+    num_readers: int,
+    batch_size: int,
+    num_examples: int = 32,
+    what: str = "source",
+    columns: Sequence[str] = (),
 ) -> Iterator[Finding]:
-    """Open a source, read and time its first examples, and say how its shards fall to the readers."""
+    """Open a source, read and time its first examples, and say how its shards fall to the readers.
+
+    Args:
+        source: What is read.
+        num_readers: Of the run.
+        batch_size: Examples of a micro-batch.
+        num_examples: Examples to read.
+        what: What the source is called in the findings.
+        columns: All that the recipe reads; where it is not known, one of the modalities' must be there.
+    """
     start = time.perf_counter()
     stream = open_stream(source)
     examples = iter(stream)
@@ -59,7 +73,10 @@ def check_source(
     speed = f", then {rate:,.0f} examples/s" if num_read > 1 else ""
     yield Finding("ok", what, f"{source.label}: first example after {first_seconds:.2f} s{speed} ({num_read} read)")
     yield Finding("ok", "  example", _SHORTENER.repr(first))
-    if first.keys().isdisjoint(known := _columns_of_modalities()):
+    if missing := [column for column in columns if column not in first]:
+        detail = f"none is called {_either(missing)}, of {', '.join(columns)}; mend: {missing[0]}_column"
+        yield Finding("warning", "  columns", detail)
+    elif not columns and first.keys().isdisjoint(known := _columns_of_modalities()):
         detail = f"none is called {_either(known)}, which recipes read; mend: `columns: {{{known[0]}: OLD_NAME}}`"
         yield Finding("warning", "  columns", detail)
     if num_read < min(num_examples, num_readers * batch_size):
@@ -67,6 +84,11 @@ def check_source(
         detail = f"it ends after {count(num_read, 'example')}; {have} to fill a batch of {batch_size} from its part"
         yield Finding("warning", "  size", detail)
     yield _check_shards(stream, num_readers)
+
+
+def _columns_of_pair(settings: Any) -> tuple[str, ...]:
+    """The parts of given pairs of texts; empty where the settings name none, and may be of any modality."""
+    return () if settings.columns == ("text",) else settings.columns
 
 
 def _columns_of_modalities() -> list[str]:

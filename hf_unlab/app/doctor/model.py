@@ -5,7 +5,7 @@ Nothing is downloaded: a model of the Hub is looked at if it is in the cache.
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,15 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING
 from hf_unlab.app.console import quiet_libraries
 from hf_unlab.app.doctor.findings import Finding, count, guard
 
-_CONFIGS = ("config.json", "open_clip_config.json")
+_CONFIGS = ("config.json", "open_clip_config.json", "modules.json")
 
 
-def check_model(settings: Any) -> Iterator[Finding]:
+def check_model(settings: Any, objectives: Collection[Any] = ()) -> Iterator[Finding]:
     """Load the model that settings name, as its recipe would, and try what it is to be trained on.
 
     Args:
         settings: `model`, and what else the recipes' settings say of models.
+        objectives: Those that the settings may be of.
     """
     name = settings.model.removeprefix("open_clip:")
     if settings.model in _presets():
@@ -34,11 +35,11 @@ def check_model(settings: Any) -> Iterator[Finding]:
         yield Finding("ok", "model", f"{name}: no folder, and not whole in the cache; it is not looked at")
         return
     with quiet_libraries(), _warnings() as said:
-        findings = list(guard("model", _checks, settings, name, folder))
+        findings = list(guard("model", _checks, settings, name, folder, objectives))
     yield from findings
     for message in said:
         yield Finding("warning", "  weights", message)
-    is_loaded = any(one.what == "model" and one.status == "ok" for one in findings)
+    is_loaded = findings[0].status == "ok" and len(findings) > 1  # what is not looked at has one finding
     if is_loaded and not said and not settings.from_scratch:
         yield Finding("ok", "  weights", "each of the model's is in the checkpoint")
 
@@ -51,21 +52,33 @@ def local_folder(name: str) -> Path | None:
         with contextlib.suppress(ValueError):  # no name of the Hub at all
             path = try_to_load_from_cache(name, config)
             folder = Path(path).parent if isinstance(path, str) else None
-            if folder and any(file.suffix in (".safetensors", ".bin") for file in folder.iterdir()):
+            if folder and any(file.suffix in (".safetensors", ".bin") for file in _files(folder)):
                 return folder
     return None
+
+
+def _files(folder: Path) -> list[Path]:
+    """Its own, and those of the modules of sentence-transformers."""
+    return [*folder.iterdir(), *folder.glob("[0-9]*_*/*")]
 
 
 def _presets() -> set[str]:
     from hf_unlab.modalities.audio.models import PRESETS as OF_AUDIO
     from hf_unlab.modalities.image_text.models import TINY
+    from hf_unlab.modalities.text.load_sentence import STATIC
     from hf_unlab.modalities.text.models import PRESETS as OF_TEXT
 
-    return {*OF_TEXT, *OF_AUDIO, *TINY}
+    return {STATIC, *OF_TEXT, *OF_AUDIO, *TINY}
 
 
-def _checks(settings: Any, name: str, folder: Path) -> Iterator[Finding]:
-    """The recipe is not told, but the configuration is of one of them only."""
+def _checks(settings: Any, name: str, folder: Path, objectives: Collection[Any]) -> Iterator[Finding]:
+    """Which kind of model it is, the objectives tell if they agree; else its configuration, as far as it can."""
+    from hf_unlab.modalities.text.sentences import read_modules
+    from hf_unlab.modalities.text.settings import SentenceModelSettings
+
+    are_of_sentences = {SentenceModelSettings in objective.settings for objective in objectives}
+    if are_of_sentences == {True} or (are_of_sentences != {False} and read_modules(folder).is_static):
+        return _check_sentence(settings, name, folder)
     is_dual = settings.text_tower or settings.model.startswith("open_clip:") or (folder / _CONFIGS[1]).is_file()
     config = None if is_dual else AutoConfig.from_pretrained(folder)
     if isinstance(config, Wav2Vec2Config):
@@ -112,6 +125,40 @@ def _check_text(settings: Any, name: str, folder: Path) -> Iterator[Finding]:
     elif settings.separate_documents:
         detail = "tokens will attend across the documents of a packed sequence: the model takes no mask of them"
         yield Finding("warning", "  documents", detail)
+
+
+def _check_sentence(settings: Any, name: str, folder: Path) -> Iterator[Finding]:
+    from hf_unlab.modalities.text.load_sentence import load_sentence_model
+    from hf_unlab.modalities.text.models import load_tokenizer
+    from hf_unlab.modalities.text.sentence_models import TransformerModel
+
+    named = settings.initial_embeddings or settings.tokenizer
+    # as a recipe has it, a tokenizer is not trained for a checkpoint, which has its own
+    other = None if named in (None, "words", "bpe") else named
+    other_folder = local_folder(other) if other else None
+    if other and other_folder is None:
+        yield Finding("ok", "model", f"{name}: {other} is not here; neither is looked at")
+        return
+    model = load_sentence_model(
+        str(folder),
+        load_tokenizer(str(other_folder)) if other else None,
+        pooling=settings.pooling,
+        max_length=settings.max_length,
+        config_overrides=settings.config_overrides,
+        from_scratch=settings.from_scratch,
+        initial_embeddings=other_folder if settings.initial_embeddings else None,
+    )
+    if not isinstance(model, TransformerModel):
+        yield _loaded(model, name)
+        yield Finding("ok", "  table", f"{model.num_features} features each of {len(model.tokenizer):,} tokens")
+        return
+    yield _loaded(model.model, name)
+    length, longest = settings.max_length or 0, model.max_length
+    if length > longest:
+        detail = f"max_length is {length:,}, and the model has {longest:,} positions: no more are read of a text"
+        yield Finding("warning", "  length", detail)
+    else:
+        yield Finding("ok", "  length", f"up to {longest:,} tokens of a text, pooled by {model.pooling}")
 
 
 def _check_speech(settings: Any, name: str, folder: Path) -> Iterator[Finding]:

@@ -20,7 +20,7 @@ from hf_unlab.modalities.running import device_of, evaluating
 from hf_unlab.modalities.text.encoder import TextEncoder, load_encoder
 from hf_unlab.modalities.text.models import num_embeddings_for
 from hf_unlab.modalities.text.sentence_models import StaticModel
-from hf_unlab.modalities.text.tokens import special_tokens
+from hf_unlab.modalities.text.tokens import special_tokens, unbounded
 from hf_unlab.modalities.text.words import word_tokenizer_of
 
 
@@ -65,7 +65,8 @@ def distil_static(
         raise ValueError(f"{checkpoint} is a static table already; distil a transformer.")
     if not encoder.processor.is_fast:
         raise ValueError(f"The tokenizer of {checkpoint} is a slow one, which a table cannot be saved with.")
-    tokenizer = _unbounded(encoder.processor) if vocabulary is None else word_tokenizer_of(vocabulary)
+    tokenizer = copy.deepcopy(encoder.processor) if vocabulary is None else word_tokenizer_of(vocabulary)
+    unbounded(tokenizer)  # a table reads texts of any length
     ids_N = _ordinary_ids(tokenizer)
     rows = _rows_of(encoder, ids_N) if vocabulary is None else _rows_of_words(encoder, vocabulary)
     vectors_NF = embed_tokens(encoder, rows)
@@ -141,11 +142,3 @@ def _rows_of_words(encoder: TextEncoder, words: Sequence[str]) -> list[list[int]
     room = encoder.max_length - len(prefix) - len(suffix)
     found = encoder.processor(list(words), add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
     return [[*prefix, *ids[:room], *suffix] for ids in found]
-
-
-def _unbounded(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
-    """A copy that neither cuts nor pads, as the file of many a checkpoint says: a table reads texts of any length."""
-    tokenizer = copy.deepcopy(tokenizer)
-    tokenizer.backend_tokenizer.no_truncation()
-    tokenizer.backend_tokenizer.no_padding()
-    return tokenizer

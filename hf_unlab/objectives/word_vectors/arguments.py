@@ -1,10 +1,17 @@
 """Settings of word vectors."""
 
+import logging
 from dataclasses import dataclass, field
 
 from hf_unlab.training.arguments import PretrainingArguments
 
+logger = logging.getLogger(__name__)
 OBJECTIVES = ("skip_gram", "glove")
+# settings that only one objective reads
+_OF_ONE = {
+    "skip_gram": ("num_negatives", "negative_power", "subsampling_threshold", "num_counted_examples"),
+    "glove": ("glove_saturation", "glove_power"),
+}
 
 
 @dataclass
@@ -70,6 +77,7 @@ class WordVectorsTrainingArguments(PretrainingArguments):
         super().__post_init__()
         if self.objective not in OBJECTIVES:
             raise ValueError(f"objective must be one of {', '.join(OBJECTIVES)}, not {self.objective!r}.")
+        self._warn_of_ignored()
         for name in ("window", "num_negatives", "num_counted_examples"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}.")
@@ -89,3 +97,11 @@ class WordVectorsTrainingArguments(PretrainingArguments):
             )
         if not 0 <= self.collapse_max_cosine <= 1:
             raise ValueError(f"collapse_max_cosine must lie between 0 and 1, not {self.collapse_max_cosine}.")
+
+    def _warn_of_ignored(self) -> None:
+        for objective, names in _OF_ONE.items():
+            given = [name for name in names if getattr(self, name) != getattr(type(self), name)]
+            if given and objective != self.objective:
+                said = ", ".join(f"{name}={getattr(self, name)}" for name in given)
+                ending = "is" if len(given) == 1 else "are"
+                logger.warning("%s %s ignored: objective is %s, not %s.", said, ending, self.objective, objective)

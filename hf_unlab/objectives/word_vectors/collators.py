@@ -56,8 +56,8 @@ class SkipGramCollator:
             place: Its number k in the run.
 
         Returns:
-            `input_ids` (R, T), `negative_ids` (R, K), `pairs` (N,), flat indices into (R, T, T) as `skip_gram_loss`
-            has them, and `num_items` (), their number.
+            `input_ids` (R, T), padded at the end; `num_tokens` (), those before the padding; `negative_ids` (R, K);
+            `pairs` (N,), flat indices into (R, T, T) as `skip_gram_loss` has them; and `num_items` (), their number.
         """
         rng = np.random.default_rng((self.seed, place.k))
         ids_L, document_L = flat_documents(examples, self.most, rng)
@@ -73,6 +73,7 @@ class SkipGramCollator:
             "input_ids": torch.from_numpy(ids_RT),
             "negative_ids": torch.from_numpy(drawn_RK.clip(max=len(self.counts_V) - 1)),
             "pairs": torch.from_numpy(pairs_N),
+            "num_tokens": torch.tensor(len(ids_L)),
             "num_items": torch.tensor(len(pairs_N)),
         }
 

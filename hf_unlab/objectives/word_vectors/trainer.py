@@ -105,8 +105,9 @@ class WordVectorsTrainer(PretrainingTrainer):
     def auxiliary_modules(self) -> dict[str, nn.Module]:
         """Contexts, GloVe's biases (of a word, and as a context), and the counts that skip-gram draws by.
 
-        Counts are taken from the first texts once; a resumed run has its checkpoint's. Both objectives have all of
-        them, so that a checkpoint of the other one is refused by its name, and not by what it lacks.
+        Counts are taken from the first texts here, where nobody knows yet whether the run will be resumed: one that is
+        reads and counts them again, and then takes its checkpoint's. Both objectives have all of them, so that a
+        checkpoint of the other one is refused by its name, and not by what it lacks.
         """
         (vocab_size, width), args = self.model.embedding.weight.shape, self.args
         context, counts_V = torch.zeros(vocab_size, width), np.zeros(vocab_size)  # as word2vec's begins
@@ -129,10 +130,11 @@ class WordVectorsTrainer(PretrainingTrainer):
         # a text of one token is that token's vector; by the model's own forward, which DDP may wrap
         vectors_LD = model(ids_L, torch.arange(len(ids_L), device=ids_L.device)).features_BD
         loss_sum = self._glove(vectors_LD, batch) if "counts" in batch else self._skip_gram(vectors_LD, batch)
-        metrics = {"mean_cosine": cosine_sums(vectors_LD.detach()[:_MOST_MEASURED])}
-        return ObjectiveOutput(
-            {self.args.objective: Term(loss_sum, batch["num_items"])}, batch.get("num_tokens", len(ids_L)), metrics
-        )
+        num_tokens = batch["num_tokens"]
+        # padding, all of it behind the tokens, is no word
+        measured_LD = vectors_LD.detach()[: min(int(num_tokens), _MOST_MEASURED)]
+        term = Term(loss_sum, batch["num_items"])
+        return ObjectiveOutput({self.args.objective: term}, num_tokens, {"mean_cosine": cosine_sums(measured_LD)})
 
     def _skip_gram(self, vectors_LD: torch.Tensor, batch: Batch) -> torch.Tensor:
         ids_RT, context = batch["input_ids"], self.auxiliary["context"]
@@ -142,7 +144,7 @@ class WordVectorsTrainer(PretrainingTrainer):
     def _glove(self, vectors_UD: torch.Tensor, batch: Batch) -> torch.Tensor:
         ids_U, rows_N, columns_N = batch["input_ids"], batch["rows"], batch["columns"]
         context_UD, bias_U2 = self.auxiliary["context"](ids_U), self.auxiliary["biases"](ids_U)
-        scores_N = pair_products(vectors_UD.float(), context_UD.float(), rows_N, columns_N)
+        scores_N = pair_products(vectors_UD, context_UD, rows_N, columns_N)
         scores_N = scores_N + bias_U2[:, 0][rows_N] + bias_U2[:, 1][columns_N]
         how = {"saturation": self.args.glove_saturation, "power": self.args.glove_power}
         return glove_losses(scores_N, batch["counts"], **how).sum()

@@ -78,3 +78,21 @@ def test_readers_that_cannot_be_shared_hide_nothing_else(texts, num_readers, num
     status, detail = detail_of("readers", findings)
     assert status == "problem" and mend in detail
     assert detail_of("source", findings)[0] == "ok"
+
+
+@pytest.mark.parametrize("negative, status", [((), "ok"), (("--negative_column", "against"), "problem")])
+def test_given_pairs_have_columns_of_their_own(tmp_path, negative, status):
+    (tmp_path / "a.jsonl").write_text("".join(f'{{"question": "q{i}", "answer": "a{i}"}}\n' for i in range(99)))
+    options = ["--anchor_column", "question", "--positive_column", "answer", *negative]
+    options += ["--dataset", "json", "--data_files", str(tmp_path / "a.jsonl")]
+    findings = list(data.check_data(read_settings(options), 4))
+    assert [one for one in findings if one.what.strip() == "columns"] == []
+    assert detail_of("source", findings)[0] == status
+
+
+def test_a_part_of_the_pairs_that_is_not_there(texts):
+    findings = list(data.check_source(Source(texts("a.jsonl", 9)), 1, 1, 4, columns=("text", "anchor")))
+    assert detail_of("columns", findings) == (
+        "warning",
+        "none is called anchor, of text, anchor; mend: anchor_column",
+    )

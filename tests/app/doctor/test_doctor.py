@@ -65,7 +65,7 @@ def test_the_command_line_replaces_the_config_s_data(run_doctor, tmp_path, texts
         ("data:\n- path: json\n  wieght: 1\n", [], "did you mean weight?"),
         ("dataset: json\nmask_probabilty: 0.3\n", [], "did you mean mask_probability"),
         ("dataset: json\nnum_readers: many\n", [], "expected a whole number"),
-        ("dataset: json\n", ["--num_raeders", "4"], "did you mean --num_readers?"),
+        ("dataset: json\n", ["--num_raeders", "4"], "did you mean --num_readers"),
         (None, [], "there is no such file"),
     ],
 )

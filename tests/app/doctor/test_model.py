@@ -14,7 +14,8 @@ from transformers import (
 
 from hf_unlab.app import doctor
 from hf_unlab.app.doctor.model import check_model, local_folder
-from hf_unlab.testing import tiny_bert, tiny_dual_encoder, tiny_tokenizer, tiny_wav2vec2
+from hf_unlab.app.resources import recipe_path
+from hf_unlab.testing import tiny_bert, tiny_dual_encoder, tiny_static_model, tiny_tokenizer, tiny_wav2vec2
 from hf_unlab.training.finetuning import quiet_transformers
 from tests.app.doctor.helpers import detail_of
 
@@ -31,7 +32,8 @@ def saved(tmp_path):
 
 
 def found(*argv):
-    return list(check_model(doctor.read_settings([str(one) for one in argv])))
+    argv = [str(one) for one in argv]
+    return list(check_model(doctor.read_settings(argv), doctor.fitting_objectives(argv).values()))
 
 
 def statuses(findings):
@@ -96,6 +98,35 @@ def test_speech_and_dual_encoders(saved, tmp_path):
     dual = found("--model", tmp_path / "dual")
     assert detail_of("inputs", dual)[1] == "images of 16 x 16 pixels, 12 tokens of text"
     assert {*statuses(speech).values(), *statuses(dual).values()} == {"ok"}
+
+
+@pytest.mark.parametrize("recipe", ["text_contrastive", "word_vectors"])
+def test_a_static_table_from_scratch_is_nothing_to_load(recipe):
+    (finding,) = found("--config", recipe_path(recipe, "tiny.yaml"))
+    assert finding.status == "ok" and finding.detail.startswith("static: made from scratch")
+
+
+@pytest.mark.parametrize("options", [(), ("--config", recipe_path("word_vectors", "tiny.yaml"))])
+def test_a_static_checkpoint_is_loaded(saved, options):
+    findings = found(*options, "--model", saved(tiny_static_model()))
+    assert set(statuses(findings).values()) == {"ok"}
+    assert "StaticModel, " in detail_of("model", findings)[1]
+    assert detail_of("table", findings)[1].startswith("8 features each of ")
+    masked = found("--model", saved(tiny_static_model()), "--sequence_length", 64)
+    assert detail_of("model", masked)[0] == "problem", "there it cannot be trained"
+
+
+def test_a_transformer_is_an_encoder_where_texts_are_told_apart(saved):
+    model = BertForSequenceClassification(tiny_bert().config)  # masked language modelling would miss its head
+    argv = ["--config", recipe_path("text_contrastive", "base.yaml"), "--model", saved(model, tiny_tokenizer())]
+    findings = found(*argv, "--max_length", 64, "--pooling", "cls")
+    assert set(statuses(findings).values()) == {"ok"}
+    assert "BertModel, " in detail_of("model", findings)[1]
+    assert detail_of("length", findings)[1] == "up to 64 tokens of a text, pooled by cls"
+    assert detail_of("length", found(*argv, "--max_length", 1024))[0] == "warning"
+    assert "pooling is 'most'" in detail_of("model", found(*argv, "--pooling", "most"))[1]
+    (finding,) = found(*argv, "--tokenizer", "nobody/nothing")
+    assert finding.status == "ok" and "neither is looked at" in finding.detail
 
 
 def test_what_is_not_here_is_not_fetched(saved, tmp_path, monkeypatch):

@@ -23,3 +23,25 @@ from hf_unlab.objectives.word_vectors.arguments import WordVectorsTrainingArgume
 def test_what_cannot_be_meant_is_refused(settings, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         WordVectorsTrainingArguments(str(tmp_path), **settings)
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"objective": "glove", "num_negatives": 9}, "num_negatives=9 is ignored: objective is glove, not skip_gram."),
+        (
+            {"objective": "glove", "negative_power": 0.5, "subsampling_threshold": 0.0, "num_counted_examples": 7},
+            "negative_power=0.5, subsampling_threshold=0.0, num_counted_examples=7 are ignored: objective is glove, "
+            "not skip_gram.",
+        ),
+        (
+            {"glove_saturation": 9.0, "glove_power": 0.5},
+            "glove_saturation=9.0, glove_power=0.5 are ignored: objective is skip_gram, not glove.",
+        ),
+        ({"objective": "glove", "glove_power": 0.5, "window": 3}, None),
+        ({"num_negatives": 9, "window": 3}, None),
+    ],
+)
+def test_settings_of_the_other_objective_are_warned_of(settings, message, tmp_path, caplog):
+    WordVectorsTrainingArguments(str(tmp_path), **settings)
+    assert caplog.messages == ([message] if message else [])

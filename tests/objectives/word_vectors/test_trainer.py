@@ -12,6 +12,7 @@ from hf_unlab.modalities.text.encoder import load_encoder
 from hf_unlab.modalities.text.sentence_models import StaticModel
 from hf_unlab.modalities.text.words import train_word_tokenizer
 from hf_unlab.objectives.word_vectors.trainer import WordVectorsTrainer, WordVectorsTrainingArguments
+from hf_unlab.streams.loader import Place
 from hf_unlab.testing import tiny_bert, tiny_static_model, tiny_stream, tiny_texts
 from tests.objectives.template import ObjectiveTemplate
 from tests.training.helpers import TEXTS, TINY_RUN, At, stop
@@ -88,6 +89,18 @@ def test_the_loss_of_glove_is_of_the_table_the_contexts_and_the_biases(tmp_path)
     torch.testing.assert_close(term.sum, expected)
     term.sum.backward()
     assert biases.grad.abs().sum() > 0 and context.grad.abs().sum() > 0 and table.grad.abs().sum() > 0
+
+
+def test_padding_is_no_word(tmp_path):
+    trainer = make_trainer(tmp_path, subsampling_threshold=0.0)
+    batch = trainer.make_collator(evaluation=True)([{"ids": np.array([3, 5, 6])}], Place(0))
+    output = trainer.compute_objective(trainer.model, batch)
+    assert batch["input_ids"].numel() == 64 and output.num_inputs == 3
+    cosine_sum, num_pairs = output.metrics["mean_cosine"]
+    vectors_LD = torch.nn.functional.normalize(trainer.model.embedding.weight[[3, 5, 6]])
+    assert num_pairs == 6 and cosine_sum.item() == pytest.approx(
+        (vectors_LD @ vectors_LD.T).sum().item() - 3, abs=1e-5
+    )
 
 
 @pytest.mark.parametrize("objective", ["skip_gram", "glove"])
