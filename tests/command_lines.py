@@ -1,6 +1,7 @@
 """Whether a command that a document shows would be understood: what it starts parses it, and does not run."""
 
 import functools
+import importlib.util
 import re
 import runpy
 import tomllib
@@ -50,6 +51,9 @@ def classes_of(script: Path) -> tuple[type, ...]:
 
 
 def parse_python(words: list[str]) -> None:
+    if words[0] == "-m":  # of the benchmarks, which are modules
+        assert importlib.util.find_spec(words[1]), f"there is no module {words[1]}"
+        return
     script, *argv = words
     classes = classes_of(ROOT / script)
     if argv and argv != ["--help"]:
