@@ -102,7 +102,13 @@ def test_the_table_is_printed_and_saved(pretrained):
     folder, result = pretrained
     table = json.loads((folder / "few_label.json").read_text())
     rows = {(row["name"], row["method"]): row for row in table["rows"]}
-    assert {name for name, _ in rows} == {"TF-IDF", "random weights", "pretrained", "pretrained + TF-IDF", "from scratch"}
+    assert {name for name, _ in rows} == {
+        "TF-IDF",
+        "random weights",
+        "pretrained",
+        "pretrained + TF-IDF",
+        "from scratch",
+    }
     assert table["num_labels_per_class"] == [2, 4] and table["num_test"] == 40 and table["overlaps"] == []
     assert all(0 <= value <= 1 for row in rows.values() for values in row["accuracies"].values() for value in values)
     assert "from scratch" in result.stdout and "AutoModel.from_pretrained" in result.stdout
