@@ -92,7 +92,7 @@ def words_and_vectors(checkpoint: str, texts: Sequence[str], words_weight: float
         ValueError: The weight is below 0.
 
     Example:
-        >>> words_and_vectors("out", ["a text"], 2.0)["features"].transformer_weights
+        >>> words_and_vectors("out", ["a text"], 2.0)["features"].transformer_weights  # doctest: +SKIP
         {'words': 2.0}
     """
     if words_weight < 0:
