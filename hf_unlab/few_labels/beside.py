@@ -1,7 +1,7 @@
 """Rows of the few-label table in which cheap features and learnt ones stand side by side, which often beats both."""
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,23 @@ from hf_unlab.modalities.modality import Baseline, Encoder
 Parts = tuple[Any, Any]  # of the pool, and of the test set
 
 
+def embedding(pool: LabelledData, test: LabelledData) -> Callable[[Encoder], Parts]:
+    """From an encoder to its features of pool and test, remembered while rows of one encoder follow one another."""
+
+    @lru_cache(maxsize=1)
+    def features(encoder: Encoder) -> Parts:
+        return features_of(encoder, pool.inputs), features_of(encoder, test.inputs)
+
+    return features
+
+
 def beside(
-    name: str, encoder: Encoder, baselines: Sequence[Baseline], pool: LabelledData, test: LabelledData
+    name: str,
+    encoder: Encoder,
+    baselines: Sequence[Baseline],
+    pool: LabelledData,
+    test: LabelledData,
+    embed: Callable[[Encoder], Parts] | None = None,
 ) -> list[Candidate]:
     """The encoder's features beside those of each baseline that may stand there; no row where none may.
 
@@ -29,28 +44,33 @@ def beside(
         baselines: The modality's.
         pool: What draws are made from.
         test: What is scored.
+        embed: From `embedding`, where other rows ask for the same features.
 
     Example:
         >>> beside("pretrained", encoder, baselines, pool, test)[0].name  # doctest: +SKIP
         'pretrained + TF-IDF'
     """
-    joined = [baseline for baseline in baselines if baseline.stands_beside]
-    if not joined:
-        return []
-    own = features_of(encoder, pool.inputs), features_of(encoder, test.inputs)
-    if not encoder.has_unit_norm:
-        own = unit_rows(*own)
+    embed = embed or embedding(pool, test)
+
+    @cache
+    def own() -> Parts:  # when it is asked for: behind the rows that embed, too
+        return embed(encoder) if encoder.has_unit_norm else unit_rows(*embed(encoder))
+
     return [
         Candidate(
             f"{name} + {baseline.name}",
             "logistic regression",
             partial(_predict, own, baseline_features(baseline, pool.inputs, test.inputs), pool.labels),
         )
-        for baseline in joined
+        for baseline in baselines
+        if baseline.stands_beside
     ]
 
 
-def _predict(own: Parts, cheap: Parts, labels: np.ndarray, indices: np.ndarray, seed: int) -> np.ndarray:
+def _predict(
+    embedded: Callable[[], Parts], cheap: Parts, labels: np.ndarray, indices: np.ndarray, seed: int
+) -> np.ndarray:
+    own = embedded()
     weight = weight_beside(len(indices) / len(np.unique(labels[indices])))
     drawn = side_by_side(own[0][indices], cheap[0][indices], weight)
     probe = fit_probe(drawn, labels[indices], inverse_regularisation=SIDE_BY_SIDE_C)

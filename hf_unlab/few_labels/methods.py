@@ -1,6 +1,6 @@
 """How labels are used: rows of the few-label table, for any encoder and any baseline."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,6 +12,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from hf_unlab.evaluation.features import baseline_features, features_of, standardised_by_group
 from hf_unlab.evaluation.labelled import LabelledData
 from hf_unlab.evaluation.probes import DEFAULT_C, UNIT_NORM_C, linear_probe
+from hf_unlab.few_labels.beside import embedding
 from hf_unlab.few_labels.draws import Candidate
 from hf_unlab.modalities.modality import Baseline, Encoder
 from hf_unlab.modalities.running import device_of, seeded
@@ -59,6 +60,7 @@ def probed(
     test: LabelledData,
     *,
     is_random: bool = False,
+    embed: Callable[[Encoder], tuple[Any, Any]] | None = None,
 ) -> list[Candidate]:
     """Linear probes on the frozen encoder: on its features, and where there are groups on them normalised by group.
 
@@ -69,7 +71,9 @@ def probed(
         test: As in `cheap`.
         is_random: The encoder has random weights: they are drawn anew from the seed of each draw, as one random
             network says little of others.
+        embed: As in `beside`.
     """
+    embed = embed or embedding(pool, test)
     embedded: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     probes: dict[tuple[int, bool], Any] = {}
 
@@ -78,7 +82,7 @@ def probed(
             embedded.clear()  # the one before is not asked for again
             probes.clear()
             one = encoder.fresh(seed) if is_random else encoder
-            embedded[seed] = features_of(one, pool.inputs), features_of(one, test.inputs)
+            embedded[seed] = embed(one)
         return embedded[seed]
 
     def predict(is_by_group: bool, indices: np.ndarray, seed: int) -> np.ndarray:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_unlab.evaluation.labelled import load_labelled
-from hf_unlab.few_labels.beside import beside
+from hf_unlab.few_labels.beside import beside, embedding
 from hf_unlab.few_labels.draws import few_label_table
 from hf_unlab.few_labels.label_checks import check_settings
 from hf_unlab.few_labels.left_out import check_groups, left_out_table
@@ -68,12 +68,13 @@ def prove(
         pool, test = labelled.pool, labelled.test
         if pool.groups:
             check_groups(pool, test)  # now, and not when the first table is done
+        embed = embedding(pool, test)
         baselines = modality.make_baselines(pretrained, (*pool.groups, *test.groups))
         candidates = [
             *(cheap(each, pool, test) for each in baselines),
             *probed("random weights", untrained, pool, test, is_random=True),
-            *probed("pretrained", pretrained, pool, test),
-            *beside("pretrained", pretrained, baselines, pool, test),
+            *probed("pretrained", pretrained, pool, test, embed=embed),
+            *beside("pretrained", pretrained, baselines, pool, test, embed),
             finetuned("from scratch", untrained, pool, test, **fit),
             finetuned("pretrained", pretrained, pool, test, **fit),
             *zero_shot_rows("pretrained", pretrained, test, templates),

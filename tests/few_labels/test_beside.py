@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy.sparse import hstack
 from sklearn.linear_model import LogisticRegression
 
@@ -18,6 +19,7 @@ from hf_unlab.testing import tiny_bert, tiny_static_model, tiny_texts, tiny_toke
 
 @pytest.fixture
 def data() -> tuple[LabelledData, LabelledData]:
+    torch.manual_seed(0)  # the models' weights are drawn
     texts = tiny_texts(120)
     labels = np.array([int("river" in text) for text in texts])
     parts = LabelledData(texts, labels, ("dry", "wet"))
