@@ -21,7 +21,7 @@ from hf_unlab.modalities.running import evaluating
 from hf_unlab.modalities.text.sentences import read_modules, refuse_unknown_modules
 from hf_unlab.modalities.text.settings import TextFewLabelSettings
 from hf_unlab.modalities.text.static import load_static_encoder
-from hf_unlab.modalities.text.tokens import special_tokens
+from hf_unlab.modalities.text.tokens import padded, special_tokens
 
 _MAX_REMEMBERED = 50_000  # texts whose tokens are kept, since a table asks for a text once a fit
 
@@ -146,13 +146,7 @@ class TextEncoder(TransformersEncoder):
 
     def collate(self, inputs: Sequence[Any]) -> Batch:
         """`input_ids` and `attention_mask`, (B, T) each, padded on the right to the longest piece."""
-        token_ids = self._piece_of(inputs)
-        ids_BT = np.full((len(inputs), max(map(len, token_ids))), self._padding_id, dtype=np.int64)
-        mask_BT = np.zeros_like(ids_BT)
-        for row, ids in enumerate(token_ids):
-            ids_BT[row, : len(ids)] = ids
-            mask_BT[row, : len(ids)] = 1
-        return {"input_ids": torch.from_numpy(ids_BT), "attention_mask": torch.from_numpy(mask_BT)}
+        return padded(self._piece_of(inputs), self._padding_id)
 
     def embed(self, batch: Batch, layer: Layer = None, pooling: str | None = None) -> torch.Tensor:
         """Mean over the tokens, or the first ("cls") or "last" of them, of one layer or of all side by side.

@@ -97,14 +97,17 @@ class FramedTokens(Tokens):
         prefix, suffix = self._frame
         padding = self.tokenizer.pad_token_id or 0
         # of no token at all attention would be NaN
-        rows = [[*prefix, *each.tolist(), *suffix] or [padding] for each in ids]
-        longest = max(map(len, rows))
-        ids_BT = np.full((len(rows), longest), padding, dtype=np.int64)
-        mask_BT = np.zeros_like(ids_BT)
-        for row, each in enumerate(rows):
-            ids_BT[row, : len(each)] = each
-            mask_BT[row, : len(each)] = 1
-        return {"input_ids": torch.from_numpy(ids_BT), "attention_mask": torch.from_numpy(mask_BT)}
+        return padded([[*prefix, *each.tolist(), *suffix] or [padding] for each in ids], padding)
+
+
+def padded(rows: Sequence[Sequence[int]], padding: int) -> Batch:
+    """`input_ids` and `attention_mask`, (B, T) each, padded on the right to the longest row."""
+    ids_BT = np.full((len(rows), max(map(len, rows))), padding, dtype=np.int64)
+    mask_BT = np.zeros_like(ids_BT)
+    for row, ids in enumerate(rows):
+        ids_BT[row, : len(ids)] = ids
+        mask_BT[row, : len(ids)] = 1
+    return {"input_ids": torch.from_numpy(ids_BT), "attention_mask": torch.from_numpy(mask_BT)}
 
 
 _WORD = re.compile(r"\w+", re.ASCII)

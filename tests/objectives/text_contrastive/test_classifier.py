@@ -3,6 +3,7 @@
 import joblib
 import numpy as np
 import pytest
+import torch
 
 from hf_unlab.evaluation.side_by_side import weight_beside
 from hf_unlab.objectives.text_contrastive.classifier import TextVectors, choose_classifier, words_and_vectors
@@ -12,6 +13,7 @@ from hf_unlab.testing import tiny_bert, tiny_static_model, tiny_texts, tiny_toke
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory) -> str:
     folder = tmp_path_factory.mktemp("static")
+    torch.manual_seed(0)
     tiny_static_model().save_pretrained(folder)
     return str(folder)
 
