@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -16,7 +17,9 @@ from transformers import PreTrainedTokenizerBase
 
 from hf_unlab.modalities.modality import Batch
 from hf_unlab.modalities.text.words import SPECIAL_TOKENS, whole_words
-from hf_unlab.streams.content import valid_unicode
+from hf_unlab.streams.content import content_hash, valid_unicode
+
+MAX_REMEMBERED = 20_000_000  # tokens; 160 MB
 
 
 class Tokens(ABC):
@@ -98,6 +101,39 @@ class FramedTokens(Tokens):
         padding = self.tokenizer.pad_token_id or 0
         # of no token at all attention would be NaN
         return padded([[*prefix, *each.tolist(), *suffix] or [padding] for each in ids], padding)
+
+
+@dataclass
+class Remembering(ABC):
+    """What is made of texts by their tokens, remembered: small data is read many times; picklable, without memory.
+
+    Args:
+        tokens: Makes token ids.
+    """
+
+    overhead: ClassVar[int] = 0  # what a text costs beside its tokens, in tokens
+    tokens: Tokens
+    _known: dict[int, Any] = field(default_factory=dict, init=False, repr=False)
+    _num_known: int = field(default=0, init=False, repr=False)  # tokens, and what they cost beside
+
+    @abstractmethod
+    def make(self, texts: list[str], ids: list[np.ndarray]) -> list[Any]:
+        """What is remembered of each text, from it and its token ids."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A worker remembers for itself."""
+        return {**self.__dict__, "_known": {}, "_num_known": 0}
+
+    def remembered(self, texts: Sequence[str]) -> list[Any]:
+        """Of each text what was made of it; beyond `MAX_REMEMBERED` tokens all but these texts is forgotten."""
+        keys = [content_hash(text) for text in texts]
+        if new := {key: text for key, text in zip(keys, texts, strict=True) if key not in self._known}:
+            if self._num_known > MAX_REMEMBERED:
+                self._known, self._num_known = {key: self._known[key] for key in keys if key in self._known}, 0
+            ids = self.tokens.ids_of(list(new.values()))
+            self._known.update(zip(new, self.make(list(new.values()), ids), strict=True))
+            self._num_known += sum(self.overhead + len(each) for each in ids)
+        return [self._known[key] for key in keys]
 
 
 def padded(rows: Sequence[Sequence[int]], padding: int) -> Batch:

@@ -3,27 +3,26 @@
 Legend: B documents of a micro-batch, K contents of an example.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
 from hf_unlab.modalities.text.masking import TokenMasks, masked_positions
-from hf_unlab.modalities.text.tokens import Tokens
+from hf_unlab.modalities.text.tokens import Remembering, Tokens
 from hf_unlab.objectives.text_contrastive.views import VIEWS
 from hf_unlab.streams.bad_examples import Example
-from hf_unlab.streams.content import content_hash, normalised_hash
+from hf_unlab.streams.content import normalised_hash
 from hf_unlab.streams.loader import Place
 
 TEXT = ("text",)
 PAIR = ("anchor", "positive")
 TRIPLET = ("anchor", "positive", "negative")
-_MAX_REMEMBERED, _OVERHEAD = 20_000_000, 32  # tokens, 160 MB; what a text costs beside, in tokens
 
 
 @dataclass
-class TokeniseDocuments:
+class TokeniseDocuments(Remembering):
     """The `prepare` of readers: token ids of each column, and what tells the contents of examples apart.
 
     What was tokenised is remembered, as small data is read many times: of 12,000 reviews a pass takes 4 s otherwise.
@@ -33,27 +32,16 @@ class TokeniseDocuments:
         columns: `TEXT`, `PAIR` or `TRIPLET`.
     """
 
-    tokens: Tokens
+    overhead = 32
     columns: tuple[str, ...]
-    _known: dict[int, tuple[np.ndarray, int]] = field(default_factory=dict, init=False, repr=False)
-    _num_known: int = field(default=0, init=False, repr=False)
 
-    def __getstate__(self) -> dict[str, Any]:
-        """A worker remembers for itself."""
-        return {**self.__dict__, "_known": {}, "_num_known": 0}
+    def make(self, texts: list[str], ids: list[np.ndarray]) -> list[tuple[np.ndarray, int]]:
+        """Token ids and what tells contents apart."""
+        return [(each, normalised_hash(text) >> 1) for each, text in zip(ids, texts, strict=True)]
 
     def __call__(self, block: list[Example], first: int) -> list[Example]:
         """Of each example `ids`, token ids a column, and `content_ids`, K of 63 bits."""
-        texts = [example[column] for example in block for column in self.columns]
-        keys = [content_hash(text) for text in texts]
-        if new := {key: text for key, text in zip(keys, texts, strict=True) if key not in self._known}:
-            found = self.tokens.ids_of(list(new.values()))
-            hashes = [normalised_hash(text) >> 1 for text in new.values()]
-            if self._num_known > _MAX_REMEMBERED:
-                self._known, self._num_known = {key: self._known[key] for key in keys if key in self._known}, 0
-            self._known.update(zip(new, zip(found, hashes, strict=True), strict=True))
-            self._num_known += sum(_OVERHEAD + len(ids) for ids in found)
-        width, made = len(self.columns), [self._known[key] for key in keys]
+        width, made = len(self.columns), self.remembered([example[one] for example in block for one in self.columns])
         rows = [made[start : start + width] for start in range(0, len(made), width)]
         least = 2 if width == 1 else 1  # tokens: of one there are no two views, and all empty ones would be alike
         return [

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from hf_unlab.modalities.text import tokens as token_ids
 from hf_unlab.modalities.text.masking import IGNORED, token_masks
 from hf_unlab.modalities.text.tokens import FramedTokens, StaticTokens
 from hf_unlab.modalities.text.words import train_word_tokenizer
-from hf_unlab.objectives.text_contrastive import collator
 from hf_unlab.objectives.text_contrastive.collator import PAIR, TEXT, TRIPLET, TokeniseDocuments, ViewCollator
 from hf_unlab.streams.loader import Place
 from hf_unlab.testing import tiny_texts
@@ -60,7 +60,7 @@ def test_it_is_tokenised_once(monkeypatch):
 
 
 def test_what_is_too_much_to_remember_is_forgotten(monkeypatch):
-    monkeypatch.setattr(collator, "_MAX_REMEMBERED", 100)
+    monkeypatch.setattr(token_ids, "MAX_REMEMBERED", 100)
     prepare, whole = TokeniseDocuments(STATIC, TEXT), TokeniseDocuments(STATIC, TEXT)(rows(), 0)
     for start in range(0, 60, 10):
         block = rows(TEXTS[max(0, start - 5) : start + 10])  # half of the block before, remembered

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from datasets import Dataset
 
+from hf_unlab.modalities.text import tokens
 from hf_unlab.modalities.text.reading import text_problem
 from hf_unlab.objectives.word_vectors import reading
 from hf_unlab.objectives.word_vectors.reading import TokeniseTexts, count_words
@@ -37,7 +38,7 @@ def test_texts_are_tokenised_once(monkeypatch):
 
 
 def test_what_is_remembered_has_an_end(monkeypatch):
-    monkeypatch.setattr(reading, "_MAX_REMEMBERED", 20)
+    monkeypatch.setattr(tokens, "MAX_REMEMBERED", 20)
     tokenise = TokeniseTexts(TOKENS)
     for number in range(0, 50, 2):
         texts = tiny_texts(50)[number : number + 2]
