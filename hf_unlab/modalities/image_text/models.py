@@ -8,7 +8,7 @@ from transformers import TrainingArguments
 from hf_unlab.modalities.image_text import open_clip_dual_encoder, tiny_clip, transformers_dual_encoder
 from hf_unlab.modalities.image_text.dual_encoder import DualEncoder
 from hf_unlab.modalities.image_text.settings import DualEncoderSettings
-from hf_unlab.modalities.text.models import first_texts, load_tokenizer
+from hf_unlab.modalities.text.models import first_texts, load_tokenizer, trained_once
 from hf_unlab.streams.sources import Source
 
 TINY = ("tiny", "tiny-groupnorm")  # presets whose tokenizer is trained on the captions
@@ -113,11 +113,8 @@ def dual_encoder_for(
     if settings.model in TINY and checkpoint is not None:
         tokenizer = load_tokenizer(str(checkpoint))
     elif settings.model in TINY:
-        with args.main_process_first(desc="training the tokenizer"):
-            if args.local_process_index == 0:
-                captions = first_texts(sources, settings.tokenizer_num_examples)
-                tiny_clip.train_caption_tokenizer(captions, settings.vocab_size).save_pretrained(args.output_dir)
-            tokenizer = load_tokenizer(args.output_dir)
+        captions = first_texts(sources, settings.tokenizer_num_examples)  # read where they are trained on
+        tokenizer = trained_once(args, lambda: tiny_clip.train_caption_tokenizer(captions, settings.vocab_size))
     return load_from_settings(settings, settings.model, settings.text_tower, tokenizer)
 
 

@@ -22,6 +22,7 @@ from hf_unlab.modalities.text.models import (
     load_named,
     load_tokenizer,
     train_tokenizer,
+    trained_once,
 )
 from hf_unlab.modalities.text.sentence_models import SentenceModel, StaticModel, TransformerModel
 from hf_unlab.modalities.text.sentences import Modules, read_modules, refuse_unknown_modules
@@ -148,15 +149,7 @@ def sentence_model_for(
     elif settings.tokenizer and settings.tokenizer not in _TRAINED:
         tokenizer = load_tokenizer(settings.tokenizer)
     elif is_new:
-        kind = settings.tokenizer or ("words" if settings.model == STATIC else "bpe")
-        with args.main_process_first(desc="training the tokenizer"):
-            if args.local_process_index == 0:
-                texts = list(first_texts(sources, settings.tokenizer_num_examples, columns))
-                train = train_word_tokenizer if kind == "words" else train_tokenizer
-                made = train(texts, settings.vocab_size)
-                _warn_of_unknown(made, texts)
-                made.save_pretrained(args.output_dir)
-            tokenizer = load_tokenizer(args.output_dir)
+        tokenizer = trained_once(args, lambda: _train_tokenizer(settings, sources, columns))
     return load_sentence_model(
         settings.model,
         tokenizer,
@@ -181,6 +174,16 @@ def _refuse_head(name: str, with_head: bool) -> None:
 def _refuse_unused(why: str, **settings: Any) -> None:
     if given := [name for name, value in settings.items() if value]:
         raise ValueError(f"{why}: leave out {', '.join(given)}, which would have no effect.")
+
+
+def _train_tokenizer(
+    settings: SentenceModelSettings, sources: list[Source], columns: Sequence[str]
+) -> PreTrainedTokenizerBase:
+    kind = settings.tokenizer or ("words" if settings.model == STATIC else "bpe")
+    texts = list(first_texts(sources, settings.tokenizer_num_examples, columns))
+    tokenizer = (train_word_tokenizer if kind == "words" else train_tokenizer)(texts, settings.vocab_size)
+    _warn_of_unknown(tokenizer, texts)
+    return tokenizer
 
 
 def _warn_of_unknown(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> None:

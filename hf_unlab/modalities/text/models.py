@@ -244,10 +244,21 @@ def tokenizer_for(
         return load_tokenizer(str(checkpoint))
     if settings.tokenizer or settings.model not in PRESETS:
         return load_tokenizer(settings.tokenizer or settings.model)
+    return trained_once(
+        args, lambda: train_tokenizer(first_texts(sources, settings.tokenizer_num_examples), settings.vocab_size)
+    )
+
+
+def trained_once(args: TrainingArguments, train: Callable[[], PreTrainedTokenizerBase]) -> PreTrainedTokenizerBase:
+    """A tokenizer that the first process of a node trains and saves to the output folder, where the others read it.
+
+    Args:
+        args: Gives the output folder and this process's rank.
+        train: Trains it.
+    """
     with args.main_process_first(desc="training the tokenizer"):
         if args.local_process_index == 0:
-            texts = first_texts(sources, settings.tokenizer_num_examples)
-            train_tokenizer(texts, settings.vocab_size).save_pretrained(args.output_dir)
+            train().save_pretrained(args.output_dir)
         return load_tokenizer(args.output_dir)
 
 
