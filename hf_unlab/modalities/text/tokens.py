@@ -3,7 +3,6 @@
 Legend: B texts, T tokens of a text.
 """
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
 
 from hf_unlab.modalities.modality import Batch
-from hf_unlab.modalities.text.words import SPECIAL_TOKENS, whole_words
+from hf_unlab.modalities.text.words import SPECIAL_TOKENS, ascii_words, whole_words
 from hf_unlab.streams.content import content_hash, valid_unicode
 
 MAX_REMEMBERED = 20_000_000  # tokens; 160 MB
@@ -54,7 +53,6 @@ class StaticTokens(Tokens):
         """As in `Tokens`."""
         if self._words is None:
             return self._by_tokenizer(texts)
-        # of ASCII, words are found in a quarter of the time without the tokenizer, which keeps where each stands
         ids: list[np.ndarray | None] = [
             _ids_of_words(text, self._words) if text.isascii() and "[" not in text else None for text in texts
         ]
@@ -146,13 +144,10 @@ def padded(rows: Sequence[Sequence[int]], padding: int) -> Batch:
     return {"input_ids": torch.from_numpy(ids_BT), "attention_mask": torch.from_numpy(mask_BT)}
 
 
-_WORD = re.compile(r"\w+", re.ASCII)
-
-
 def _ids_of_words(text: str, words: dict[str, int]) -> np.ndarray:
     """Of a text in ASCII; a bracket may begin a special token, which the tokenizer alone knows."""
     unknown = words[SPECIAL_TOKENS["unk_token"]]
-    return np.array([words.get(word, unknown) for word in _WORD.findall(text.lower())], dtype=np.int64)
+    return np.array([words.get(word, unknown) for word in ascii_words(text)], dtype=np.int64)
 
 
 def unbounded(tokenizer: PreTrainedTokenizerBase) -> Tokenizer:

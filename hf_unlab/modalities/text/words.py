@@ -1,11 +1,11 @@
 """A tokenizer of whole words: what a table of word embeddings is kept by."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import chain
 
-from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from hf_unlab.streams.content import valid_unicode
@@ -43,22 +43,22 @@ def train_word_tokenizer(
         >>> tokenizer.tokenize("A river's stream")
         ['a', 'river', '[UNK]', '[UNK]']
     """
-    tokenizer = _untrained({})
-    special_tokens = list(SPECIAL_TOKENS.values())
-    trainer = trainers.WordLevelTrainer(
-        vocab_size=vocab_size, min_frequency=min_frequency, special_tokens=special_tokens, show_progress=False
-    )
-    texts = (valid_unicode(text) for text in texts if text.strip())
-    first = next(texts, None)
-    if first is None:
+    counts, num_texts = Counter[str](), 0
+    cutter = _untrained({})
+    for text in texts:
+        if text.strip():
+            num_texts += 1
+            counts.update(ascii_words(text) if text.isascii() else _words(cutter, text))
+    if not num_texts:
         raise ValueError("The tokenizer cannot be trained: the stream holds no text.")
-    tokenizer.train_from_iterator(chain([first], texts), trainer=trainer)
-    if tokenizer.get_vocab_size() <= len(special_tokens):
+    frequent = [word for word, number in counts.items() if number >= min_frequency]
+    if not frequent:
         raise ValueError(
             f"No word of the texts occurs {min_frequency} times, so there is none to learn from; give more text, or "
             "min_frequency=1."
         )
-    return _framing(tokenizer)
+    frequent.sort(key=lambda word: (-counts[word], word))
+    return _of_words(frequent[: max(0, vocab_size - len(SPECIAL_TOKENS))])
 
 
 def word_tokenizer_of(words: Sequence[str]) -> PreTrainedTokenizerFast:
@@ -75,21 +75,27 @@ def word_tokenizer_of(words: Sequence[str]) -> PreTrainedTokenizerFast:
         ['a', 'river', '[UNK]']
     """
     words = list(words)
-    special_tokens = list(SPECIAL_TOKENS.values())
     if not words:
         raise ValueError("The list of words is empty; give some, the commonest first.")
     if twice := [word for word, number in Counter(words).items() if number > 1]:
         raise ValueError(f"{len(twice)} words are given more than once, such as {twice[0]!r}; give each once.")
-    vocabulary = {word: number for number, word in enumerate([*special_tokens, *words])}
-    tokenizer = _untrained(vocabulary)
-    tokenizer.add_special_tokens(special_tokens)
-    found = tokenizer.encode_batch_fast(words, add_special_tokens=False)
-    if lost := [word for word, one in zip(words, found, strict=True) if one.ids != [vocabulary[word]]]:
+    cutter = _untrained({})
+    if lost := [word for word in words if _words(cutter, word) != [word]]:
         raise ValueError(
             f"{len(lost)} of {len(words)} words would never be found in a text, such as {lost[0]!r}: give them in "
             r"lower case, each one run of letters, digits and underscores (\w+)."
         )
-    return _framing(tokenizer)
+    return _of_words(words)
+
+
+def ascii_words(text: str) -> list[str]:
+    """The words of a text in ASCII: in a quarter of the time of the tokenizer, which keeps where each stands.
+
+    Example:
+        >>> ascii_words("A river's stream")
+        ['a', 'river', 's', 'stream']
+    """
+    return _WORD.findall(text.lower())
 
 
 def whole_words(tokenizer: Tokenizer) -> dict[str, int] | None:
@@ -100,6 +106,14 @@ def whole_words(tokenizer: Tokenizer) -> dict[str, int] | None:
     return given["model"]["vocab"] if is_ours and has_words else None
 
 
+_WORD = re.compile(r"\w+", re.ASCII)
+
+
+def _words(cutter: Tokenizer, text: str) -> list[str]:
+    normalised = cutter.normalizer.normalize_str(valid_unicode(text))
+    return [word for word, _ in cutter.pre_tokenizer.pre_tokenize_str(normalised)]
+
+
 def _untrained(vocabulary: dict[str, int]) -> Tokenizer:
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=SPECIAL_TOKENS["unk_token"]))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
@@ -107,8 +121,11 @@ def _untrained(vocabulary: dict[str, int]) -> Tokenizer:
     return tokenizer
 
 
-def _framing(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
+def _of_words(words: Sequence[str]) -> PreTrainedTokenizerFast:
     """With `[CLS] ... [SEP]` where special tokens are asked for."""
+    special_tokens = list(SPECIAL_TOKENS.values())
+    tokenizer = _untrained({word: number for number, word in enumerate([*special_tokens, *words])})
+    tokenizer.add_special_tokens(special_tokens)
     frame = [(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=frame

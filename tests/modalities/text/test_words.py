@@ -1,6 +1,7 @@
 """The tokenizer of whole words: what a word is, which are kept, and what cannot be trained on."""
 
 import pytest
+from tokenizers import Tokenizer, trainers
 
 from hf_unlab.modalities.text.models import load_tokenizer
 from hf_unlab.modalities.text.words import train_word_tokenizer
@@ -35,6 +36,22 @@ def test_the_commonest_words_are_kept():
     assert set(train_word_tokenizer(texts, vocab_size=7).get_vocab()) - set(TOKENIZER.all_special_tokens) == {"a", "b"}
     assert set(train_word_tokenizer(texts).get_vocab()) - set(TOKENIZER.all_special_tokens) == {"a", "b", "c"}
     assert "d" in train_word_tokenizer(texts, min_frequency=1).get_vocab()
+
+
+def test_words_are_counted_as_the_tokenizers_own_trainer_counts_them():
+    texts = [
+        *tiny_texts(40),
+        "STRASSE été x2 x² ½",
+        "Ünï [CLS] Straße ﬁne İstanbul e\u0301te \u00e9te ²x \u200b a‿b b_c B_C",
+    ]
+    trainer = trainers.WordLevelTrainer(
+        vocab_size=60, min_frequency=1, special_tokens=TOKENIZER.all_special_tokens, show_progress=False
+    )
+    slow = Tokenizer.from_str(TOKENIZER.backend_tokenizer.to_str())
+    slow.train_from_iterator(texts, trainer=trainer)
+    fast = train_word_tokenizer(texts, vocab_size=60, min_frequency=1)
+    words = {word for word in slow.get_vocab() if word not in TOKENIZER.all_special_tokens}
+    assert {word: fast.get_vocab()[word] for word in words} == {word: slow.get_vocab()[word] for word in words}
 
 
 def test_training_is_deterministic_and_reads_a_generator_once():
