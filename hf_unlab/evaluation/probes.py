@@ -103,6 +103,7 @@ def fit_probe(
     labels_M: np.ndarray,
     scaling: Scaling | None = None,
     inverse_regularisation: float | None = DEFAULT_C,
+    weights_M: np.ndarray | None = None,
 ) -> LinearProbe:
     """Logistic regression (scikit-learn's, L2).
 
@@ -112,6 +113,7 @@ def fit_probe(
         scaling: Of the features; none for sparse ones, and for those that are scaled already.
         inverse_regularisation: scikit-learn's C. None: chosen from `GRID` by cross-validation on these labels; with
             fewer than two of some class there is nothing to choose by, and it is `DEFAULT_C`.
+        weights_M: What each example counts; by default 1.
 
     Returns:
         The probe; a fit that was stopped early is as good, so nothing is said of it.
@@ -142,7 +144,8 @@ def fit_probe(
         warnings.simplefilter("ignore", ConvergenceWarning)
         if inverse_regularisation is None:
             inverse_regularisation = _chosen(train_MD, labels_M)
-        model = LogisticRegression(C=inverse_regularisation, max_iter=MAX_ITERATIONS).fit(train_MD, labels_M)
+        model = LogisticRegression(C=inverse_regularisation, max_iter=MAX_ITERATIONS)
+        model.fit(train_MD, labels_M, sample_weight=weights_M)
     weights_KD, bias_K = model.coef_, model.intercept_
     if axes_MD is not None:
         weights_KD = weights_KD @ axes_MD

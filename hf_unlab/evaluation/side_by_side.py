@@ -45,8 +45,14 @@ def side_by_side(own_ND: np.ndarray, cheap_NE: Any, weight: float) -> csr_matrix
 def unit_rows(pool_ND: np.ndarray, test_ND: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Features standardised on the pool and then brought to rows of norm 1."""
     scaling = Scaling.fitted(pool_ND)
-    return _to_norm_1(scaling.apply(pool_ND)), _to_norm_1(scaling.apply(test_ND))
+    return to_norm_1(scaling.apply(pool_ND)), to_norm_1(scaling.apply(test_ND))
 
 
-def _to_norm_1(features_ND: np.ndarray) -> np.ndarray:
+def to_norm_1(features_ND: np.ndarray) -> np.ndarray:
+    """Rows brought to norm 1; zeros stay zeros.
+
+    Example:
+        >>> to_norm_1(np.array([[3.0, 4.0], [0.0, 0.0]])).tolist()
+        [[0.6, 0.8], [0.0, 0.0]]
+    """
     return features_ND / np.maximum(np.linalg.norm(features_ND, axis=1, keepdims=True), 1e-9)
