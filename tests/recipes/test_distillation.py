@@ -93,7 +93,7 @@ def test_every_key_of_the_recipe_is_known():
     "settings, message",
     [
         (["--teacher", ""], "give --teacher"),
-        (["--teacher", "no-such-teacher"], "no-such-teacher"),
+        (["--teacher", "no-such-teacher"], "Cannot load the teacher 'no-such-teacher'"),
         (["--target", "logits"], "logits"),
         (["--target", "soft_targets"], "is no fine-tuned classifier"),
         (["--temprature", "3"], "did you mean --temperature"),

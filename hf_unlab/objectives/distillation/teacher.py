@@ -18,6 +18,7 @@ from hf_unlab.modalities.modality import Batch, Encoder, Modality, TransformersE
 from hf_unlab.modalities.running import default_device, evaluating
 from hf_unlab.modalities.weights import WeightsError, load_weights
 from hf_unlab.objectives.distillation.crops import kind_of
+from hf_unlab.streams.messages import first_line
 
 FEATURES, SOFT_TARGETS = "features", "soft_targets"
 TARGETS = (FEATURES, SOFT_TARGETS)
@@ -130,7 +131,13 @@ def load_teacher(checkpoint: str | Path | None, modality: str = "text", target: 
     if not checkpoint:
         raise ValueError("There is no teacher: give --teacher, the folder or Hub id of a model to learn from.")
     found = get_modality(modality)
-    encoder = found.load_encoder(checkpoint)
+    try:
+        encoder = found.load_encoder(checkpoint)
+    except OSError as error:
+        raise ValueError(
+            f"Cannot load the teacher {str(checkpoint)!r}: it is no folder here with a model and its processor, and "
+            f"on the Hub it was not found. Check the spelling and the connection. ({first_line(error)})"
+        ) from error
     if target == FEATURES:
         encoder.model.requires_grad_(False)
         return Teacher(encoder, found)
