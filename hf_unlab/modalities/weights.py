@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from transformers import PreTrainedModel
 
 from hf_unlab.streams.messages import one_line, warn_once
@@ -100,6 +100,30 @@ def load_weights(auto_class: Any, checkpoint: str | Path, *, head: Head = "neede
             f"which are left out: {module_names(fit.unused)}."
         )
     return model
+
+
+def load_renamed(model: Any, folder: str | Path) -> bool:
+    """Take the weights of a checkpoint of this very model whose file has other names for them than the model itself.
+
+    `save_pretrained` writes the names of older releases for some architectures, such as ViT's, and Trainer looks for
+    the model's own (transformers 5.23): it would warn, and go on with whatever weights the model has. To be dropped
+    when Trainer loads what it saved.
+
+    Args:
+        model: Its weights are replaced.
+        folder: Where `save_pretrained` saved it.
+
+    Returns:
+        Whether the names are others; if not, nothing was done.
+    """
+    path = Path(folder) / "model.safetensors"
+    if not isinstance(model, PreTrainedModel) or not path.is_file():
+        return False
+    with safe_open(path, "pt") as file:
+        if set(file.keys()) <= model.state_dict().keys():
+            return False
+    model.load_state_dict(load_weights(type(model), folder, head="required", config=model.config).state_dict())
+    return True
 
 
 def _fit(model: PreTrainedModel, info: dict[str, Any]) -> Fit:

@@ -8,6 +8,10 @@ import importlib
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:  # for type checkers and editors: the table's public names
+    from hf_unlab.objectives.distillation.arguments import (
+        DistillationTrainingArguments as DistillationTrainingArguments,
+    )
+    from hf_unlab.objectives.distillation.trainer import DistillationTrainer as DistillationTrainer
     from hf_unlab.objectives.image_text.arguments import (
         ImageTextContrastiveTrainingArguments as ImageTextContrastiveTrainingArguments,
     )
@@ -66,6 +70,10 @@ OBJECTIVES: dict[str, Row] = {
         "hf_unlab.objectives.wav2vec2",
         ("Wav2Vec2PretrainingTrainer", "Wav2Vec2TrainingArguments"),
         "a wav2vec 2.0 of synthetic speech",
+    ),
+    "distillation": Row(
+        "hf_unlab.objectives.distillation",
+        ("DistillationTrainer", "DistillationTrainingArguments"),
     ),
 }
 

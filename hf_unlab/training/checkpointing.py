@@ -16,6 +16,7 @@ from torch import nn
 from transformers import TrainerControl, TrainerState
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, TrainOutput
 
+from hf_unlab.modalities.weights import load_renamed
 from hf_unlab.streams.loader import StreamLoader
 from hf_unlab.streams.progress import merge_states
 from hf_unlab.training import checkpoints, run_folder, stopping, stream_state
@@ -255,13 +256,13 @@ class CheckpointingTrainer(PushingTrainer):
         core = self.accelerator.unwrap_model(self.model)
         if hasattr(core, "load_weights"):
             core.load_weights(resume_from_checkpoint)
-        else:
+        elif self.is_deepspeed_enabled or not load_renamed(core, resume_from_checkpoint):
             super()._load_from_checkpoint(resume_from_checkpoint, model)
 
     def _load_best_model(self) -> None:
         core = self.accelerator.unwrap_model(self.model)
         if hasattr(core, "load_weights") and not self.is_deepspeed_enabled:
             core.load_weights(self.state.best_model_checkpoint)
-        else:
+        elif self.is_deepspeed_enabled or not load_renamed(core, self.state.best_model_checkpoint):
             super()._load_best_model()
         self.auxiliary.load(Path(self.state.best_model_checkpoint))

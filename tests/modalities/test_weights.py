@@ -17,6 +17,7 @@ from transformers import (
     ViTConfig,
     ViTForImageClassification,
     ViTImageProcessor,
+    ViTModel,
     Wav2Vec2ForCTC,
 )
 
@@ -26,7 +27,7 @@ from hf_unlab.modalities.image.encoder import load_encoder as load_image_encoder
 from hf_unlab.modalities.image_text.models import load_dual_encoder
 from hf_unlab.modalities.text.encoder import load_encoder as load_text_encoder
 from hf_unlab.modalities.text.models import load_masked_lm
-from hf_unlab.modalities.weights import WeightsError, load_weights, module_names
+from hf_unlab.modalities.weights import WeightsError, load_renamed, load_weights, module_names
 from hf_unlab.objectives.wav2vec2.ctc import _ctc_config, _make_model
 from hf_unlab.objectives.wav2vec2.ctc_data import character_vocabulary, make_processor
 from hf_unlab.objectives.wav2vec2.finetuning_settings import AudioFinetuneSettings
@@ -259,6 +260,19 @@ def test_a_resumed_run_needs_the_very_model(saved):
         dual.load_weights(name)
     shutil.rmtree(name)
     assert dual.load_weights(saved(dual.model)) is None
+
+
+def test_weights_that_are_saved_under_older_names_are_found_again(tmp_path):
+    """Trainer would go on with what the model has."""
+    (saved, model), bert = (ViTModel(vit()) for _ in range(2)), tiny_bert()
+    saved.save_pretrained(tmp_path / "vit")
+    assert not load_file(tmp_path / "vit" / "model.safetensors").keys() <= model.state_dict().keys()
+    assert load_renamed(model, tmp_path / "vit")
+    state = model.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in saved.state_dict().items())
+    bert.save_pretrained(tmp_path / "bert")
+    assert not load_renamed(bert, tmp_path / "bert")  # Trainer finds them
+    assert not load_renamed(torch.nn.Linear(1, 1), tmp_path / "vit")
 
 
 def test_open_clip_names_what_is_missing(tmp_path):

@@ -18,8 +18,9 @@ from accelerate.state import AcceleratorState
 from hf_unlab.app.resources import recipe_path
 from hf_unlab.testing import tiny_texts
 
-RECIPE, IMAGE_TEXT, WAV2VEC2, TEXT_CONTRASTIVE = (
-    recipe_path(name, "pretrain.py") for name in ("masked_lm", "image_text", "wav2vec2", "text_contrastive")
+RECIPE, IMAGE_TEXT, WAV2VEC2, TEXT_CONTRASTIVE, DISTILLATION = (
+    recipe_path(name, "pretrain.py")
+    for name in ("masked_lm", "image_text", "wav2vec2", "text_contrastive", "distillation")
 )
 
 
@@ -81,6 +82,23 @@ def text_contrastive_arguments(output_dir, data_file, model, **settings):
         "learning_rate": 1e-3,
         "logging_steps": 6,
         "max_passes": 1000,
+    }
+    of_others = dict.fromkeys(("config_overrides", "sequence_length", "vocab_size"))
+    return arguments(output_dir, [data_file], **{**defaults, **of_others, **settings})
+
+
+def distillation_arguments(output_dir, data_file, model, teacher, **settings):
+    """Of the recipe of distillation: worker processes, and models from folders."""
+    defaults = {
+        "model": model,
+        "teacher": teacher,
+        "max_characters": 40,
+        "max_steps": 60,
+        "save_steps": 10,
+        "num_readers": 4,
+        "shuffle_block_size": 20,
+        "learning_rate": 1e-3,
+        "logging_steps": 6,
     }
     of_others = dict.fromkeys(("config_overrides", "sequence_length", "vocab_size"))
     return arguments(output_dir, [data_file], **{**defaults, **of_others, **settings})
