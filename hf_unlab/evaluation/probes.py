@@ -104,6 +104,7 @@ def fit_probe(
     scaling: Scaling | None = None,
     inverse_regularisation: float | None = DEFAULT_C,
     weights_M: np.ndarray | None = None,
+    max_iterations: int = MAX_ITERATIONS,
 ) -> LinearProbe:
     """Logistic regression (scikit-learn's, L2).
 
@@ -114,6 +115,7 @@ def fit_probe(
         inverse_regularisation: scikit-learn's C. None: chosen from `GRID` by cross-validation on these labels; with
             fewer than two of some class there is nothing to choose by, and it is `DEFAULT_C`.
         weights_M: What each example counts; by default 1.
+        max_iterations: When the fit is stopped at the latest.
 
     Returns:
         The probe; a fit that was stopped early is as good, so nothing is said of it.
@@ -144,7 +146,7 @@ def fit_probe(
         warnings.simplefilter("ignore", ConvergenceWarning)
         if inverse_regularisation is None:
             inverse_regularisation = _chosen(train_MD, labels_M)
-        model = LogisticRegression(C=inverse_regularisation, max_iter=MAX_ITERATIONS)
+        model = LogisticRegression(C=inverse_regularisation, max_iter=max_iterations)
         model.fit(train_MD, labels_M, sample_weight=weights_M)
     weights_KD, bias_K = model.coef_, model.intercept_
     if axes_MD is not None:

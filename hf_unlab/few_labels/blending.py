@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 from sklearn.model_selection import StratifiedKFold
 
@@ -19,6 +20,7 @@ LEAST_PROBABILITY = 1e-6
 # spoken digits; the one best view by that loss had up to 6 points less than the blend, and all alike up to 4 less.
 SHARPNESS = 4.0
 MOST_FOLDS = 5
+NUM_DOUBTED = 20  # labels with which a temperature is trusted by half
 
 
 @dataclass(frozen=True)
@@ -29,11 +31,14 @@ class Blend:
         probes: One a view, or several times as many, each time in the order of the views.
         weights_V: Their weights.
         num_classes: C; a class without a label is as good as never answered.
+        temperature: What the logarithms of the probabilities are divided by, so that they are as sure as they are
+            right (Guo et al. 2017, https://huggingface.co/papers/1706.04599).
     """
 
     probes: tuple[LinearProbe, ...]
     weights_V: np.ndarray
     num_classes: int
+    temperature: float = 1.0
 
     def probabilities(self, features: Sequence[Any]) -> np.ndarray:
         """Of each class, (N, C): the weighted geometric mean of the probes'.
@@ -44,7 +49,7 @@ class Blend:
         parts = list(features) * (len(self.probes) // len(features))
         return geometric_mean(
             [spread_out(probe, part, self.num_classes) for probe, part in zip(self.probes, parts, strict=True)],
-            self.weights_V,
+            self.weights_V / self.temperature,
         )
 
 
@@ -55,7 +60,7 @@ def fit_blend(
     inverse_regularisations: Sequence[float],
     priors: Sequence[float],
 ) -> Blend:
-    """A probe of each view, weighted by its log loss over folds of these labels.
+    """A probe of each view, weighted by its log loss over folds of these labels; the temperature is of the same folds.
 
     With one label of some class there are no folds, and each view weighs what was thought of it before.
 
@@ -70,17 +75,20 @@ def fit_blend(
         >>> labels = np.array([0, 1] * 5)
         >>> good, noise = labels[:, None] - 0.5, np.random.default_rng(0).normal(size=(10, 1))
         >>> blend = fit_blend([good, noise], labels, 2, [1.0, 1.0], [1.0, 1.0])
-        >>> bool(blend.weights_V[0] == 1 > blend.weights_V[1])
+        >>> bool(blend.weights_V[0] > 2 * blend.weights_V[1])
         True
     """
     labels_M = np.asarray(labels_M)
     cs = list(inverse_regularisations)
     probes = tuple(fit_probe(part, labels_M, None, c) for part, c in zip(features, cs, strict=True))
     folds = folds_of(labels_M)
-    if not folds or len(cs) == 1:
-        return Blend(probes, np.asarray(priors, dtype=np.float64) / max(priors), num_classes)
-    losses_V = np.array([_log_loss(part, labels_M, c, folds) for part, c in zip(features, cs, strict=True)])
-    return Blend(probes, np.exp(-SHARPNESS * (losses_V - losses_V.min())), num_classes)
+    if not folds:
+        return Blend(probes, np.asarray(priors, dtype=np.float64) / sum(priors), num_classes)
+    tried = [_out_of_fold(part, labels_M, c, folds, num_classes) for part, c in zip(features, cs, strict=True)]
+    losses_V = np.array([log_loss(part, labels_M) for part in tried])
+    weights_V = np.exp(-SHARPNESS * (losses_V - losses_V.min()))
+    together_MC = geometric_mean(tried, weights_V / weights_V.sum())
+    return Blend(probes, weights_V / weights_V.sum(), num_classes, fitted_temperature(together_MC, labels_M))
 
 
 def folds_of(labels_M: np.ndarray, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -92,15 +100,41 @@ def folds_of(labels_M: np.ndarray, seed: int = 0) -> list[tuple[np.ndarray, np.n
     return list(StratifiedKFold(num_folds, shuffle=True, random_state=seed).split(labels_M, labels_M))
 
 
-def _log_loss(features: Any, labels_M: np.ndarray, c: float, folds: list[tuple[np.ndarray, np.ndarray]]) -> float:
-    num_classes, losses = int(labels_M.max()) + 1, []
+def _out_of_fold(
+    features: Any, labels_M: np.ndarray, c: float, folds: list[tuple[np.ndarray, np.ndarray]], num_classes: int
+) -> np.ndarray:
+    """What probes say of the examples that they were not fitted on, (M, C)."""
+    found_MC = np.zeros((len(labels_M), num_classes))
     for fitted, tried in folds:
-        probabilities = spread_out(
-            fit_probe(features[fitted], labels_M[fitted], None, c), features[tried], num_classes
-        )
-        of_truth = probabilities[np.arange(len(tried)), labels_M[tried]]
-        losses.append(-np.log(np.maximum(of_truth, LEAST_PROBABILITY)))
-    return float(np.concatenate(losses).mean())
+        probe = fit_probe(features[fitted], labels_M[fitted], None, c)
+        found_MC[tried] = spread_out(probe, features[tried], num_classes)
+    return found_MC
+
+
+def log_loss(probabilities_MC: np.ndarray, labels_M: np.ndarray) -> float:
+    """Mean negative logarithm of the probability of the truth, which counts as `LEAST_PROBABILITY` at least."""
+    of_truth_M = probabilities_MC[np.arange(len(labels_M)), labels_M]
+    return float(-np.log(np.maximum(of_truth_M, LEAST_PROBABILITY)).mean())
+
+
+def fitted_temperature(probabilities_MC: np.ndarray, labels_M: np.ndarray) -> float:
+    """The temperature of the lowest log loss, between 0.2 and 5; the fewer the labels, the nearer to 1.
+
+    Args:
+        probabilities_MC: Of examples that nothing was fitted on.
+        labels_M: Their classes.
+
+    Example:
+        >>> unsure = np.array([[0.6, 0.4], [0.4, 0.6]] * 50)
+        >>> fitted_temperature(unsure, np.array([0, 1] * 50)) < 0.5  # it was always right
+        True
+    """
+
+    def loss(log_temperature: float) -> float:
+        return log_loss(geometric_mean([probabilities_MC], [np.exp(-log_temperature)]), labels_M)
+
+    best = minimize_scalar(loss, bounds=(-np.log(5), np.log(5)), method="bounded").x
+    return float(np.exp(best * len(labels_M) / (len(labels_M) + NUM_DOUBTED)))
 
 
 def spread_out(probe: LinearProbe, features: Any, num_classes: int) -> np.ndarray:
@@ -114,12 +148,11 @@ def spread_out(probe: LinearProbe, features: Any, num_classes: int) -> np.ndarra
 
 
 def geometric_mean(probabilities: Sequence[np.ndarray], weights: Sequence[float] | np.ndarray) -> np.ndarray:
-    """The weighted geometric mean of probabilities (N, C), brought to sum to 1.
+    """Probabilities (N, C), each to the power of its weight, multiplied and brought to sum to 1.
 
     Example:
-        >>> geometric_mean([np.array([[0.5, 0.5]]), np.array([[0.8, 0.2]])], [1, 1]).round(3).tolist()
+        >>> geometric_mean([np.array([[0.5, 0.5]]), np.array([[0.8, 0.2]])], [0.5, 0.5]).round(3).tolist()
         [[0.667, 0.333]]
     """
-    shares = np.asarray(weights, dtype=np.float64) / np.sum(weights)
     logs = [np.log(np.maximum(part, LEAST_PROBABILITY)) for part in probabilities]
-    return softmax(sum(share * part for share, part in zip(shares, logs, strict=True)), axis=1)
+    return softmax(sum(weight * part for weight, part in zip(weights, logs, strict=True)), axis=1)

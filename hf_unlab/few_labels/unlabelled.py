@@ -16,9 +16,10 @@ from hf_unlab.evaluation.probes import fit_probe
 from hf_unlab.evaluation.side_by_side import to_norm_1
 from hf_unlab.few_labels.blending import Blend
 
-SecondUse: TypeAlias = Literal["spreading", "self-training"]
+SecondUse: TypeAlias = Literal["spreading", "self-training", "both"]
 NUM_NEIGHBOURS, CLAMPING, NUM_SWEEPS = 10, 0.9, 60
 NUM_ROUNDS = 3
+STUDENT_ITERATIONS = 60  # of guesses nothing is gained by a fit to the last digit
 # How far the guesses are brought to classes of equal size, from 0 to 1: the labels are drawn so, and the unlabelled
 # examples need not be.
 EVENNESS = 0.5
@@ -100,14 +101,14 @@ def learn_again(
     labelled_M: np.ndarray,
     labels_M: np.ndarray,
     inverse_regularisations: Sequence[float],
-    second_use: SecondUse = "spreading",
+    second_use: SecondUse = "both",
     graph: csr_matrix | None = None,
 ) -> Blend:
     """A blend that has learnt from guesses at the unlabelled examples, too.
 
-    "spreading" guesses by label spreading, once; without a graph, by the blend. "self-training" guesses by the blend,
-    in three rounds by ever more of the examples that it is surest of, as many of each class (Lee 2013,
-    "Pseudo-Label"). What the labels alone say keeps half of the say: with many labels guesses have little to add, and
+    "spreading" guesses by label spreading, once. "self-training" guesses by the blend, in three rounds by ever more of
+    the examples that it is surest of, as many of each class (Lee 2013, "Pseudo-Label"). "both" does the one and then
+    the other. What was learnt before keeps half of the say each time: with many labels guesses have little to add, and
     may be wrong.
 
     Args:
@@ -117,31 +118,34 @@ def learn_again(
         labels_M: Theirs.
         inverse_regularisations: As in `fit_blend`.
         second_use: How guesses are made.
-        graph: For "spreading".
+        graph: Who is near whom; None: nothing is spread.
 
     Returns:
-        Twice as many probes, those of the labels first.
+        Two or three times as many probes, those of the labels first.
     """
     num_examples = features[0].shape[0]
     unlabelled = np.setdiff1d(np.arange(num_examples), labelled_M)
     if not len(unlabelled):
         return blend
     cs = list(inverse_regularisations)
-    if second_use == "spreading" and graph is not None:
+    if second_use != "self-training" and graph is not None:
         guesses_UC = spread_labels(graph, labelled_M, labels_M, blend.num_classes)[unlabelled]
-        student = _student(blend, features, labelled_M, labels_M, cs, unlabelled, guesses_UC)
-    else:
+        blend = _beside(blend, _student(blend, features, labelled_M, labels_M, cs, unlabelled, guesses_UC))
+    if second_use != "spreading":
         student, classes = blend, np.unique(labels_M)
         of_unlabelled = [part[unlabelled] for part in features]
         for number in range(1, NUM_ROUNDS + 1):
             guesses_UC = evened(student.probabilities(of_unlabelled), classes)
             surest = _surest_of_each(guesses_UC, -(-number * len(unlabelled) // (NUM_ROUNDS * len(classes))))
             student = _student(blend, features, labelled_M, labels_M, cs, unlabelled[surest], guesses_UC[surest])
-    return replace(
-        blend,
-        probes=(*blend.probes, *student.probes),
-        weights_V=np.concatenate([blend.weights_V, student.weights_V]),
-    )
+        blend = _beside(blend, student)
+    return blend
+
+
+def _beside(blend: Blend, student: Blend) -> Blend:
+    """Both, each with half of the say."""
+    weights_V = np.concatenate([blend.weights_V, student.weights_V]) / 2
+    return replace(blend, probes=(*blend.probes, *student.probes), weights_V=weights_V)
 
 
 def _surest_of_each(guesses_UC: np.ndarray, num_per_class: int) -> np.ndarray:
@@ -169,5 +173,7 @@ def _student(
     probes = []
     for part, c in zip(features, cs, strict=True):
         stack = sparse_vstack if issparse(part) else np.concatenate
-        probes.append(fit_probe(stack([part[labelled_M], part[guessed]]), all_labels, None, c, weights))
-    return replace(blend, probes=tuple(probes), weights_V=blend.weights_V[: len(probes)])
+        learnt_from = stack([part[labelled_M], part[guessed]])
+        probes.append(fit_probe(learnt_from, all_labels, None, c, weights, max_iterations=STUDENT_ITERATIONS))
+    first_V = blend.weights_V[: len(probes)]
+    return replace(blend, probes=tuple(probes), weights_V=first_V / first_V.sum())

@@ -44,6 +44,11 @@ class View(ABC):
     def is_standardised(self) -> bool:
         """Whether features are brought to mean 0 and variance 1."""
 
+    @property
+    @abstractmethod
+    def is_by_group(self) -> bool:
+        """Whether features are brought to mean 0 and variance 1 within each group."""
+
     def fit(self, inputs: Sequence[Any], groups: Sequence[str] = ()) -> Any:
         """Learn from inputs without labels how features are made and scaled.
 
@@ -102,18 +107,25 @@ class Embedding:
 class EncoderView(View):
     """What an encoder makes of its inputs, perhaps brought to mean 0 and variance 1 within each group."""
 
-    embed: Embedding
-    is_by_group: bool = False
+    embed: Embedding | None  # None: it is saved without
+    has_unit_norm: bool = False
+    by_group: bool = False
 
     def raw(self, inputs: Sequence[Any], groups: Sequence[str], is_fit: bool) -> np.ndarray:
         """As in `View`."""
+        assert self.embed is not None
         features_ND = self.embed(inputs)
-        return standardised_by_group(features_ND, groups) if self.is_by_group else features_ND
+        return standardised_by_group(features_ND, groups) if self.by_group else features_ND
 
     @property
     def is_standardised(self) -> bool:
         """Features of norm 1 have no scale to be rid of, and their directions are what was learnt."""
-        return self.is_by_group or not self.embed.encoder.has_unit_norm
+        return self.by_group or not self.has_unit_norm
+
+    @property
+    def is_by_group(self) -> bool:
+        """As it was told."""
+        return self.by_group
 
 
 @dataclass
@@ -138,6 +150,11 @@ class CheapView(View):
         """As the baseline says."""
         return self.baseline.standardised
 
+    @property
+    def is_by_group(self) -> bool:
+        """As the baseline says."""
+        return self.baseline.is_by_group
+
 
 def views_of(encoder: Encoder, baselines: Sequence[Baseline], has_groups: bool) -> list[View]:
     """The views of an encoder's inputs: its own features first, then the baselines'.
@@ -153,9 +170,9 @@ def views_of(encoder: Encoder, baselines: Sequence[Baseline], has_groups: bool) 
     """
     embed = Embedding(encoder)
     own_c = UNIT_NORM_C if encoder.has_unit_norm else DEFAULT_C
-    views: list[View] = [EncoderView("encoder", own_c, 1.0, embed)]
+    views: list[View] = [EncoderView("encoder", own_c, 1.0, embed, encoder.has_unit_norm)]
     if has_groups:
-        views.append(EncoderView("encoder, normalised by group", DEFAULT_C, 1.0, embed, is_by_group=True))
+        views.append(EncoderView("encoder, normalised by group", DEFAULT_C, 1.0, embed, by_group=True))
     for baseline in baselines:
         if has_groups or not baseline.is_by_group:
             prior = 1.0 if baseline.is_by_group else CHEAP_PRIOR

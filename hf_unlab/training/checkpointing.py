@@ -256,13 +256,21 @@ class CheckpointingTrainer(PushingTrainer):
         core = self.accelerator.unwrap_model(self.model)
         if hasattr(core, "load_weights"):
             core.load_weights(resume_from_checkpoint)
-        elif self.is_deepspeed_enabled or not load_renamed(core, resume_from_checkpoint):
+        elif self._is_sharded or not load_renamed(core, resume_from_checkpoint):
             super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+    @property
+    def _is_sharded(self) -> bool:
+        return bool(self.is_deepspeed_enabled or self.is_fsdp_enabled)
 
     def _load_best_model(self) -> None:
         core = self.accelerator.unwrap_model(self.model)
         if hasattr(core, "load_weights") and not self.is_deepspeed_enabled:
             core.load_weights(self.state.best_model_checkpoint)
-        elif self.is_deepspeed_enabled or not load_renamed(core, self.state.best_model_checkpoint):
+        elif (
+            self.is_deepspeed_enabled
+            or self.is_fsdp_enabled
+            or not load_renamed(core, self.state.best_model_checkpoint)
+        ):
             super()._load_best_model()
         self.auxiliary.load(Path(self.state.best_model_checkpoint))

@@ -1,0 +1,58 @@
+"""The rows of the few-label table that choose by the labels at hand how to read them."""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from hf_unlab.evaluation.labelled import LabelledData
+from hf_unlab.few_labels.draws import Candidate
+from hf_unlab.few_labels.frozen import FrozenSettings, PoolOfViews
+from hf_unlab.few_labels.views import views_of
+from hf_unlab.modalities.modality import Baseline, Encoder
+
+AUTO, AUTO_TWICE = "auto", "auto, unlabelled used again"
+
+
+def auto_rows(
+    name: str,
+    encoder: Encoder,
+    baselines: Sequence[Baseline],
+    pool: LabelledData,
+    test: LabelledData,
+    settings: FrozenSettings | None = None,
+) -> list[Candidate]:
+    """A blend of all views of the examples, from the labels alone, and with what of the pool has no label.
+
+    Args:
+        name: First column of the table.
+        encoder: As in `methods.probed`.
+        baselines: The modality's.
+        pool: What draws are made from.
+        test: What is scored.
+        settings: How labels are used; of `second_use` None the second row is left out.
+
+    Example:
+        >>> [row.method for row in auto_rows("pretrained", encoder, baselines, pool, test)]  # doctest: +SKIP
+        ['auto', 'auto, unlabelled used again']
+    """
+    settings = settings or FrozenSettings()
+    num_classes = len(pool.label_names)
+
+    @cache
+    def views() -> tuple[PoolOfViews, list[Any]]:
+        chosen = settings.chosen(views_of(encoder, baselines, bool(pool.groups)))
+        fitted = PoolOfViews(chosen, pool.inputs, pool.groups)
+        return fitted, [view.features(test.inputs, test.groups) for view in chosen]
+
+    def predicting(is_twice: bool) -> Callable[[np.ndarray, int], np.ndarray]:
+        def predict(indices: np.ndarray, seed: int) -> np.ndarray:
+            fitted, of_test = views()
+            blend = fitted.fit(indices, pool.labels[indices], num_classes, settings.second_use if is_twice else None)
+            return blend.probabilities(of_test).argmax(1)
+
+        return predict
+
+    rows = [Candidate(name, AUTO, predicting(False))]
+    return [*rows, Candidate(name, AUTO_TWICE, predicting(True))] if settings.second_use else rows

@@ -1,0 +1,261 @@
+"""A classifier on a frozen encoder: a blend of probes on its features and on cheap ones; fitted, saved, asked."""
+
+import copy
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, get_args
+
+import joblib  # type: ignore[import-untyped]
+import numpy as np
+
+from hf_unlab.evaluation.labelled import LabelledData
+from hf_unlab.few_labels.blending import Blend, fit_blend
+from hf_unlab.few_labels.unlabelled import SecondUse, learn_again, neighbour_graph
+from hf_unlab.few_labels.views import Embedding, EncoderView, View, views_of
+from hf_unlab.modalities import get_modality
+from hf_unlab.modalities.modality import Modality
+
+FrozenMethod: TypeAlias = Literal["auto", "probe", "cheap"]
+FILE_NAME, CARD_NAME, ENCODER_NAME = "classifier.joblib", "classifier.json", "encoder"
+# What a training leaves beside a checkpoint, and nobody needs who asks it.
+_LEFT_BEHIND = (
+    "checkpoint-*",
+    "*.pt",
+    "*.pth",
+    "optimizer*",
+    "runs",
+    "few_label*",
+    "events.out*",
+    "held_out*",
+    "*.log",
+)
+MOST_UNLABELLED = 20_000
+
+
+@dataclass(frozen=True)
+class FrozenSettings:
+    """How labels are used.
+
+    Args:
+        method: "auto": a blend of all views; "probe": the encoder's features alone (normalised by group where groups
+            are known); "cheap": the baselines alone.
+        second_use: What is done with unlabelled examples: "spreading" of labels over neighbours, "self-training", or
+            "both", one behind the other; None: they serve the scales of features alone.
+
+    Raises:
+        ValueError: A name is unknown.
+    """
+
+    method: FrozenMethod = "auto"
+    second_use: SecondUse | None = "both"
+
+    def __post_init__(self) -> None:
+        for what, given, known in (
+            ("method", self.method, get_args(FrozenMethod)),
+            ("second_use", self.second_use, (None, *get_args(SecondUse))),
+        ):
+            if given not in known:
+                raise ValueError(f"{what} is {given!r}; it is one of {', '.join(map(str, known))}.")
+
+    def chosen(self, views: Sequence[View]) -> list[View]:
+        """Those of the views that the method reads."""
+        own: list[View] = [view for view in views if isinstance(view, EncoderView)]
+        if self.method == "probe":
+            return own[-1:]
+        return [view for view in views if view not in own] if self.method == "cheap" else list(views)
+
+
+class PoolOfViews:
+    """All examples that may be learnt from, with or without a label, as the views show them: fitted once.
+
+    Args:
+        views: As the settings choose them; they are fitted here.
+        inputs: N of them.
+        groups: What each belongs to, where that is known.
+    """
+
+    def __init__(self, views: Sequence[View], inputs: Sequence[Any], groups: Sequence[str]) -> None:
+        self.views = tuple(views)
+        self.features = [view.fit(inputs, groups) for view in views]
+        self._cs = [view.inverse_regularisation for view in views]
+
+    @cached_property
+    def _graph(self) -> Any:
+        # among recordings of several speakers the nearest are of the same voice, unless that is taken out
+        by_group = [part for view, part in zip(self.views, self.features, strict=True) if view.is_by_group]
+        return neighbour_graph(by_group or self.features)
+
+    def fit(
+        self, labelled_M: np.ndarray, labels_M: np.ndarray, num_classes: int, second_use: SecondUse | None
+    ) -> Blend:
+        """Learn from the labels of some of the examples.
+
+        Args:
+            labelled_M: Which have a label.
+            labels_M: Theirs.
+            num_classes: C.
+            second_use: What is done with the others.
+        """
+        own = [part[labelled_M] for part in self.features]
+        blend = fit_blend(own, labels_M, num_classes, self._cs, [view.prior for view in self.views])
+        if second_use is None or len(np.unique(labels_M)) < 2:
+            return blend
+        graph = self._graph if second_use != "self-training" else None
+        return learn_again(blend, self.features, labelled_M, labels_M, self._cs, second_use, graph)
+
+
+@dataclass
+class FrozenClassifier:
+    """Answers questions about inputs of one modality.
+
+    Args:
+        views: Fitted.
+        blend: Fitted on their features.
+        label_names: One a class.
+        modality: Of the inputs.
+        settings: How it was made.
+        checkpoint: A Hub id, or the folder that the encoder was read from.
+    """
+
+    views: tuple[View, ...]
+    blend: Blend
+    label_names: tuple[str, ...]
+    modality: Modality
+    settings: FrozenSettings
+    checkpoint: str
+
+    def probabilities(self, inputs: Sequence[Any], groups: Sequence[str] = ()) -> np.ndarray:
+        """Of each class, (N, C).
+
+        Args:
+            inputs: As the modality decodes them.
+            groups: What each belongs to, if labels came with groups: each group is normalised by what of it is here.
+
+        Raises:
+            ValueError: Groups are needed, or there are not as many as inputs.
+        """
+        if any(view.is_by_group for view in self.views) and len(groups) != len(inputs):
+            raise ValueError(
+                f"This classifier normalises by group, and {len(groups)} groups were given for {len(inputs)} inputs; "
+                "name the column of groups, as it was named for the labels."
+            )
+        return self.blend.probabilities([view.features(inputs, groups) for view in self.views])
+
+    def save(self, folder: str | Path, metrics: dict[str, Any] | None = None) -> None:
+        """Write a folder that needs nothing else: the fitted parts, a description, and the encoder as it was.
+
+        Args:
+            folder: It may be there already.
+            metrics: What is known of its quality, by name; it stands in classifier.json.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        is_local = Path(self.checkpoint).is_dir()
+        if is_local:
+            ignore = shutil.ignore_patterns(*_LEFT_BEHIND)
+            shutil.copytree(self.checkpoint, folder / ENCODER_NAME, ignore=ignore, dirs_exist_ok=True)
+        card = {
+            "labels": list(self.label_names),
+            "modality": self.modality.name,
+            "encoder": ENCODER_NAME if is_local else self.checkpoint,
+            "settings": asdict(self.settings),
+            "views": {
+                view.name: round(float(w), 4) for view, w in zip(self.views, self.blend.weights_V, strict=False)
+            },
+            "temperature": self.blend.temperature,
+            "metrics": metrics or {},
+        }
+        text = json.dumps(card, indent=2, ensure_ascii=False) + "\n"
+        (folder / CARD_NAME).write_text(text, encoding="utf-8")
+        views = [_with_embedding(view, None) for view in self.views]
+        joblib.dump({"views": views, "blend": self.blend}, folder / FILE_NAME, compress=3)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "FrozenClassifier":
+        """What `save` wrote. The file is a pickle: load only what you trust.
+
+        Raises:
+            ValueError: There is no such classifier.
+        """
+        folder = Path(folder)
+        if not (folder / CARD_NAME).is_file():
+            raise ValueError(f"{folder} has no {CARD_NAME}: give a folder that `hf-unlab finetune` wrote.")
+        card = json.loads((folder / CARD_NAME).read_text(encoding="utf-8"))
+        modality = get_modality(card["modality"])
+        checkpoint = str(folder / ENCODER_NAME) if card["encoder"] == ENCODER_NAME else card["encoder"]
+        content = joblib.load(folder / FILE_NAME)
+        embed = Embedding(modality.load_encoder(checkpoint))
+        views = tuple(_with_embedding(view, embed) for view in content["views"])
+        settings = FrozenSettings(**card["settings"])
+        return cls(views, content["blend"], tuple(card["labels"]), modality, settings, checkpoint)
+
+
+def fit_frozen(
+    checkpoint: str | Path,
+    modality: Modality,
+    labelled: LabelledData,
+    unlabelled: Sequence[Any] = (),
+    unlabelled_groups: Sequence[str] = (),
+    settings: FrozenSettings | None = None,
+) -> FrozenClassifier:
+    """A classifier from a few labels, and unlabelled examples if there are some.
+
+    Args:
+        checkpoint: Of the encoder: a folder or a Hub id.
+        modality: Of the encoder.
+        labelled: What is learnt from, all of it.
+        unlabelled: Further inputs; of more than `MOST_UNLABELLED` the first. Never what is to be tested on.
+        unlabelled_groups: What each belongs to, where labels come with groups.
+        settings: How labels are used.
+
+    Raises:
+        ValueError: There are no labels, or of one class only; groups are missing.
+
+    Example:
+        >>> classifier = fit_frozen("out", get_modality("text"), labelled, texts)  # doctest: +SKIP
+        >>> classifier.probabilities(["a fine film"]).round(2)  # doctest: +SKIP
+        array([[0.12, 0.88]])
+    """
+    settings = settings or FrozenSettings()
+    refuse_one_class(labelled)
+    unlabelled = list(unlabelled[:MOST_UNLABELLED])
+    has_groups = bool(labelled.groups)
+    groups = (*labelled.groups, *unlabelled_groups[:MOST_UNLABELLED]) if has_groups else ()
+    if has_groups and len(groups) != len(labelled) + len(unlabelled):
+        raise ValueError(
+            "Labels come with groups and the unlabelled examples do not: name groups of both, or of none."
+        )
+    encoder = modality.load_encoder(checkpoint)
+    views = settings.chosen(views_of(encoder, modality.make_baselines(encoder, groups), has_groups))
+    pool = PoolOfViews(views, [*labelled.inputs, *unlabelled], groups)
+    blend = pool.fit(np.arange(len(labelled)), labelled.labels, len(labelled.label_names), settings.second_use)
+    return FrozenClassifier(pool.views, blend, labelled.label_names, modality, settings, str(checkpoint))
+
+
+def refuse_one_class(labelled: LabelledData) -> None:
+    """Two classes are the least that anything can be learnt of.
+
+    Raises:
+        ValueError: There are fewer.
+    """
+    classes = np.unique(labelled.labels)
+    if len(classes) < 2:
+        have = (
+            f"all {len(labelled)} labels are {labelled.label_names[classes[0]]!r}"
+            if len(classes)
+            else "there are none"
+        )
+        raise ValueError(f"There is nothing to tell apart: {have}. Give labels of two classes at least.")
+
+
+def _with_embedding(view: View, embed: Embedding | None) -> View:
+    """A view that embeds by another encoder, or by none as it is saved; cheap ones as they are."""
+    if not isinstance(view, EncoderView):
+        return view
+    other = copy.copy(view)
+    other.embed = embed
+    return other
