@@ -21,8 +21,10 @@ class Candidate:
     Args:
         name: What is compared, such as "pretrained" or "TF-IDF".
         method: How the labels are used, such as "linear probe" or "fine-tuned".
-        predict: From pool indices (M,) and a seed to predicted classes for the whole test set, (num_test,). The pool
-            and the test set were fixed when the candidate was made; only the labels at those indices may be used.
+        predict: From pool indices (M,) and a seed to predicted classes for the whole test set, (num_test,), or to
+            their probabilities, (num_test, C): the likeliest is then the answer, and calibration is measured, too.
+            The pool and the test set were fixed when the candidate was made; only the labels at those indices may be
+            used.
     """
 
     name: str
@@ -124,8 +126,9 @@ def few_label_table(
     parts = list(parts) or [Part(np.arange(len(pool_labels)), np.arange(len(test_labels)))]
     for part in parts:
         _check_task(candidates, pool_labels[part.pool_M], test_labels[part.test_M], counts, seeds)
+    num_classes = int(pool_labels.max()) + 1
     num_fits, num_done = len(candidates) * len(counts) * len(seeds) * len(parts), 0
-    answers: list[dict[int, list[list[np.ndarray]]]] = []  # of a candidate: count -> seed -> part -> classes
+    answers: list[dict[int, list[list[np.ndarray]]]] = []  # of a candidate: count -> seed -> part -> answers
     for candidate in candidates:
         of_candidate: dict[int, list[list[np.ndarray]]] = {count: [] for count in counts}
         for seed in seeds:  # outside: what a candidate makes for a seed, such as a random network, is made once
@@ -136,7 +139,8 @@ def few_label_table(
                     if on_progress is not None:
                         on_progress(candidate.name, num_done, num_fits)
                     drawn = part.pool_M[draw_few(pool_labels[part.pool_M], count, seed)]
-                    of_candidate[count][-1].append(_predict(candidate, drawn, seed, len(test_labels))[part.test_M])
+                    predicted = _predict(candidate, drawn, seed, len(test_labels), num_classes)
+                    of_candidate[count][-1].append(predicted[part.test_M])
                     num_done += 1
         answers.append(of_candidate)
     truths = [test_labels[part.test_M] for part in parts]
@@ -153,13 +157,24 @@ def few_label_table(
     )
 
 
-def _predict(candidate: Candidate, drawn: np.ndarray, seed: int, num_test: int) -> np.ndarray:
+def _predict(candidate: Candidate, drawn: np.ndarray, seed: int, num_test: int, num_classes: int) -> np.ndarray:
+    """Classes (num_test,) or probabilities (num_test, C), looked at now: scores are taken when all fits are done."""
     predictions = np.asarray(candidate.predict(drawn, seed))
-    if predictions.shape != (num_test,):
+    who = f"{candidate.name} ({candidate.method}) returned predictions"
+    if predictions.shape[:1] != (num_test,) or predictions.ndim > 2:
         raise ValueError(
-            f"{candidate.name} ({candidate.method}) returned predictions of shape {predictions.shape} for "
-            f"{num_test} test labels; predict must return one class for each test example."
+            f"{who} of shape {predictions.shape} for {num_test} test labels; predict must return one class for each "
+            "test example, or a row of probabilities."
         )
+    if predictions.ndim == 2:
+        if predictions.shape[1] < num_classes:
+            raise ValueError(
+                f"{who} of shape {predictions.shape}, but classes go up to {num_classes - 1}; predict must return a "
+                "column for each class."
+            )
+        # NaN compares as False: asked this way round, it does not pass
+        if not (predictions.min() >= -1e-6 and np.abs(predictions.sum(1) - 1).max() <= 1e-3):
+            raise ValueError(f"{who} that are no probabilities: give numbers from 0 to 1 that sum to 1, not logits.")
     return predictions
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from hf_unlab.few_labels.draws import Candidate, draw_few, few_label_table, rare_classes
 from hf_unlab.few_labels.rows import FewLabelRow
+from hf_unlab.few_labels.table import FewLabelTable
 
 POOL = np.repeat(np.arange(4), 60)
 TEST = np.tile(np.arange(4), 100)
@@ -118,3 +119,31 @@ def test_one_seed_shows_no_spread() -> None:
     table = few_label_table([Candidate("oracle", "x", oracle)], POOL, TEST, (5,), seeds=(0,))
     assert "±" not in table.render() + table.to_markdown()
     assert "*100.0" in table.render()
+
+
+def test_probabilities_may_be_returned_and_their_calibration_is_told() -> None:
+    def sure(indices: np.ndarray, seed: int) -> np.ndarray:
+        return np.eye(4)[TEST] * 0.6 + 0.1
+
+    table = few_label_table([Candidate("sure", "x", sure), Candidate("oracle", "x", oracle)], POOL, TEST, (5, 10))
+    assert [row.mean(5) for row in table.rows] == [1.0, 1.0] and table.measures == ("accuracy",)
+    assert table.rows[0].mean(5, "calibration_error") == pytest.approx(0.3)
+    for said in (table.render(), table.to_markdown()):
+        assert "Calibration error in % with 10 labels a class: sure 30.0." in said
+    assert FewLabelTable.from_json(table.to_json()) == table
+    skewed = few_label_table([Candidate("sure", "x", sure)], POOL, np.where(TEST == 1, 0, TEST), (5,))
+    assert skewed.measures == ("accuracy", "balanced_accuracy", "macro_f1")
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        (np.full((400, 3), 1 / 3), "classes go up to 3"),
+        (np.full((400, 4), 0.5), "no probabilities"),
+        (np.full((400, 4), np.nan), "no probabilities"),
+        (np.ones((400, 4, 1)), r"shape \(400, 4, 1\) for 400"),
+    ],
+)
+def test_what_are_no_probabilities_is_refused_with_the_name_of_the_candidate(returned, message) -> None:
+    with pytest.raises(ValueError, match=rf"odd \(x\) returned predictions.*{message}"):
+        few_label_table([Candidate("odd", "x", lambda indices, seed: returned)], POOL, TEST, (5,))
