@@ -6,10 +6,13 @@ some.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from hf_unlab.few_labels.cells import Cells
 from hf_unlab.few_labels.scores import score_rows
 from hf_unlab.few_labels.table import FewLabelTable
 
@@ -88,6 +91,8 @@ def few_label_table(
     *,
     parts: Sequence[Part] = (),
     label_names: Sequence[str] = (),
+    cells: Path | None = None,
+    key: str = "",
     **described: Any,
 ) -> FewLabelTable:
     """Runs every candidate on every draw and tabulates test accuracy. All candidates see the same draws.
@@ -105,6 +110,10 @@ def few_label_table(
         parts: Draws and tests that go into a cell side by side; by default the whole pool and the whole test set.
         label_names: What classes are called where the table names those that are too small for the largest count; by
             default by their number.
+        cells: Folder in which the predictions of each finished fit are kept, so that a run that was killed does not
+            repeat it. They are found again by the candidate's name and method, the draw and the labels.
+        key: What else they depend on, such as a hash of the checkpoint and of the examples: with another one nothing
+            is found.
         **described: `task`, `overlaps`, `limits` and `groups` of the table, as they are.
 
     Returns:
@@ -126,7 +135,7 @@ def few_label_table(
     parts = list(parts) or [Part(np.arange(len(pool_labels)), np.arange(len(test_labels)))]
     for part in parts:
         _check_task(candidates, pool_labels[part.pool_M], test_labels[part.test_M], counts, seeds)
-    num_classes = int(pool_labels.max()) + 1
+    kept, num_classes = Cells(cells, pool_labels, test_labels, key), int(pool_labels.max()) + 1
     num_fits, num_done = len(candidates) * len(counts) * len(seeds) * len(parts), 0
     answers: list[dict[int, list[list[np.ndarray]]]] = []  # of a candidate: count -> seed -> part -> answers
     for candidate in candidates:
@@ -139,7 +148,8 @@ def few_label_table(
                     if on_progress is not None:
                         on_progress(candidate.name, num_done, num_fits)
                     drawn = part.pool_M[draw_few(pool_labels[part.pool_M], count, seed)]
-                    predicted = _predict(candidate, drawn, seed, len(test_labels), num_classes)
+                    fit = partial(_predict, candidate, drawn, seed, len(test_labels), num_classes)
+                    predicted = kept.get_or_fit((candidate.name, candidate.method, seed, drawn), fit)
                     of_candidate[count][-1].append(predicted[part.test_M])
                     num_done += 1
         answers.append(of_candidate)
