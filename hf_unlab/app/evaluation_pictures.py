@@ -7,9 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from hf_unlab.app.evaluation_table import Found
+from hf_unlab.evaluation.budget_curves import Saving, plot_label_budget
 from hf_unlab.evaluation.measures.classification import reliability_curve
 from hf_unlab.evaluation.report import reliability
+from hf_unlab.few_labels.budget import praised_row, reference_rows
+from hf_unlab.few_labels.efficiency import MORE, label_efficiency, short
 from hf_unlab.few_labels.table import FewLabelTable
+
+LEAST_DRAWN = 2.0  # a shorter arrow has no room for its words
 
 
 def draw(all_found: Sequence[Found], tables: Sequence[FewLabelTable], folder: Path, map_by: str = "pca") -> list[Path]:
@@ -67,8 +72,6 @@ def draw_budget(table: FewLabelTable, path: Path) -> list[Path]:
         table: As `few_label_table` makes it.
         path: Ends in .png or .svg.
     """
-    from hf_unlab.evaluation.budget_curves import plot_label_budget
-
     counts = table.num_labels_per_class
     if len(counts) < 2 or not all(row.intervals for row in table.rows):
         return []
@@ -79,7 +82,23 @@ def draw_budget(table: FewLabelTable, path: Path) -> list[Path]:
         }
         for row in table.rows
     }
-    return [plot_label_budget(rows, path, table.chance, table.task)]
+    return [plot_label_budget(rows, path, table.chance, table.task, saving_of(table))]
+
+
+def saving_of(table: FewLabelTable) -> Saving | None:
+    """From what the pretrained model reaches with the fewest labels to those that it takes from scratch.
+
+    A baseline stands in where nothing was trained from scratch; None where that was not measured, or is no more than
+    twice as many.
+    """
+    row, references = praised_row(table.rows), reference_rows(table.rows)
+    if row is None or not references:
+        return None
+    found = label_efficiency(row, references[0], table.num_labels_per_class[0], len(table.seeds))
+    if not LEAST_DRAWN < found.factor < MORE:
+        return None
+    more = found.factor * found.num_labels
+    return Saving(found.accuracy, found.num_labels, more, f"x {short(found.factor)} labels")
 
 
 def file_name(name: str) -> str:

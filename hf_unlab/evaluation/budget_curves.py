@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,8 +23,28 @@ from hf_unlab.evaluation.plot_style import (
 Interval = tuple[float, float, float]
 
 
+class Saving(NamedTuple):
+    """Two numbers of labels with which two rows are equally good.
+
+    Args:
+        accuracy: Of both.
+        fewer: Labels of the one.
+        more: Labels of the other.
+        text: Along the arrow.
+    """
+
+    accuracy: float
+    fewer: float
+    more: float
+    text: str
+
+
 def plot_label_budget(
-    table: Mapping[str, Mapping[int, Interval]], path: str | Path, chance: float | None = None, title: str = ""
+    table: Mapping[str, Mapping[int, Interval]],
+    path: str | Path,
+    chance: float | None = None,
+    title: str = "",
+    saving: Saving | None = None,
 ) -> Path:
     """Draws accuracy over labels a class, a line and the band of its interval for each row.
 
@@ -34,6 +54,7 @@ def plot_label_budget(
         path: Ends in .png or .svg.
         chance: Accuracy of guessing.
         title: Above the picture.
+        saving: An arrow between two lines.
 
     Returns:
         The path.
@@ -61,6 +82,8 @@ def plot_label_budget(
             axes.axhline(chance, color=GREY, linestyle=(0, (1, 2)))
             ends.append((counts[-1], chance))
         _log_axis(axes, counts)
+        if saving is not None:
+            _draw_saving(axes, saving)
         axes.yaxis.set_major_formatter(percent())
         axes.grid(axis="y")
         add_title(figure, title)
@@ -79,6 +102,17 @@ def _draw_budget(axes: Any, index: int, row: Mapping[int, Interval]) -> tuple[fl
     axes.fill_between(counts, low, high, color=colour, alpha=0.13, linewidth=0)
     drawn = np.flatnonzero(np.isfinite(mean))
     return (counts[drawn[-1]], mean[drawn[-1]]) if len(drawn) else (np.nan, np.nan)
+
+
+def _draw_saving(axes: Any, saving: Saving) -> None:
+    ends = {"xy": (saving.more, saving.accuracy), "xytext": (saving.fewer, saving.accuracy), "zorder": 4}
+    arrow = {"arrowstyle": "->", "color": "black", "linewidth": 1.1, "shrinkA": 6, "shrinkB": 0}
+    axes.annotate("", **ends, arrowprops=arrow)
+    # nearer to the row that needs more, where the other lines have gone up and there is room below
+    place = (saving.fewer**0.35 * saving.more**0.65, saving.accuracy)
+    text = {"xytext": (0, -4), "textcoords": "offset points", "ha": "center", "va": "top", "fontsize": SMALL}
+    behind = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.5}
+    axes.annotate(saving.text, place, **text, zorder=5, bbox=behind)
 
 
 def _label_ends(figure: Any, axes: Any, names: list[str], ends: list[tuple[float, float]], num_lines: int) -> None:

@@ -50,7 +50,7 @@ def auto_rows(
         def predict(indices: np.ndarray, seed: int) -> np.ndarray:
             fitted, of_test = views()
             blend = fitted.fit(indices, pool.labels[indices], num_classes, settings.second_use if is_twice else None)
-            return blend.probabilities(of_test).argmax(1)
+            return blend.probabilities(of_test)
 
         return predict
 

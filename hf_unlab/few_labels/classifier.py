@@ -15,9 +15,9 @@ from transformers import TrainingArguments
 
 from hf_unlab.evaluation.labelled import LabelledData
 from hf_unlab.evaluation.measures.classification import accuracy as accuracy_of
-from hf_unlab.few_labels.draws import draw_few, rare_classes
 from hf_unlab.few_labels.methods import cheap, refuse_not_positive
 from hf_unlab.few_labels.rows import rare_note
+from hf_unlab.few_labels.sampling import rare_classes, sample_few_labels
 from hf_unlab.modalities.modality import Encoder, Modality, TransformersEncoder
 from hf_unlab.training.finetuning import alone_and_quiet, finetune_classifier, predict_classes, refuse_overwriting
 
@@ -132,7 +132,7 @@ def keep_classifier(
     rare: dict[str, int] = {}
     if num_labels_per_class is not None:
         rare = rare_classes(pool.labels, num_labels_per_class, pool.label_names)
-        pool = pool.take(draw_few(pool.labels, num_labels_per_class, args.seed))
+        pool = pool.take(sample_few_labels(pool.labels, num_labels_per_class, args.seed))
     baseline = cheap(modality.make_baselines(encoder, ())[0], pool, test)
     predictions = {f"{baseline.name} + {baseline.method}": baseline.predict(np.arange(len(pool)), args.seed)}
     for name, each in encoders.items():

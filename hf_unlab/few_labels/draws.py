@@ -6,10 +6,14 @@ some.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from hf_unlab.few_labels.cells import Cells
+from hf_unlab.few_labels.sampling import check_draws, rare_classes, sample_few_labels
 from hf_unlab.few_labels.scores import score_rows
 from hf_unlab.few_labels.table import FewLabelTable
 
@@ -21,46 +25,15 @@ class Candidate:
     Args:
         name: What is compared, such as "pretrained" or "TF-IDF".
         method: How the labels are used, such as "linear probe" or "fine-tuned".
-        predict: From pool indices (M,) and a seed to predicted classes for the whole test set, (num_test,). The pool
-            and the test set were fixed when the candidate was made; only the labels at those indices may be used.
+        predict: From pool indices (M,) and a seed to predicted classes for the whole test set, (num_test,), or to
+            their probabilities, (num_test, C): the likeliest is then the answer, and calibration is measured, too.
+            The pool and the test set were fixed when the candidate was made; only the labels at those indices may be
+            used.
     """
 
     name: str
     method: str
     predict: Callable[[np.ndarray, int], np.ndarray]
-
-
-def draw_few(labels: np.ndarray, num_per_class: int, seed: int) -> np.ndarray:
-    """Draws the same number of examples from every class; where there are fewer, all of them.
-
-    For one seed the draws are nested: the 5 are among the 10 and the 10 among the 50, so that a column of the table
-    differs from the next by more labels, not by other ones.
-
-    Args:
-        labels: Class indices, (N,).
-        num_per_class: How many to draw from each class that occurs.
-        seed: A whole number, at least 0.
-
-    Returns:
-        Indices into `labels`, (M,), class by class: M is at most num_per_class * number of classes.
-
-    Raises:
-        ValueError: `num_per_class` is below 1.
-
-    Example:
-        >>> labels = np.array([0, 0, 0, 1, 1, 1])
-        >>> labels[draw_few(labels, 2, seed=0)].tolist()
-        [0, 0, 1, 1]
-    """
-    labels = np.asarray(labels)
-    check_draws([num_per_class], [seed])
-    return np.concatenate(
-        [
-            # A generator a class: another class in the pool does not change what is drawn from this one.
-            np.random.default_rng([seed, int(label)]).permutation(np.flatnonzero(labels == label))[:num_per_class]
-            for label in np.unique(labels)
-        ]
-    )
 
 
 @dataclass(frozen=True)
@@ -86,6 +59,8 @@ def few_label_table(
     *,
     parts: Sequence[Part] = (),
     label_names: Sequence[str] = (),
+    cells: Path | None = None,
+    key: str = "",
     **described: Any,
 ) -> FewLabelTable:
     """Runs every candidate on every draw and tabulates test accuracy. All candidates see the same draws.
@@ -103,6 +78,10 @@ def few_label_table(
         parts: Draws and tests that go into a cell side by side; by default the whole pool and the whole test set.
         label_names: What classes are called where the table names those that are too small for the largest count; by
             default by their number.
+        cells: Folder in which the predictions of each finished fit are kept, so that a run that was killed does not
+            repeat it. They are found again by the candidate's name and method, the draw and the labels.
+        key: What else they depend on, such as a hash of the checkpoint and of the examples: with another one nothing
+            is found.
         **described: `task`, `overlaps`, `limits` and `groups` of the table, as they are.
 
     Returns:
@@ -124,8 +103,9 @@ def few_label_table(
     parts = list(parts) or [Part(np.arange(len(pool_labels)), np.arange(len(test_labels)))]
     for part in parts:
         _check_task(candidates, pool_labels[part.pool_M], test_labels[part.test_M], counts, seeds)
+    kept, num_classes = Cells(cells, pool_labels, test_labels, key), int(pool_labels.max()) + 1
     num_fits, num_done = len(candidates) * len(counts) * len(seeds) * len(parts), 0
-    answers: list[dict[int, list[list[np.ndarray]]]] = []  # of a candidate: count -> seed -> part -> classes
+    answers: list[dict[int, list[list[np.ndarray]]]] = []  # of a candidate: count -> seed -> part -> answers
     for candidate in candidates:
         of_candidate: dict[int, list[list[np.ndarray]]] = {count: [] for count in counts}
         for seed in seeds:  # outside: what a candidate makes for a seed, such as a random network, is made once
@@ -135,8 +115,10 @@ def few_label_table(
                 for count in counts:
                     if on_progress is not None:
                         on_progress(candidate.name, num_done, num_fits)
-                    drawn = part.pool_M[draw_few(pool_labels[part.pool_M], count, seed)]
-                    of_candidate[count][-1].append(_predict(candidate, drawn, seed, len(test_labels))[part.test_M])
+                    drawn = part.pool_M[sample_few_labels(pool_labels[part.pool_M], count, seed)]
+                    fit = partial(_predict, candidate, drawn, seed, len(test_labels), num_classes)
+                    predicted = kept.get_or_fit((candidate.name, candidate.method, seed, drawn), fit)
+                    of_candidate[count][-1].append(predicted[part.test_M])
                     num_done += 1
         answers.append(of_candidate)
     truths = [test_labels[part.test_M] for part in parts]
@@ -153,13 +135,24 @@ def few_label_table(
     )
 
 
-def _predict(candidate: Candidate, drawn: np.ndarray, seed: int, num_test: int) -> np.ndarray:
+def _predict(candidate: Candidate, drawn: np.ndarray, seed: int, num_test: int, num_classes: int) -> np.ndarray:
+    """Classes (num_test,) or probabilities (num_test, C), looked at now: scores are taken when all fits are done."""
     predictions = np.asarray(candidate.predict(drawn, seed))
-    if predictions.shape != (num_test,):
+    who = f"{candidate.name} ({candidate.method}) returned predictions"
+    if predictions.shape[:1] != (num_test,) or predictions.ndim > 2:
         raise ValueError(
-            f"{candidate.name} ({candidate.method}) returned predictions of shape {predictions.shape} for "
-            f"{num_test} test labels; predict must return one class for each test example."
+            f"{who} of shape {predictions.shape} for {num_test} test labels; predict must return one class for each "
+            "test example, or a row of probabilities."
         )
+    if predictions.ndim == 2:
+        if predictions.shape[1] < num_classes:
+            raise ValueError(
+                f"{who} of shape {predictions.shape}, but classes go up to {num_classes - 1}; predict must return a "
+                "column for each class."
+            )
+        # NaN compares as False: asked this way round, it does not pass
+        if not (predictions.min() >= -1e-6 and np.abs(predictions.sum(1) - 1).max() <= 1e-3):
+            raise ValueError(f"{who} that are no probabilities: give numbers from 0 to 1 that sum to 1, not logits.")
     return predictions
 
 
@@ -168,36 +161,6 @@ def _fewest(rare: list[dict[str, int]]) -> dict[str, int]:
     names = list(dict.fromkeys(name for one in rare for name in one))
     order = sorted(names) if len(rare) > 1 else names
     return {name: min(one[name] for one in rare if name in one) for name in order}
-
-
-def rare_classes(labels: np.ndarray, num_per_class: int, label_names: Sequence[str] = ()) -> dict[str, int]:
-    """The classes that a draw takes wholly because they have fewer examples than it asks for, and their numbers.
-
-    Args:
-        labels: Class indices, (N,).
-        num_per_class: What is asked for.
-        label_names: What the classes are called; by default by their index.
-
-    Example:
-        >>> rare_classes(np.array([0, 0, 0, 1, 2, 2]), 3, ["common", "rare", "scarce"])
-        {'rare': 1, 'scarce': 2}
-    """
-    classes, sizes = np.unique(labels, return_counts=True)
-    names = [label_names[label] if len(label_names) else str(label) for label in classes.tolist()]
-    return {name: size for name, size in zip(names, sizes.tolist(), strict=True) if size < num_per_class}
-
-
-def check_draws(num_labels_per_class: Sequence[int], seeds: Sequence[int]) -> None:
-    """Refuse draws that nobody can make.
-
-    Raises:
-        ValueError: No count or no seed is given, or one that is too low.
-    """
-    for what, given, least in (("number of labels a class", num_labels_per_class, 1), ("seed", seeds, 0)):
-        if len(given) == 0:
-            raise ValueError(f"No {what} was given; give at least one.")
-        if min(given) < least:
-            raise ValueError(f"A {what} is {min(given)}; give whole numbers of at least {least}.")
 
 
 def _check_task(

@@ -9,10 +9,10 @@ from transformers import TrainingArguments
 from hf_unlab.evaluation.label_reading import LabelledRows, read_rows, sample_rows, warn_of
 from hf_unlab.evaluation.label_values import check_classes, shortened
 from hf_unlab.evaluation.labelled import LabelledData
-from hf_unlab.few_labels.draws import check_draws
 from hf_unlab.few_labels.left_out import check_groups
 from hf_unlab.few_labels.methods import refuse_not_positive
 from hf_unlab.few_labels.rows import rare_note
+from hf_unlab.few_labels.sampling import check_draws
 from hf_unlab.modalities.modality import Modality
 from hf_unlab.modalities.settings import FewLabelSettings
 from hf_unlab.streams.sources import Source

@@ -28,7 +28,7 @@ def left_out_table(
         num_labels_per_class: The columns.
         seeds: One draw and one fit for each, and for each group.
         on_progress: As in `few_label_table`; it counts over all groups.
-        **described: As in `few_label_table`.
+        **described: As in `few_label_table`; `cells` and `key`, too.
 
     Returns:
         One table; a cell holds the accuracies of all seeds and groups. Its chance is the mean over groups, and of a

@@ -209,7 +209,7 @@ def finetuned(
 
     Example:
         >>> candidate = finetuned("pretrained", encoder, pool, test)  # doctest: +SKIP
-        >>> candidate.predict(draw_few(pool.labels, 5, seed=0), 0)  # doctest: +SKIP
+        >>> candidate.predict(sample_few_labels(pool.labels, 5, seed=0), 0)  # doctest: +SKIP
     """
     refuse_not_positive(name, num_steps=num_steps, batch_size=batch_size, learning_rate=learning_rate)
     num_classes = len(pool.label_names)

@@ -1,20 +1,29 @@
 """The proof that a checkpoint helps: one table of few-label accuracies, the same for every modality."""
 
+import shutil
 from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from hf_unlab.evaluation.labelled import load_labelled
+from hf_unlab.few_labels.auto import auto_rows
 from hf_unlab.few_labels.beside import beside, embedding
+from hf_unlab.few_labels.cells import digest_of
 from hf_unlab.few_labels.draws import few_label_table
 from hf_unlab.few_labels.label_checks import check_settings
 from hf_unlab.few_labels.left_out import check_groups, left_out_table
 from hf_unlab.few_labels.methods import cheap, finetuned, probed, zero_shot_rows
 from hf_unlab.few_labels.table import FewLabelTable
+from hf_unlab.modalities.checkpoint_files import checkpoint_hash
 from hf_unlab.modalities.modality import Modality
 from hf_unlab.modalities.settings import FewLabelSettings
 from hf_unlab.streams.sources import Source
 from hf_unlab.training.finetuning import alone_and_quiet
+from hf_unlab.training.run_folder import is_claimed
+
+CELLS_NAME = "_few_label_cells"  # with an underscore, so that it is never published
+COMPUTED_BY = ("hf-unlab", "torch", "transformers", "scikit-learn")
 
 
 def prove(
@@ -33,9 +42,12 @@ def prove(
     and vectors); all weights fine-tuned from scratch and as pretrained; and from an encoder that reads names,
     zero-shot. All see the same labels and the same part of each example, probes and fine-tuned models read the same
     features, and where there are groups probes are shown normalised by group too, as the baseline is. Test examples
-    that occur among the first million of a source, or in the pool, are left out and counted. Nothing is printed and
-    nothing is written. Under several processes call it on one of them, and let the others leave, or wait with a
-    timeout that is longer.
+    that occur among the first million of a source, or in the pool, are left out and counted. Under several processes
+    call it on one of them, and let the others leave, or wait with a timeout that is longer.
+
+    Nothing is printed, and nothing is left behind: in the folder of a run finished fits are kept while the tables are
+    not whole, so that the same call after an interruption goes on where it was, if the checkpoint, the settings and
+    the labelled data are still the same.
 
     Args:
         checkpoint: What training saved.
@@ -75,6 +87,7 @@ def prove(
             *probed("random weights", untrained, pool, test, is_random=True),
             *probed("pretrained", pretrained, pool, test, embed=embed),
             *beside("pretrained", pretrained, baselines, pool, test, embed),
+            *auto_rows("pretrained", pretrained, baselines, pool, test),
             finetuned("from scratch", untrained, pool, test, **fit),
             finetuned("pretrained", pretrained, pool, test, **fit),
             *zero_shot_rows("pretrained", pretrained, test, templates),
@@ -84,8 +97,26 @@ def prove(
             "overlaps": tuple(labelled.overlap.sentences()),
             "limits": (settings.limit(),) if settings.limit() else (),
         }
+        cells = Path(checkpoint) / CELLS_NAME if is_claimed(Path(checkpoint)) else None
+        if cells is not None:
+            inputs = pool.inputs, test.inputs, pool.groups, test.groups, pool.label_names
+            known = checkpoint_hash(checkpoint), modality.name, settings, templates, _versions()
+            more |= {"cells": cells, "key": digest_of((*known, *inputs))}
         labels = {"label_names": pool.label_names, **more}
         tables = [few_label_table(candidates, pool.labels, test.labels, counts, seeds, on_progress, **labels)]
         if pool.groups:
             tables.append(left_out_table(candidates, pool, test, counts, seeds, on_progress, **more))
+        if cells is not None:
+            shutil.rmtree(cells, ignore_errors=True)
         return tables
+
+
+def _versions() -> dict[str, str]:
+    """Of what makes predictions: another version may make others."""
+    found = {}
+    for name in COMPUTED_BY:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # ours, read from a checkout that is not installed
+            found[name] = ""
+    return found

@@ -18,7 +18,8 @@ class FewLabelRow:
         name: What is compared.
         method: How it uses the labels.
         accuracies: For each number of labels per class, one accuracy a seed.
-        others: Further measures, by name, as the accuracies: "balanced_accuracy" and "macro_f1".
+        others: Further measures, by name, as the accuracies: "balanced_accuracy" and "macro_f1", and of candidates
+            that answer in probabilities "calibration_error" and "log_loss".
         intervals: 95% interval of the mean accuracy, over other draws and other test examples.
         behind: How far the mean accuracy is behind the best row's: the low end, the mean and the high end of a 95%
             interval of the paired difference. Above 0 at its low end: really behind.

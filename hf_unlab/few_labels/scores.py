@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from hf_unlab.evaluation.measures.classification import classification_scores
+from hf_unlab.evaluation.measures.classification import classification_scores, expected_calibration_error
 from hf_unlab.evaluation.uncertainty import accuracy_interval, paired_difference
 from hf_unlab.few_labels.rows import FewLabelRow
 
-Answers = Mapping[int, Sequence[Sequence[np.ndarray]]]  # labels a class -> seed -> part -> predicted classes
+# labels a class -> seed -> part -> predicted classes (N,), or their probabilities (N, C)
+Answers = Mapping[int, Sequence[Sequence[np.ndarray]]]
 
 
 def score_rows(
@@ -40,15 +41,13 @@ def score_rows(
     for (name, method), one, right in zip(names, answers, is_right, strict=True):
         scores = {
             count: [
-                classification_scores(classes, truth)
-                for by_part in by_seed
-                for classes, truth in zip(by_part, truths, strict=True)
+                _scores(answer, truth) for by_part in by_seed for answer, truth in zip(by_part, truths, strict=True)
             ]
             for count, by_seed in one.items()
         }
         columns = {
             measure: {count: tuple(score[measure] for score in of_count) for count, of_count in scores.items()}
-            for measure in ("accuracy", "balanced_accuracy", "macro_f1")
+            for measure in next(iter(scores.values()))[0]
         }
         intervals, behind = {}, {}
         for count, right_SN in right.items():
@@ -67,4 +66,19 @@ def score_rows(
 def _is_right(by_seed: Sequence[Sequence[np.ndarray]], truths: Sequence[np.ndarray]) -> np.ndarray:
     """Whether each answer is right, (S, N)."""
     truth_N = np.concatenate(truths)
-    return np.stack([np.concatenate(by_part) == truth_N for by_part in by_seed])
+    return np.stack([np.concatenate([*map(_classes, by_part)]) == truth_N for by_part in by_seed])
+
+
+def _classes(answer: np.ndarray) -> np.ndarray:
+    return answer.argmax(1) if answer.ndim == 2 else answer
+
+
+def _scores(answer: np.ndarray, truth_N: np.ndarray) -> dict[str, float]:
+    """Of classes what is right of them; of probabilities also how well they know it."""
+    scores = classification_scores(_classes(answer), truth_N)
+    if answer.ndim == 1:
+        return scores
+    # of a class that was ruled out the loss would be infinite; what float32 can tell from 0 is enough
+    told_N = np.clip(answer[np.arange(len(truth_N)), truth_N].astype(np.float64), 1e-7, 1)
+    calibration = expected_calibration_error(answer, truth_N)
+    return {**scores, "calibration_error": calibration, "log_loss": float(-np.log(told_N).mean())}

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from hf_unlab.evaluation.uncertainty import few_note
+from hf_unlab.few_labels.budget import budget_json, budget_notes, calibration_note
 from hf_unlab.few_labels.rows import ACCURACY, FewLabelRow, rare_note
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3  # since 3 rows may have measures of probabilities
 TITLES = {ACCURACY: "accuracy", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1"}
 STAR = "* best of its column, or not behind it beyond chance (95% interval of paired differences)"
 GAP = "  "
@@ -63,7 +64,7 @@ class FewLabelTable:
     @property
     def measures(self) -> tuple[str, ...]:
         """The accuracy; where the test classes are of unlike size, what does not favour large ones, too."""
-        known = self.rows[0].others if self.rows else {}
+        known = [measure for measure in (self.rows[0].others if self.rows else ()) if measure in TITLES]
         is_balanced = self.chance < 1.1 / max(1, self.num_classes)
         return (ACCURACY,) if is_balanced else (ACCURACY, *known)
 
@@ -139,7 +140,7 @@ class FewLabelTable:
                 name, method = (text.replace("|", "\\|") for text in (row.name, row.method))
                 lines.append(f"| {name} | {method} | " + " | ".join(cells) + " |")
             lines += ["", f"{self._title(measure, with_task=False)}.", ""]
-        notes = [STAR.replace("*", "Bold:"), *self._notes()]
+        notes = [f"{STAR}.".replace("*", "Bold:"), *self._notes()]
         lines[-2] = " ".join([lines[-2], *notes])
         return "\n".join(lines[:-1])
 
@@ -171,6 +172,7 @@ class FewLabelTable:
             "rare_classes": self.rare_classes,
             "num_labels_per_class": list(self.num_labels_per_class),
             "rows": rows,
+            **budget_json(self.rows, len(self.seeds)),  # for readers of the file: it follows from the rows
         }
         return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -183,9 +185,9 @@ class FewLabelTable:
         """
         content = json.loads(text)
         version = content.get("format_version") if isinstance(content, dict) else None
-        if version not in (1, FORMAT_VERSION):
+        if version not in range(1, FORMAT_VERSION + 1):
             raise ValueError(
-                f"format_version is {version!r}; this version reads 1 and {FORMAT_VERSION}. Give a file that "
+                f"format_version is {version!r}; this version reads 1 to {FORMAT_VERSION}. Give a file that "
                 "FewLabelTable.save wrote, and upgrade hf_unlab if the file is newer."
             )
         try:
@@ -246,7 +248,8 @@ class FewLabelTable:
     def _notes(self) -> list[str]:
         few = few_note(self.num_test)
         rare = [rare_note(self.rare_classes, self.num_labels_per_class[-1])] if self.rare_classes else []
-        return [*([few] if few else []), *rare, *self.overlaps, *self.limits]
+        worth = [*budget_notes(self.rows, len(self.seeds), self.chance), *calibration_note(self.rows)]
+        return [*worth, *([few] if few else []), *rare, *self.overlaps, *self.limits]
 
 
 def _by_count(values: Mapping[int, tuple[float, ...]]) -> dict[str, list[float]]:

@@ -38,6 +38,9 @@ def read_json(checkpoint: str | Path, name: str) -> Any:
 def checkpoint_hash(checkpoint: str | Path) -> str:
     """What tells one checkpoint from another: a hash of the bytes of its weights and its configurations.
 
+    Other checkpoints inside the folder, and what says how a run went, do not count: a run that is started again to be
+    measured writes the latter anew.
+
     Args:
         checkpoint: A folder, or a Hub id, whose files are looked for in the cache.
 
@@ -54,9 +57,10 @@ def checkpoint_hash(checkpoint: str | Path) -> str:
         folder = next((path.parent for path in found if path), folder)
     digest = hashlib.blake2b(digest_size=16)
     for path in sorted(folder.rglob("*")):
-        is_part = path.suffix in (".safetensors", ".json", ".txt", ".model") and not path.name.startswith("_")
-        if is_part and path.is_file() and not any(part.startswith("checkpoint-") for part in path.parts):
-            digest.update(path.relative_to(folder).as_posix().encode())
+        inside = path.relative_to(folder)
+        is_part = path.suffix in (".safetensors", ".json", ".txt", ".model") and not any(map(path.match, _RECORDS))
+        if is_part and path.is_file() and not any(part.startswith(("_", "checkpoint-")) for part in inside.parts):
+            digest.update(inside.as_posix().encode())
             with path.open("rb") as file:
                 while block := file.read(1 << 22):
                     digest.update(block)
@@ -64,3 +68,4 @@ def checkpoint_hash(checkpoint: str | Path) -> str:
 
 
 _MARKS = ("config.json", "open_clip_config.json", "modules.json")
+_RECORDS = ("*_results.json", "trainer_state.json", "few_label*.json")  # how a run went, and what came out

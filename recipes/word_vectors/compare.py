@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from hf_unlab.app.arguments import parse_arguments
 from hf_unlab.app.console import exit_cleanly
 from hf_unlab.evaluation.features import features_of
-from hf_unlab.few_labels.draws import draw_few
+from hf_unlab.few_labels.sampling import sample_few_labels
 from hf_unlab.modalities.text.encoder import load_encoder
 
 COUNTS, SEEDS = (5, 10, 50), range(5)
@@ -40,7 +40,7 @@ def accuracies(checkpoint: str, train: list[dict], test: list[dict]) -> dict[int
     for count in COUNTS:
         scores = []
         for seed in SEEDS:
-            drawn = draw_few(class_N, count, seed)
+            drawn = sample_few_labels(class_N, count, seed)
             learner = LogisticRegression(C=1, max_iter=1000).fit(train_ND[drawn], train_N[drawn])
             scores.append(learner.score(test_ND, test_N))
         found[count] = float(np.mean(scores)), float(np.std(scores))

@@ -9,8 +9,8 @@ from sklearn.datasets import load_digits
 from hf_unlab.corpora import data_files
 from hf_unlab.corpora.digits import draw
 from hf_unlab.evaluation.labelled import load_labelled
-from hf_unlab.few_labels.draws import draw_few
 from hf_unlab.few_labels.methods import cheap
+from hf_unlab.few_labels.sampling import sample_few_labels
 from hf_unlab.modalities import get_modality
 from hf_unlab.modalities.image.baseline import RAW_PIXELS
 from hf_unlab.modalities.image.settings import ImageFewLabelSettings
@@ -59,6 +59,6 @@ def test_digits_of_any_size(image_size):
 def test_the_baseline_reads_digits(labelled):
     pool, test = labelled.pool, labelled.test
     baseline = cheap(RAW_PIXELS, pool, test)
-    accuracy = (baseline.predict(draw_few(pool.labels, 5, 0), 0) == test.labels).mean()
+    accuracy = (baseline.predict(sample_few_labels(pool.labels, 5, 0), 0) == test.labels).mean()
     assert (baseline.name, baseline.method) == ("raw pixels", "logistic regression")
     assert 0.7 < accuracy < 0.95

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from hf_unlab.evaluation import budget_curves
-from hf_unlab.evaluation.budget_curves import plot_label_budget
+from hf_unlab.evaluation.budget_curves import Saving, plot_label_budget
 from hf_unlab.evaluation.plot_style import SMALL
 
 COUNTS = (1, 2, 3, 5, 10, 50, 250)
@@ -60,6 +60,13 @@ def test_lines_bands_and_ticks_are_those_of_the_table(monkeypatch):
     assert axes.get_xscale() == "log"
     assert [label.get_text() for label in axes.get_xticklabels()] == ["100", "10", "1"]
     assert all(label.get_fontsize() >= SMALL for label in [*axes.get_xticklabels(), *axes.texts])
+
+
+def test_what_is_saved_is_an_arrow_from_one_line_to_the_other(monkeypatch):
+    figure = shown(monkeypatch, {"a": row(0.5)}, "a.png", saving=Saving(0.5, 2, 40, "x 20 labels"))
+    arrow, text = figure.axes[0].texts[:2]
+    assert (arrow.xyann, arrow.xy) == ((2, 0.5), (40, 0.5))
+    assert text.get_text() == "x 20 labels" and 2 < text.xy[0] < 40 and text.get_fontsize() >= SMALL
 
 
 def test_rows_without_a_value_say_so(monkeypatch):

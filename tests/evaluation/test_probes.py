@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 from hf_unlab.evaluation import probes
 from hf_unlab.evaluation.probes import Scaling, checked, fit_probe, linear_probe
-from hf_unlab.few_labels.draws import draw_few
+from hf_unlab.few_labels.sampling import sample_few_labels
 
 RNG = np.random.default_rng(0)
 POOL, TEST = np.repeat(np.arange(3), 50), np.tile(np.arange(3), 100)
@@ -25,7 +25,7 @@ def test_separable_features_are_perfect_at_any_scale() -> None:
     for scale in (1e-4, 1.0, 1e6):
         probe = linear_probe("x", scale * clusters(POOL, 0.1) + 5, POOL, scale * clusters(TEST, 0.1) + 5)
         for n in (1, 5, 50):
-            assert (probe(draw_few(POOL, n, 0)) == TEST).all()
+            assert (probe(sample_few_labels(POOL, n, 0)) == TEST).all()
 
 
 def test_random_labels_give_chance() -> None:
@@ -37,12 +37,12 @@ def test_random_labels_give_chance() -> None:
 
 def test_same_draw_gives_the_same_predictions() -> None:
     probe = linear_probe("x", clusters(POOL, 8), POOL, clusters(TEST, 8))
-    indices = draw_few(POOL, 10, 1)
+    indices = sample_few_labels(POOL, 10, 1)
     np.testing.assert_array_equal(probe(indices), probe(indices))
 
 
 def test_labels_outside_the_draw_are_not_used() -> None:
-    pool, test, indices = clusters(POOL, 5), clusters(TEST, 5), draw_few(POOL, 5, 0)
+    pool, test, indices = clusters(POOL, 5), clusters(TEST, 5), sample_few_labels(POOL, 5, 0)
     hidden = np.zeros_like(POOL)
     hidden[indices] = POOL[indices]
     expected = linear_probe("x", pool, POOL, test)(indices)
@@ -95,7 +95,7 @@ def test_nearly_constant_features_are_not_blown_up() -> None:
     rng = np.random.default_rng(0)
     signal, noise = clusters(POOL, 4), 1e-6 * rng.normal(size=(150, 200))
     test_signal, test_noise = clusters(TEST, 4), 1e-6 * rng.normal(size=(300, 200))
-    indices = draw_few(POOL, 5, 0)
+    indices = sample_few_labels(POOL, 5, 0)
     alone = linear_probe("x", signal, POOL, test_signal)(indices)
     both = linear_probe("x", np.hstack([signal, 1 + noise]), POOL, np.hstack([test_signal, 1 + test_noise]))(indices)
     assert (alone == TEST).mean() > 0.9

@@ -10,7 +10,7 @@ from hf_unlab.evaluation.features import features_of
 from hf_unlab.evaluation.labelled import LabelledData
 from hf_unlab.evaluation.side_by_side import weight_beside
 from hf_unlab.few_labels.beside import beside
-from hf_unlab.few_labels.draws import draw_few
+from hf_unlab.few_labels.sampling import sample_few_labels
 from hf_unlab.modalities.modality import Baseline
 from hf_unlab.modalities.text.baseline import TF_IDF
 from hf_unlab.modalities.text.encoder import TextEncoder
@@ -36,7 +36,7 @@ def test_it_is_one_regression_on_both(data):
         hstack([features_of(encoder, part.inputs), weight_beside(10) * words.transform(part.inputs)]).tocsr()
         for part in data
     )
-    drawn = draw_few(pool.labels, 10, seed=0)
+    drawn = sample_few_labels(pool.labels, 10, seed=0)
     wanted = LogisticRegression(C=3.0, max_iter=1000).fit(pool_ND[drawn], pool.labels[drawn]).predict(test_ND)
     np.testing.assert_array_equal(candidate.predict(drawn, 0), wanted)
     assert (candidate.predict(drawn, 0) == test.labels).mean() > 0.8
@@ -50,4 +50,4 @@ def test_an_encoder_of_any_norm(data):
     tokenizer = tiny_tokenizer()
     encoder = TextEncoder.of_model(tiny_bert(len(tokenizer)), tokenizer)
     (candidate,) = beside("pretrained", encoder, [TF_IDF], *data)
-    assert (candidate.predict(draw_few(data[0].labels, 10, seed=0), 0) == data[1].labels).mean() > 0.7
+    assert (candidate.predict(sample_few_labels(data[0].labels, 10, seed=0), 0) == data[1].labels).mean() > 0.7

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from hf_unlab.few_labels.draws import Candidate, draw_few, few_label_table, rare_classes
+from hf_unlab.few_labels.draws import Candidate, few_label_table
 from hf_unlab.few_labels.rows import FewLabelRow
+from hf_unlab.few_labels.sampling import rare_classes, sample_few_labels
+from hf_unlab.few_labels.table import FewLabelTable
 
 POOL = np.repeat(np.arange(4), 60)
 TEST = np.tile(np.arange(4), 100)
@@ -20,18 +22,18 @@ def guess(indices: np.ndarray, seed: int) -> np.ndarray:
 
 def test_draws_are_balanced_nested_and_seeded() -> None:
     labels = np.random.default_rng(0).permutation(POOL)
-    draws = {n: draw_few(labels, n, seed=3) for n in (5, 10, 50)}
+    draws = {n: sample_few_labels(labels, n, seed=3) for n in (5, 10, 50)}
     for n, indices in draws.items():
         assert len(set(indices.tolist())) == 4 * n
         assert np.bincount(labels[indices]).tolist() == [n] * 4
     assert set(draws[5]) < set(draws[10]) < set(draws[50])
-    np.testing.assert_array_equal(draws[5], draw_few(labels, 5, seed=3))
-    assert set(draws[5]) != set(draw_few(labels, 5, seed=4))
+    np.testing.assert_array_equal(draws[5], sample_few_labels(labels, 5, seed=3))
+    assert set(draws[5]) != set(sample_few_labels(labels, 5, seed=4))
 
 
 def test_of_rare_classes_all_are_drawn_and_of_the_others_the_same_as_without() -> None:
     labels = np.array([0] * 9 + [1] * 3 + [2] * 5 + [4] * 60)
-    draws = {n: draw_few(labels, n, seed=3) for n in (2, 5, 50)}
+    draws = {n: sample_few_labels(labels, n, seed=3) for n in (2, 5, 50)}
     assert [np.bincount(labels[draws[n]]).tolist() for n in draws] == [
         [2, 2, 2, 0, 2],
         [5, 3, 5, 0, 5],
@@ -44,7 +46,7 @@ def test_of_rare_classes_all_are_drawn_and_of_the_others_the_same_as_without() -
     assert rare_classes(labels, 9) == {"1": 3, "2": 5}
     assert rare_classes(labels, 5, "abcde") == {"b": 3}
     with pytest.raises(ValueError, match="at least 1"):
-        draw_few(labels, 0, seed=0)
+        sample_few_labels(labels, 0, seed=0)
 
 
 def test_the_table_names_rare_classes_and_how_many_there_are() -> None:
@@ -118,3 +120,31 @@ def test_one_seed_shows_no_spread() -> None:
     table = few_label_table([Candidate("oracle", "x", oracle)], POOL, TEST, (5,), seeds=(0,))
     assert "±" not in table.render() + table.to_markdown()
     assert "*100.0" in table.render()
+
+
+def test_probabilities_may_be_returned_and_their_calibration_is_told() -> None:
+    def sure(indices: np.ndarray, seed: int) -> np.ndarray:
+        return np.eye(4)[TEST] * 0.6 + 0.1
+
+    table = few_label_table([Candidate("sure", "x", sure), Candidate("oracle", "x", oracle)], POOL, TEST, (5, 10))
+    assert [row.mean(5) for row in table.rows] == [1.0, 1.0] and table.measures == ("accuracy",)
+    assert table.rows[0].mean(5, "calibration_error") == pytest.approx(0.3)
+    for said in (table.render(), table.to_markdown()):
+        assert "Calibration error in % with 10 labels a class: sure 30.0." in said
+    assert FewLabelTable.from_json(table.to_json()) == table
+    skewed = few_label_table([Candidate("sure", "x", sure)], POOL, np.where(TEST == 1, 0, TEST), (5,))
+    assert skewed.measures == ("accuracy", "balanced_accuracy", "macro_f1")
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        (np.full((400, 3), 1 / 3), "classes go up to 3"),
+        (np.full((400, 4), 0.5), "no probabilities"),
+        (np.full((400, 4), np.nan), "no probabilities"),
+        (np.ones((400, 4, 1)), r"shape \(400, 4, 1\) for 400"),
+    ],
+)
+def test_what_are_no_probabilities_is_refused_with_the_name_of_the_candidate(returned, message) -> None:
+    with pytest.raises(ValueError, match=rf"odd \(x\) returned predictions.*{message}"):
+        few_label_table([Candidate("odd", "x", lambda indices, seed: returned)], POOL, TEST, (5,))

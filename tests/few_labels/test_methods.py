@@ -9,8 +9,8 @@ from hf_unlab.evaluation.features import features_of, standardised_by_group
 from hf_unlab.evaluation.labelled import LabelledData
 from hf_unlab.evaluation.measures.retrieval import zero_shot_accuracy
 from hf_unlab.evaluation.probes import linear_probe
-from hf_unlab.few_labels.draws import draw_few
 from hf_unlab.few_labels.methods import cheap, finetuned, probed, read_out, zero_shot, zero_shot_rows
+from hf_unlab.few_labels.sampling import sample_few_labels
 from hf_unlab.modalities.image.baseline import RAW_PIXELS
 from hf_unlab.modalities.image_text.encoder import ImageTextEncoder
 from hf_unlab.testing import tiny_dual_encoder
@@ -29,7 +29,7 @@ def data(num: int, seed: int) -> LabelledData:
 
 
 POOL, TEST = data(36, 0), data(30, 1)
-INDICES = draw_few(POOL.labels, 10, 0)
+INDICES = sample_few_labels(POOL.labels, 10, 0)
 
 
 def test_cheap_and_probed_learn_and_have_no_chance_in_them() -> None:
@@ -75,7 +75,7 @@ def test_groups_are_taken_out_of_features_where_there_are_some() -> None:
     both = standardised_by_group(np.concatenate([pool_ND, test_ND]), (*pool.groups, *test.groups))
     by_hand = linear_probe("x", both[: len(pool)], pool.labels, both[len(pool) :])
     np.testing.assert_array_equal(by_group.predict(INDICES, 0), by_hand(INDICES))
-    one_each = draw_few(pool.labels, 1, 0)
+    one_each = sample_few_labels(pool.labels, 1, 0)
     rights = [(candidate.predict(one_each, 0) == test.labels).mean() for candidate in (plain, by_group)]
     assert rights[0] < rights[1]
 
@@ -119,7 +119,7 @@ def test_the_generators_of_the_process_stay_as_they_were() -> None:
     torch.manual_seed(3), np.random.seed(3)
     expected = torch.rand(1).item(), np.random.rand()
     torch.manual_seed(3), np.random.seed(3)
-    finetuned("x", ENCODER, POOL, TEST, num_steps=1).predict(draw_few(POOL.labels, 1, 0), 5)
+    finetuned("x", ENCODER, POOL, TEST, num_steps=1).predict(sample_few_labels(POOL.labels, 1, 0), 5)
     assert (torch.rand(1).item(), np.random.rand()) == expected
 
 

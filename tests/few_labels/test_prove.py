@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
+from safetensors.torch import load_file, save_file
 from transformers import Wav2Vec2FeatureExtractor, Wav2Vec2ForPreTraining
 
-from hf_unlab.few_labels.prove import prove
+from hf_unlab.few_labels import methods
+from hf_unlab.few_labels import prove as prove_module
+from hf_unlab.few_labels.prove import CELLS_NAME, prove
 from hf_unlab.modalities import get_modality
 from hf_unlab.modalities.audio.settings import AudioFewLabelSettings
 from hf_unlab.modalities.image.settings import ImageFewLabelSettings
@@ -69,6 +72,55 @@ def test_it_is_quiet_writes_nothing_and_repeats_itself(text, tmp_path, monkeypat
     assert sorted(tmp_path.rglob("*")) == before
     assert (torch.rand(1).item(), np.random.rand()) == expected
     assert prove(text[0], get_modality("text"), *text[1:]) == tables
+
+
+class Killed(BaseException):
+    """A run that ends, not one that fails."""
+
+
+def test_a_killed_run_does_not_repeat_finished_fits_and_leaves_nothing_behind(text, monkeypatch) -> None:
+    checkpoint, settings, training = text
+    expected = prove(checkpoint, get_modality("text"), settings, training)
+    (checkpoint / "_run.json").write_text("{}")  # the folder of a run
+    before = sorted(checkpoint.rglob("*"))
+    fits, finetune = [], methods.finetune_classifier
+
+    def killed(*arguments, **given):
+        fits.append(given["seed"])
+        if len(fits) == 6:
+            raise Killed
+        return finetune(*arguments, **given)
+
+    monkeypatch.setattr(methods, "finetune_classifier", killed)
+    with pytest.raises(Killed):
+        prove(checkpoint, get_modality("text"), settings, training)
+    kept = [path for path in checkpoint.rglob("*") if path not in before]
+    assert {path.relative_to(checkpoint).parts[0] for path in kept} == {CELLS_NAME} and CELLS_NAME[0] == "_"
+    (checkpoint / "eval_results.json").write_text('{"eval_runtime": 2}')  # as the same command writes it again
+    assert prove(checkpoint, get_modality("text"), settings, training) == expected
+    assert len(fits) == 6 + 3  # of the 8 there were 5
+    assert sorted(checkpoint.rglob("*")) == sorted([*before, checkpoint / "eval_results.json"])
+
+
+@pytest.mark.parametrize("changed", ["weights", "text", "settings"])
+def test_what_a_killed_run_has_kept_of_something_else_is_not_used(changed, text, tmp_path, monkeypatch) -> None:
+    checkpoint, settings, training = text
+    (checkpoint / "_run.json").write_text("{}")
+    monkeypatch.setattr(prove_module.shutil, "rmtree", lambda *given, **more: None)
+    prove(checkpoint, get_modality("text"), settings, training)
+    kept = set((checkpoint / CELLS_NAME).iterdir())
+    if changed == "weights":
+        path = checkpoint / "model.safetensors"
+        save_file({name: each + 0.01 for name, each in load_file(path).items()}, path, {"format": "pt"})
+    elif changed == "text":
+        rows = Dataset.from_parquet(str(tmp_path / "train.parquet")).to_list()
+        rows[0]["body"] += " w9"
+        Dataset.from_list(rows).to_parquet(tmp_path / "train.parquet")
+    else:
+        settings = replace(settings, finetune_steps=2)
+    prove(checkpoint, get_modality("text"), settings, training)
+    anew = set((checkpoint / CELLS_NAME).iterdir())
+    assert kept < anew and len(anew) == 2 * len(kept)
 
 
 def test_it_runs_alone_where_a_launcher_promised_company(text, monkeypatch) -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from hf_unlab.evaluation.measures.classification import expected_calibration_error
 from hf_unlab.few_labels.scores import score_rows
 
 TRUTH = np.arange(400) % 2
@@ -37,3 +38,21 @@ def test_parts_stand_side_by_side_and_err_together() -> None:
     assert row.accuracies[1] == (1.0, 1.0, 1.0, 0.0)
     low, high = row.intervals[1]
     assert high - low > 0.15
+
+
+def test_probabilities_are_scored_as_their_classes_and_for_their_calibration() -> None:
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(2), 400)
+    answers = [{5: [[probabilities]]}, {5: [[probabilities.argmax(1)]]}]
+    told, plain = score_rows([("told", "x"), ("plain", "x")], answers, [TRUTH])
+    assert told.accuracies == plain.accuracies and told.intervals == plain.intervals and told.behind == plain.behind
+    assert {name: told.others[name] for name in plain.others} == plain.others
+    assert told.others["calibration_error"][5] == (expected_calibration_error(probabilities, TRUTH),)
+    by_hand = -np.log(probabilities[np.arange(400), TRUTH]).mean()
+    assert told.others["log_loss"][5] == pytest.approx((by_hand,))
+
+
+def test_a_right_class_that_was_ruled_out_costs_much_and_not_everything() -> None:
+    sure = np.stack([1 - TRUTH, TRUTH], axis=1).astype(np.float32)
+    right, wrong = (score_rows([("x", "y")], [{5: [[each]]}], [TRUTH])[0].others for each in (sure, 1 - sure))
+    assert right["log_loss"][5] == (0.0,) and right["calibration_error"][5] == (0.0,)
+    assert wrong["log_loss"][5] == pytest.approx((7 * np.log(10),)) and wrong["calibration_error"][5] == (1.0,)

@@ -126,3 +126,23 @@ def test_unlike_classes_show_what_does_not_favour_large_ones(capsys) -> None:
     del before["rare_classes"]  # as older versions wrote it
     assert FewLabelTable.from_json(json.dumps(before)) == example_table()
     assert max(map(len, table.render(50).splitlines())) <= 50
+
+
+def test_the_label_budget_is_in_all_three_and_follows_from_the_rows() -> None:
+    rows = tuple(
+        FewLabelRow(name, method, {n: (low, low + 0.02), 10: (low + 0.1,) * 2, 50: (low + 0.2,) * 2})
+        for n, name, method, low in ((5, "pretrained", "linear probe", 0.6), (5, "from scratch", "fine-tuned", 0.5))
+    )
+    table = FewLabelTable(rows, (0, 1), 4, 0.25, 1000)
+    for said in (" ".join(table.render().split()), table.to_markdown()):
+        assert "as good as pretrained with 5 a class: from scratch x 2.3 (1.9 to 2.9)." in said
+        assert "Labels a class for an accuracy of 90%, pretrained: not within reach (the curve flattens at" in said
+    assert max(map(len, table.render().splitlines())) <= 80
+    content = json.loads(table.to_json())
+    assert len(content["efficiency"]) == 3 and len(content["labels_needed"]) == 2
+    assert FewLabelTable.from_json(table.to_json()) == table
+    for name in ("efficiency", "labels_needed"):
+        del content[name]
+    assert FewLabelTable.from_json(json.dumps({**content, "format_version": 2})) == table
+    with pytest.raises(ValueError, match="reads 1 to 3"):
+        FewLabelTable.from_json(json.dumps({**content, "format_version": 4}))

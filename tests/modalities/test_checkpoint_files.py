@@ -24,6 +24,17 @@ def test_a_checkpoints_hash_is_that_of_its_weights(tmp_path) -> None:
     (tmp_path / "_run.json").write_text("a run's own")
     (tmp_path / "checkpoint-10").mkdir()
     (tmp_path / "checkpoint-10" / "config.json").write_text("older")
+    (tmp_path / "_abandoned-checkpoint-20").mkdir()
+    (tmp_path / "_abandoned-checkpoint-20" / "model.safetensors").write_bytes(b"older")
+    for name in ("eval_results.json", "all_results.json", "trainer_state.json", "few_label.json"):
+        (tmp_path / name).write_text('{"eval_runtime": 1.7}')
     assert checkpoint_hash(tmp_path) == first
     (tmp_path / "model.safetensors").write_bytes(b"others")
     assert checkpoint_hash(tmp_path) != first
+
+
+def test_checkpoints_of_a_run_differ_although_their_folders_are_named_so(tmp_path) -> None:
+    for step in (10, 20):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        (tmp_path / f"checkpoint-{step}" / "model.safetensors").write_bytes(b"weights %d" % step)
+    assert checkpoint_hash(tmp_path / "checkpoint-10") != checkpoint_hash(tmp_path / "checkpoint-20")

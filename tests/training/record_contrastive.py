@@ -20,7 +20,7 @@ from torch.nn.functional import cross_entropy, normalize
 from hf_unlab.evaluation.features import features_of
 from hf_unlab.evaluation.labelled import LabelledData
 from hf_unlab.evaluation.probes import linear_probe
-from hf_unlab.few_labels.draws import draw_few
+from hf_unlab.few_labels.sampling import sample_few_labels
 from hf_unlab.modalities.text.static import StaticEncoder
 from hf_unlab.training.online_evaluation import OnlineEvaluation
 
@@ -77,7 +77,11 @@ def line(step, encoder, online, pool, test, held_out) -> dict[str, float]:
     probe = linear_probe("test", features_of(encoder, pool.inputs), pool.labels, features_of(encoder, test.inputs))
     right = {
         f"test_accuracy_{number}": round(
-            float(np.mean([(probe(draw_few(pool.labels, number, seed)) == test.labels).mean() for seed in range(5)])),
+            float(
+                np.mean(
+                    [(probe(sample_few_labels(pool.labels, number, seed)) == test.labels).mean() for seed in range(5)]
+                )
+            ),
             4,
         )
         for number in (10, 50)

@@ -6,8 +6,8 @@ from transformers.audio_utils import hertz_to_mel
 
 from hf_unlab.evaluation.features import baseline_features
 from hf_unlab.evaluation.labelled import LabelledData
-from hf_unlab.few_labels.draws import draw_few
 from hf_unlab.few_labels.methods import cheap
+from hf_unlab.few_labels.sampling import sample_few_labels
 from hf_unlab.modalities.audio.baseline import log_mel, log_mel_baselines, log_mel_features
 from hf_unlab.modalities.modality import Baseline
 
@@ -88,7 +88,7 @@ def test_tones_are_learnt_from_log_mel() -> None:
         for label, length in zip(labels, rng.integers(60, 900, 60), strict=True)
     ]
     (baseline,) = log_mel_baselines(RATE_HZ)
-    drawn = 2 * draw_few(labels[::2], 5, 0)
+    drawn = 2 * sample_few_labels(labels[::2], 5, 0)
     predictions = classes_of(baseline, [sounds[i] for i in drawn], labels[drawn], sounds[1::2])
     assert (predictions == labels[1::2]).mean() > 0.9
 

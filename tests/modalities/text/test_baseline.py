@@ -5,8 +5,8 @@ import pytest
 
 from hf_unlab.evaluation.features import baseline_features
 from hf_unlab.evaluation.labelled import LabelledData
-from hf_unlab.few_labels.draws import draw_few
 from hf_unlab.few_labels.methods import cheap
+from hf_unlab.few_labels.sampling import sample_few_labels
 from hf_unlab.modalities.text.baseline import TF_IDF
 
 POOL, TEST = np.repeat(np.arange(3), 50), np.tile(np.arange(3), 100)
@@ -18,7 +18,7 @@ def test_words_are_read_and_the_rest_ignored() -> None:
     test = LabelledData([f"here the {w} !" for w in words[TEST]], TEST, tuple(words))
     baseline = cheap(TF_IDF, pool, test)
     assert (baseline.name, baseline.method) == ("TF-IDF", "logistic regression")
-    assert (baseline.predict(draw_few(POOL, 1, 0), 0) == TEST).all()
+    assert (baseline.predict(sample_few_labels(POOL, 1, 0), 0) == TEST).all()
 
 
 def test_no_words_are_a_mistake() -> None:
