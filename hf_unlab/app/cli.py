@@ -184,6 +184,86 @@ def evaluate_command(
         )
 
 
+@app.command(name="finetune", context_settings=_DATA_OPTIONS)
+def finetune_command(
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(help="A pretrained checkpoint: a folder or a Hub id.")],
+    data: Annotated[str, typer.Argument(help="Labelled data: a Hub id, a builder, a file, a folder.")],
+    output_dir: Annotated[
+        Path, typer.Option("--output_dir", "--output-dir", "-o", help="Where the classifier goes.")
+    ] = Path("outputs/classifier"),
+    method: Annotated[
+        str, typer.Option(help="auto (all features, blended by the labels), probe, or cheap (the baselines alone).")
+    ] = "auto",
+    unlabelled: Annotated[
+        str | None, typer.Option(help="Raw data of the same kind, learnt from as well; never what is tested on.")
+    ] = None,
+    unlabelled_files: Annotated[
+        list[str] | None, typer.Option("--unlabelled_files", "--unlabelled-files", help="Files of it.")
+    ] = None,
+    second_use: Annotated[
+        str,
+        typer.Option(
+            "--second_use", "--second-use", help="Of examples without label: both, spreading, self-training or none."
+        ),
+    ] = "both",
+    labels_per_class: Annotated[
+        int | None,
+        typer.Option("--labels_per_class", "--labels-per-class", help="Labels to draw; by default all."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
+    modality: Annotated[str | None, typer.Option(help="By default told from the checkpoint's files.")] = None,
+) -> None:
+    """Learn a classifier from a few labels, measure it, and save it.
+
+    The recipes' options of labelled data may follow: --labelled_train_files, --label_column, ...
+    """
+    from hf_unlab.app.console import exit_cleanly, quiet_libraries
+    from hf_unlab.app.finetuning import Asked, finetune
+    from hf_unlab.few_labels.frozen import FrozenSettings
+
+    with exit_cleanly(), quiet_libraries():
+        settings = FrozenSettings(method, None if second_use == "none" else second_use)  # type: ignore[arg-type]
+        options = tuple(context.args)
+        finetune(
+            Asked(
+                model,
+                data,
+                options,
+                output_dir,
+                settings,
+                labels_per_class,
+                seed,
+                unlabelled,
+                tuple(unlabelled_files or ()),
+                modality=modality,
+            )
+        )
+
+
+@app.command(name="predict", context_settings=_DATA_OPTIONS)
+def predict_command(
+    context: typer.Context,
+    model: Annotated[Path, typer.Argument(help="A folder that `hf-unlab finetune` wrote.")],
+    data: Annotated[str, typer.Argument(help="Raw data: a Hub id, a builder, a file, a folder.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write, .csv or .tsv.")],
+    group_column: Annotated[
+        str | None, typer.Option("--group_column", "--group-column", help="Such as a speaker, if labels had one.")
+    ] = None,
+) -> None:
+    """Name the class of each row, with probabilities.
+
+    The recipes' options of data may follow: --data_files, --split, --text_column, ...
+    """
+    from hf_unlab.app.console import exit_cleanly, quiet_libraries
+    from hf_unlab.app.finetuning import predict
+    from hf_unlab.app.progress import console
+
+    with exit_cleanly(), quiet_libraries():
+        number = predict(model, data, context.args, output, group_column)
+        console.print(f"{number:,} rows answered in {output}")
+
+
 def _layer(given: str | None) -> int | str | None:
     """A number where one is given."""
     return int(given) if given and given.lstrip("-").isdigit() else given

@@ -144,6 +144,7 @@ def fit_probe(
             train_MD = train_MD @ axes_MD.T
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", "The number of unique classes is greater")  # one label a class is what it is
         if inverse_regularisation is None:
             inverse_regularisation = _chosen(train_MD, labels_M)
         model = LogisticRegression(C=inverse_regularisation, max_iter=max_iterations)

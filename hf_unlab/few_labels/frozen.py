@@ -17,22 +17,12 @@ from hf_unlab.few_labels.blending import Blend, fit_blend
 from hf_unlab.few_labels.unlabelled import SecondUse, learn_again, neighbour_graph
 from hf_unlab.few_labels.views import Embedding, EncoderView, View, views_of
 from hf_unlab.modalities import get_modality
-from hf_unlab.modalities.modality import Modality
+from hf_unlab.modalities.modality import Encoder, Modality
 
 FrozenMethod: TypeAlias = Literal["auto", "probe", "cheap"]
 FILE_NAME, CARD_NAME, ENCODER_NAME = "classifier.joblib", "classifier.json", "encoder"
 # What a training leaves beside a checkpoint, and nobody needs who asks it.
-_LEFT_BEHIND = (
-    "checkpoint-*",
-    "*.pt",
-    "*.pth",
-    "optimizer*",
-    "runs",
-    "few_label*",
-    "events.out*",
-    "held_out*",
-    "*.log",
-)
+_LEFT_BEHIND = ("checkpoint-*", "*.pt", "*.pth", "runs", "few_label*", "*_results.json", "_*")
 MOST_UNLABELLED = 20_000
 
 
@@ -119,6 +109,7 @@ class FrozenClassifier:
         modality: Of the inputs.
         settings: How it was made.
         checkpoint: A Hub id, or the folder that the encoder was read from.
+        encoder: Of the checkpoint.
     """
 
     views: tuple[View, ...]
@@ -127,6 +118,7 @@ class FrozenClassifier:
     modality: Modality
     settings: FrozenSettings
     checkpoint: str
+    encoder: Encoder
 
     def probabilities(self, inputs: Sequence[Any], groups: Sequence[str] = ()) -> np.ndarray:
         """Of each class, (N, C).
@@ -158,14 +150,14 @@ class FrozenClassifier:
         if is_local:
             ignore = shutil.ignore_patterns(*_LEFT_BEHIND)
             shutil.copytree(self.checkpoint, folder / ENCODER_NAME, ignore=ignore, dirs_exist_ok=True)
+        weights_V = self.blend.weights_V[: len(self.views)]  # those behind them are the same again
+        said = zip(self.views, weights_V / weights_V.sum(), strict=True)
         card = {
             "labels": list(self.label_names),
             "modality": self.modality.name,
             "encoder": ENCODER_NAME if is_local else self.checkpoint,
             "settings": asdict(self.settings),
-            "views": {
-                view.name: round(float(w), 4) for view, w in zip(self.views, self.blend.weights_V, strict=False)
-            },
+            "views": {view.name: round(float(weight), 4) for view, weight in said},
             "temperature": self.blend.temperature,
             "metrics": metrics or {},
         }
@@ -188,10 +180,11 @@ class FrozenClassifier:
         modality = get_modality(card["modality"])
         checkpoint = str(folder / ENCODER_NAME) if card["encoder"] == ENCODER_NAME else card["encoder"]
         content = joblib.load(folder / FILE_NAME)
-        embed = Embedding(modality.load_encoder(checkpoint))
+        encoder = modality.load_encoder(checkpoint)
+        embed = Embedding(encoder)
         views = tuple(_with_embedding(view, embed) for view in content["views"])
         settings = FrozenSettings(**card["settings"])
-        return cls(views, content["blend"], tuple(card["labels"]), modality, settings, checkpoint)
+        return cls(views, content["blend"], tuple(card["labels"]), modality, settings, checkpoint, encoder)
 
 
 def fit_frozen(
@@ -233,7 +226,7 @@ def fit_frozen(
     views = settings.chosen(views_of(encoder, modality.make_baselines(encoder, groups), has_groups))
     pool = PoolOfViews(views, [*labelled.inputs, *unlabelled], groups)
     blend = pool.fit(np.arange(len(labelled)), labelled.labels, len(labelled.label_names), settings.second_use)
-    return FrozenClassifier(pool.views, blend, labelled.label_names, modality, settings, str(checkpoint))
+    return FrozenClassifier(pool.views, blend, labelled.label_names, modality, settings, str(checkpoint), encoder)
 
 
 def refuse_one_class(labelled: LabelledData) -> None:
@@ -247,7 +240,7 @@ def refuse_one_class(labelled: LabelledData) -> None:
         have = (
             f"all {len(labelled)} labels are {labelled.label_names[classes[0]]!r}"
             if len(classes)
-            else "there are none"
+            else "there is no label"
         )
         raise ValueError(f"There is nothing to tell apart: {have}. Give labels of two classes at least.")
 

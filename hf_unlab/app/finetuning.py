@@ -1,0 +1,199 @@
+"""`hf-unlab finetune` and `hf-unlab predict`: a classifier from a few labels, and its answers as a file."""
+
+import csv
+import dataclasses
+import json
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hf_unlab.app.arguments import parse_arguments
+from hf_unlab.app.embedding import load, sources_of
+from hf_unlab.app.progress import console
+from hf_unlab.evaluation.labelled import LabelledData, load_labelled, load_pool
+from hf_unlab.evaluation.measures.classification import classification_scores, expected_calibration_error
+from hf_unlab.few_labels.frozen import (
+    CARD_NAME,
+    FILE_NAME,
+    FrozenClassifier,
+    FrozenSettings,
+    fit_frozen,
+    refuse_one_class,
+)
+from hf_unlab.few_labels.rows import rare_note
+from hf_unlab.few_labels.sampling import rare_classes, sample_few_labels
+from hf_unlab.modalities.modality import Encoder, Modality
+from hf_unlab.modalities.settings import FewLabelSettings, named_columns
+from hf_unlab.streams.bad_examples import good_examples
+from hf_unlab.streams.sources import Source, iterate, open_stream
+from hf_unlab.training.finetuning import refuse_overwriting
+
+NUM_TOGETHER = 1000  # rows that are decoded and answered at a time
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asks for.
+
+    Args:
+        model: The pretrained checkpoint.
+        data: The labelled data, as `--labelled_dataset`.
+        options: Further options of it.
+        output_dir: Where the classifier goes.
+        settings: How labels are used.
+        labels_per_class: How many are drawn; None: all.
+        seed: Of the draw.
+        unlabelled: Raw data of the same kind, as `--dataset`; its columns are called as those of the labelled data.
+        unlabelled_files: Files of it.
+        num_unlabelled: Rows of it at most.
+        modality: By name; None: told from the checkpoint.
+    """
+
+    model: str
+    data: str
+    options: tuple[str, ...]
+    output_dir: Path
+    settings: FrozenSettings
+    labels_per_class: int | None = None
+    seed: int = 0
+    unlabelled: str | None = None
+    unlabelled_files: tuple[str, ...] = ()
+    num_unlabelled: int = 10_000
+    modality: str | None = None
+
+
+def finetune(asked: Asked) -> FrozenClassifier:
+    """Learn, measure where there is something to test on, and save.
+
+    Args:
+        asked: What for.
+
+    Raises:
+        ValueError: The checkpoint or the data cannot be read, or there is nothing to learn.
+    """
+    refuse_overwriting(asked.model, asked.output_dir)
+    loaded = load(asked.model, asked.modality)
+    (labelled,) = parse_arguments(
+        loaded.modality.few_label_settings, argv=["--labelled_dataset", asked.data, *asked.options]
+    )
+    if asked.labels_per_class is not None:
+        labelled = dataclasses.replace(labelled, num_labels_per_class=[asked.labels_per_class])
+    train, test, remarks = _labelled(labelled, loaded.modality, loaded.encoder)
+    refuse_one_class(train)
+    if asked.labels_per_class is not None:
+        if rare := rare_classes(train.labels, asked.labels_per_class, train.label_names):
+            remarks.append(rare_note(rare, asked.labels_per_class))
+        drawn = sample_few_labels(train.labels, asked.labels_per_class, asked.seed)
+        others = np.setdiff1d(np.arange(len(train)), drawn)
+        rest, train = train.take(others), train.take(drawn)
+    else:
+        rest = train.take(np.array([], dtype=np.int64))
+    unlabelled = [*rest.inputs, *_unlabelled(asked, labelled, loaded.modality, loaded.encoder, bool(train.groups))]
+    for remark in remarks:
+        console.print(textwrap.fill(remark, 80))
+    console.print(f"{len(train):,} labels of {len(train.label_names)} classes, {len(unlabelled):,} without label")
+    classifier = fit_frozen(asked.model, loaded.modality, train, unlabelled, rest.groups, asked.settings)
+    metrics = measured(classifier, test) if test is not None else {}
+    classifier.save(asked.output_dir, {"num_labels": len(train), "num_unlabelled": len(unlabelled), **metrics})
+    _say(classifier, metrics, asked.output_dir)
+    return classifier
+
+
+def measured(classifier: FrozenClassifier, test: LabelledData) -> dict[str, Any]:
+    """Accuracy and calibration on examples that nothing was learnt from."""
+    probabilities_NC = classifier.probabilities(test.inputs, test.groups)
+    scores = classification_scores(probabilities_NC.argmax(1), test.labels)
+    error = expected_calibration_error(probabilities_NC, test.labels)
+    return {"num_test": len(test), **scores, "calibration_error": error}
+
+
+def predict(model: Path, data: str, options: Sequence[str], output: Path, group_column: str | None = None) -> int:
+    """Write the class and the probabilities of each row of some data; rows that cannot be read have no line.
+
+    Args:
+        model: A folder that `finetune` wrote.
+        data: As `--dataset`.
+        options: Further options of data.
+        output: The file, .csv or .tsv.
+        group_column: What each row belongs to; all rows are then read at once, since a group is normalised as one.
+
+    Returns:
+        How many rows were answered.
+
+    Raises:
+        ValueError: The classifier or the data cannot be read, or the file is to have another format.
+    """
+    delimiter = {".csv": ",", ".tsv": "\t"}.get(output.suffix.lower())
+    if delimiter is None:
+        raise ValueError(f"{output} is to be a table of text: end its name in .csv or .tsv.")
+    classifier = FrozenClassifier.load(model)
+    modality, names = classifier.modality, classifier.label_names
+    source, _ = sources_of(modality, data, options)
+    decode = modality.make_decode(modality.few_label_settings().unlimited(), classifier.encoder)
+    columns = [modality.column, *([group_column] if group_column else [])]
+    rows = iterate(open_stream(source, columns).select_columns(columns))
+    numbered = good_examples(({**row, "_row": number} for number, row in enumerate(rows)), decode)
+    good = (row for _, row in numbered if modality.check is None or modality.check(row) is None)
+    num_answered = 0
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with output.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, delimiter=delimiter)
+        writer.writerow(["row", "label", *(f"probability of {name}" for name in names)])
+        while block := list(islice(good, None if group_column else NUM_TOGETHER)):
+            groups = [str(row[group_column]) for row in block] if group_column else []
+            answers_NC = classifier.probabilities([row[modality.column] for row in block], groups)
+            for row, answer_C in zip(block, answers_NC, strict=True):
+                writer.writerow([row["_row"], names[int(answer_C.argmax())], *(f"{share:.6f}" for share in answer_C)])
+            num_answered += len(block)
+    return num_answered
+
+
+def _labelled(
+    labelled: FewLabelSettings, modality: Modality, encoder: Encoder
+) -> tuple[LabelledData, LabelledData | None, list[str]]:
+    """What is learnt from, what is tested on if anything is, and what is to be said of both."""
+    # files to learn from alone are not tested on
+    if labelled.labelled_train_files and not labelled.labelled_test_files:
+        return load_pool(labelled, [], modality, encoder, labelled.few_label_max_pool), None, []
+    splits = load_labelled(labelled, [], modality, encoder)
+    assert splits is not None  # a data set is named
+    return splits.pool, splits.test, splits.overlap.sentences()
+
+
+def _unlabelled(
+    asked: Asked, labelled: FewLabelSettings, modality: Modality, encoder: Encoder, has_groups: bool
+) -> list[Any]:
+    if asked.unlabelled is None:
+        return []
+    if has_groups:
+        raise ValueError(
+            "Labels come with groups, and of the unlabelled data no groups are known: leave --labelled_group_column "
+            "out, or --unlabelled."
+        )
+    columns = {new: old for new, old in named_columns(labelled).items() if new == modality.column}
+    source = Source(asked.unlabelled, data_files=list(asked.unlabelled_files) or None, columns=columns)
+    rows = list(islice(iterate(open_stream(source, [modality.column])), asked.num_unlabelled))
+    decode = modality.make_decode(labelled, encoder)
+    good = [row for _, row in good_examples(rows, decode)] if decode else rows
+    return [row[modality.column] for row in good if modality.check is None or modality.check(row) is None]
+
+
+def _say(classifier: FrozenClassifier, metrics: dict[str, Any], folder: Path) -> None:
+    if metrics:
+        console.print(
+            f"Right of {metrics['num_test']:,} test examples: {100 * metrics['accuracy']:.1f}%"
+            f"  (calibration error {100 * metrics['calibration_error']:.1f}%)"
+        )
+    said = json.loads((folder / CARD_NAME).read_text(encoding="utf-8"))["views"]
+    console.print("Read by: " + ", ".join(f"{name} {100 * share:.0f}%" for name, share in said.items()))
+    console.print(
+        f"\nSaved in {folder} ({FILE_NAME}, {CARD_NAME}). Ask it:\n\n"
+        f"    hf-unlab predict {folder} DATA -o answers.csv\n\n"
+        f"    from hf_unlab.few_labels.frozen import FrozenClassifier\n"
+        f'    FrozenClassifier.load("{folder}").probabilities(inputs)'
+    )

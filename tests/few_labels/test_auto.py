@@ -1,0 +1,59 @@
+"""The rows that choose for themselves: what a classifier that is kept would answer, and never from the test."""
+
+import numpy as np
+import pytest
+import torch
+
+from hf_unlab.few_labels.auto import AUTO, AUTO_TWICE, auto_rows
+from hf_unlab.few_labels.frozen import FrozenSettings, fit_frozen
+from hf_unlab.few_labels.sampling import sample_few_labels
+from hf_unlab.modalities import get_modality
+from hf_unlab.modalities.text.baseline import TF_IDF
+from hf_unlab.testing import tiny_static_model
+from tests.few_labels.test_frozen import DATA, TEST
+
+POOL = DATA.take(np.arange(80))
+
+
+@pytest.fixture
+def encoder():
+    torch.manual_seed(0)
+    return tiny_static_model().encoder()
+
+
+def test_they_answer_as_the_classifier_that_is_kept(tmp_path) -> None:
+    torch.manual_seed(0)
+    tiny_static_model().save_pretrained(tmp_path)
+    encoder = get_modality("text").load_encoder(tmp_path)
+    drawn = sample_few_labels(POOL.labels, 5, 0)
+    plain, twice = auto_rows("pretrained", encoder, [TF_IDF], POOL, TEST)
+    assert (plain.method, twice.method) == (AUTO, AUTO_TWICE)
+    rest = POOL.take(np.setdiff1d(np.arange(80), drawn))
+    for row, second_use in ((plain, None), (twice, "both")):
+        kept = fit_frozen(
+            tmp_path,
+            get_modality("text"),
+            POOL.take(drawn),
+            rest.inputs,
+            settings=FrozenSettings(second_use=second_use),
+        )
+        answers = kept.probabilities(TEST.inputs)
+        found = row.predict(drawn, 0)
+        # the pool is in another order there, which a sum feels in its last digits
+        np.testing.assert_allclose(found, answers, atol=0.02)
+
+
+def test_labels_of_the_pool_that_were_not_drawn_change_nothing(encoder) -> None:
+    drawn = sample_few_labels(POOL.labels, 5, 0)
+    spoilt = POOL.labels.copy()
+    others = np.setdiff1d(np.arange(80), drawn)
+    spoilt[others] = 1 - spoilt[others]
+    told = type(POOL)(POOL.inputs, spoilt, POOL.label_names)
+    for row, other in zip(
+        auto_rows("x", encoder, [TF_IDF], POOL, TEST), auto_rows("x", encoder, [TF_IDF], told, TEST), strict=True
+    ):
+        np.testing.assert_array_equal(row.predict(drawn, 0), other.predict(drawn, 0))
+
+
+def test_without_a_second_use_there_is_one_row(encoder) -> None:
+    assert len(auto_rows("x", encoder, [TF_IDF], POOL, TEST, FrozenSettings(second_use=None))) == 1
