@@ -15,7 +15,7 @@ import numpy as np
 from hf_unlab.app.arguments import parse_arguments
 from hf_unlab.app.embedding import load, sources_of
 from hf_unlab.app.progress import console
-from hf_unlab.evaluation.labelled import LabelledData, load_labelled, load_pool
+from hf_unlab.evaluation.labelled import LabelledData, load_labelled, load_pool, load_unlabelled
 from hf_unlab.evaluation.measures.classification import classification_scores, expected_calibration_error
 from hf_unlab.few_labels.frozen import (
     CARD_NAME,
@@ -177,10 +177,7 @@ def _unlabelled(
         )
     columns = {new: old for new, old in named_columns(labelled).items() if new == modality.column}
     source = Source(asked.unlabelled, data_files=list(asked.unlabelled_files) or None, columns=columns)
-    rows = list(islice(iterate(open_stream(source, [modality.column])), asked.num_unlabelled))
-    decode = modality.make_decode(labelled, encoder)
-    good = [row for _, row in good_examples(rows, decode)] if decode else rows
-    return [row[modality.column] for row in good if modality.check is None or modality.check(row) is None]
+    return load_unlabelled([source], labelled, modality, encoder, asked.num_unlabelled)
 
 
 def _say(classifier: FrozenClassifier, metrics: dict[str, Any], folder: Path) -> None:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from hf_unlab.modalities.modality import Encoder, Modality
 from hf_unlab.modalities.settings import FewLabelSettings
 from hf_unlab.streams.bad_examples import Decode, Example, good_examples
 from hf_unlab.streams.content import normalised_hash
-from hf_unlab.streams.sources import Source
+from hf_unlab.streams.sources import Source, iterate, open_stream
 
 
 @dataclass(frozen=True)
@@ -192,6 +193,34 @@ def load_test(
     sample = RowSample(settings.few_label_max_test)
     names = tuple(sorted(_read(sources[1], modality, sample)))
     return _labelled(sample.rows(), column, names, modality.make_decode(settings, encoder))
+
+
+def load_unlabelled(
+    sources: Sequence[Source],
+    settings: FewLabelSettings,
+    modality: Modality,
+    encoder: Encoder | None,
+    num_examples: int,
+) -> list[Any]:
+    """Inputs without labels, from the beginning of the sources, from each as many; bad ones are left out.
+
+    Args:
+        sources: Raw data.
+        settings: How much is read of an example.
+        modality: Says which column holds it, and how its cells are decoded.
+        encoder: As in `load_labelled`.
+        num_examples: How many at most.
+    """
+    if not num_examples or not sources:
+        return []
+    share, column = -(-num_examples // len(sources)), modality.column
+    decode = modality.make_decode(settings, encoder)
+    inputs = []
+    for source in sources:
+        rows = islice(iterate(open_stream(source, [column]).select_columns([column])), share)
+        kept = (row for row in rows if modality.check is None or modality.check(row) is None)
+        inputs += [decoded[column] for _, decoded in good_examples(kept, decode)]
+    return inputs
 
 
 def _read(

@@ -22,6 +22,7 @@ def auto_rows(
     pool: LabelledData,
     test: LabelledData,
     settings: FrozenSettings | None = None,
+    unlabelled: Sequence[Any] = (),
 ) -> list[Candidate]:
     """A blend of all views of the examples, from the labels alone, and with what of the pool has no label.
 
@@ -32,6 +33,8 @@ def auto_rows(
         pool: What draws are made from.
         test: What is scored.
         settings: How labels are used; of `second_use` None the second row is left out.
+        unlabelled: Further inputs for the second row, beside those of the pool whose label is not drawn; where there
+            are groups, of which none is known of these, they are left out.
 
     Example:
         >>> [row.method for row in auto_rows("pretrained", encoder, baselines, pool, test)]  # doctest: +SKIP
@@ -43,7 +46,8 @@ def auto_rows(
     @cache
     def views() -> tuple[PoolOfViews, list[Any]]:
         chosen = settings.chosen(views_of(encoder, baselines, bool(pool.groups)))
-        fitted = PoolOfViews(chosen, pool.inputs, pool.groups)
+        more = [] if pool.groups else unlabelled
+        fitted = PoolOfViews(chosen, [*pool.inputs, *more], pool.groups)
         return fitted, [view.features(test.inputs, test.groups) for view in chosen]
 
     def predicting(is_twice: bool) -> Callable[[np.ndarray, int], np.ndarray]:

@@ -29,16 +29,14 @@ class Blend:
 
     Args:
         probes: One a view, or several times as many, each time in the order of the views.
-        weights_V: Their weights.
+        weights_V: What the logarithm of each probability is multiplied by. Their sum makes answers as sure as they are
+            right: it is one over a temperature (Guo et al. 2017, https://huggingface.co/papers/1706.04599).
         num_classes: C; a class without a label is as good as never answered.
-        temperature: What the logarithms of the probabilities are divided by, so that they are as sure as they are
-            right (Guo et al. 2017, https://huggingface.co/papers/1706.04599).
     """
 
     probes: tuple[LinearProbe, ...]
     weights_V: np.ndarray
     num_classes: int
-    temperature: float = 1.0
 
     def probabilities(self, features: Sequence[Any]) -> np.ndarray:
         """Of each class, (N, C): the weighted geometric mean of the probes'.
@@ -49,7 +47,7 @@ class Blend:
         parts = list(features) * (len(self.probes) // len(features))
         return geometric_mean(
             [spread_out(probe, part, self.num_classes) for probe, part in zip(self.probes, parts, strict=True)],
-            self.weights_V / self.temperature,
+            self.weights_V,
         )
 
 
@@ -87,8 +85,9 @@ def fit_blend(
     tried = [_out_of_fold(part, labels_M, c, folds, num_classes) for part, c in zip(features, cs, strict=True)]
     losses_V = np.array([log_loss(part, labels_M) for part in tried])
     weights_V = np.exp(-SHARPNESS * (losses_V - losses_V.min()))
-    together_MC = geometric_mean(tried, weights_V / weights_V.sum())
-    return Blend(probes, weights_V / weights_V.sum(), num_classes, fitted_temperature(together_MC, labels_M))
+    weights_V /= weights_V.sum()
+    temperature = fitted_temperature(geometric_mean(tried, weights_V), labels_M)
+    return Blend(probes, weights_V / temperature, num_classes)
 
 
 def folds_of(labels_M: np.ndarray, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:

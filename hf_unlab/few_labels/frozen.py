@@ -158,7 +158,6 @@ class FrozenClassifier:
             "encoder": ENCODER_NAME if is_local else self.checkpoint,
             "settings": asdict(self.settings),
             "views": {view.name: round(float(weight), 4) for view, weight in said},
-            "temperature": self.blend.temperature,
             "metrics": metrics or {},
         }
         text = json.dumps(card, indent=2, ensure_ascii=False) + "\n"

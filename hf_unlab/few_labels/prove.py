@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from hf_unlab.evaluation.labelled import load_labelled
+from hf_unlab.evaluation.labelled import load_labelled, load_unlabelled
 from hf_unlab.few_labels.auto import auto_rows
 from hf_unlab.few_labels.beside import beside, embedding
 from hf_unlab.few_labels.cells import digest_of
@@ -82,12 +82,13 @@ def prove(
             check_groups(pool, test)  # now, and not when the first table is done
         embed = embedding(pool, test)
         baselines = modality.make_baselines(pretrained, (*pool.groups, *test.groups))
+        unlabelled = load_unlabelled(training, settings, modality, pretrained, settings.few_label_num_unlabelled)
         candidates = [
             *(cheap(each, pool, test) for each in baselines),
             *probed("random weights", untrained, pool, test, is_random=True),
             *probed("pretrained", pretrained, pool, test, embed=embed),
             *beside("pretrained", pretrained, baselines, pool, test, embed),
-            *auto_rows("pretrained", pretrained, baselines, pool, test),
+            *auto_rows("pretrained", pretrained, baselines, pool, test, unlabelled=unlabelled),
             finetuned("from scratch", untrained, pool, test, **fit),
             finetuned("pretrained", pretrained, pool, test, **fit),
             *zero_shot_rows("pretrained", pretrained, test, templates),

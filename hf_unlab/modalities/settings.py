@@ -144,6 +144,12 @@ class FewLabelSettings:
     )
     few_label_seeds: list[int] = field(default_factory=lambda: [0, 1, 2], metadata={"help": "Draws of the labels."})
     few_label_max_pool: int = field(default=20_000, metadata={"help": "Examples that labels are drawn from."})
+    few_label_num_unlabelled: int = field(
+        default=0,
+        metadata={
+            "help": "Raw examples of the data pretrained on that are learnt from without label, beside the pool."
+        },
+    )
     few_label_max_test: int = field(default=1000, metadata={"help": "Test examples scored, drawn at random."})
     finetune_learning_rate: float = field(default=5e-4, metadata={"help": "Peak rate of fine-tuning."})
     finetune_steps: int | None = field(

@@ -74,7 +74,7 @@ def pretrained(way: str, seconds: float, folder: Path, scratch: Path) -> tuple[P
             continue
         left = (seconds - used) / (len(stages) - number)
         short, long = (
-            run(recipe, folder, scratch / f"try{times}", [*told, "--max_steps", str(times * SHORT)])
+            run(recipe, folder, scratch / f"try{number}_{times}", [*told, "--max_steps", str(times * SHORT)])
             for times in (1, 3)
         )
         each = max((long - short) / (2 * SHORT), 1e-3)
