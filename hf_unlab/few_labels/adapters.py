@@ -22,6 +22,7 @@ from hf_unlab.training.rates import is_within
 AdapterKind: TypeAlias = Literal["lora", "dora", "ia3"]
 ADAPTER_KINDS: tuple[AdapterKind, ...] = ("lora", "dora", "ia3")
 CONFIG_FOLDER, LABELS_NAME = "classifier", "labels.json"
+_KEPT_WHOLE = ("classifier.", "score.")
 _TEXT_INPUTS = {
     "input_ids",
     "attention_mask",
@@ -56,7 +57,7 @@ def adapted(classifier: nn.Module, encoder: Encoder, kind: AdapterKind, *, rank:
         >>> encoder = ImageTextEncoder(tiny_dual_encoder)
         >>> model = adapted(encoder.classifier(3, seed=0), encoder, "lora", rank=2)
         >>> round(trained_share(model), 2)
-        0.05
+        0.04
     """
     if kind not in ADAPTER_KINDS:
         raise ValueError(f"The kind of adapter is {kind!r}; choose one of {', '.join(ADAPTER_KINDS)}.")
@@ -64,7 +65,7 @@ def adapted(classifier: nn.Module, encoder: Encoder, kind: AdapterKind, *, rank:
         raise ValueError(f"rank is {rank}; it must be at least 1.")
     head = head_modules(classifier)
     targets = _targets(classifier, encoder, kind, head)
-    task = "SEQ_CLS" if _reads_token_ids(classifier) else None
+    task, head = _task(classifier, kind, head)
     config: PeftConfig
     if kind == "ia3":
         narrowing = [name for name in targets if _is_narrowing(classifier.get_submodule(name))]
@@ -112,10 +113,16 @@ def _is_narrowing(part: nn.Module) -> bool:
     return isinstance(part, nn.Linear) and part.in_features > part.out_features
 
 
-def _reads_token_ids(classifier: nn.Module) -> bool:
-    """Whether peft's own class of classifiers fits, so that its AutoPeftModelForSequenceClassification does."""
+def _task(classifier: nn.Module, kind: AdapterKind, head: list[str]) -> tuple[str | None, list[str]]:
+    """peft's task, where its AutoPeftModelForSequenceClassification can run the classifier, and the head's names.
+
+    For that task peft keeps what is called `classifier` or `score` as a whole, which its (IA)^3 cannot merge where it
+    has parts (RoBERTa's): those go without, and AutoPeftModel loads them.
+    """
     known = inspect.signature(classifier.forward).parameters
-    return isinstance(classifier, PreTrainedModel) and known.keys() >= _TEXT_INPUTS
+    whole = list(dict.fromkeys(name.split(".")[0] if name.startswith(_KEPT_WHOLE) else name for name in head))
+    is_sequences = isinstance(classifier, PreTrainedModel) and known.keys() >= _TEXT_INPUTS
+    return ("SEQ_CLS", whole) if is_sequences and (kind != "ia3" or whole == head) else (None, head)
 
 
 def hub_id(checkpoint: str | Path | None) -> str | None:

@@ -95,7 +95,7 @@ def begin_at_probe(model: ReadOut, encoder: Encoder, inputs: Sequence[Any], labe
 
 
 def head_modules(classifier: nn.Module) -> list[str]:
-    """Names of the modules that are new in a classifier: its head, and the pooler that the head reads.
+    """Names of the parts that are new in a classifier: of its head, and of the pooler that the head reads.
 
     Pretraining trains no pooler, so checkpoints mostly have none and a fresh one is drawn; what is saved of an adapted
     classifier has to hold it.
@@ -110,7 +110,7 @@ def head_modules(classifier: nn.Module) -> list[str]:
         >>> from transformers import BertConfig, BertForSequenceClassification
         >>> sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
         >>> head_modules(BertForSequenceClassification(BertConfig(vocab_size=9, **sizes)))
-        ['classifier', 'bert.pooler']
+        ['classifier', 'bert.pooler.dense']
     """
     modules = {name: part for name, part in classifier.named_modules() if any(True for _ in part.parameters())}
     tower = classifier.base_model if isinstance(classifier, PreTrainedModel) else classifier
@@ -124,12 +124,11 @@ def head_modules(classifier: nn.Module) -> list[str]:
         raise ValueError(
             f"{type(classifier).__name__} has no head apart from its encoder; take head='probe', or kind='full'."
         )
-    # peft takes each module whose name ends so: where others do, the parts of the head are named in its place
-    return [each for name in names for each in _unmistakable(name, modules)]
+    # parts that hold weights themselves, as whole names: peft takes each module whose name ends so
+    return [
+        part for name in names for part in modules if f"{part}.".startswith(f"{name}.") and _has_own(modules[part])
+    ]
 
 
-def _unmistakable(name: str, modules: dict[str, nn.Module]) -> list[str]:
-    inside = [other for other in modules if other.startswith(f"{name}.")]
-    if isinstance(modules[name], nn.Sequential) and inside:
-        return [each for each in inside if each.count(".") == name.count(".") + 1]
-    return [name]
+def _has_own(part: nn.Module) -> bool:
+    return any(True for _ in part.parameters(recurse=False))

@@ -77,8 +77,8 @@ class FinetuningTrainer(Trainer):
         if watch is not None:
             self.add_callback(StopWhenDown(watch))
         self._rates, self._watch, self._smoothing = rates, watch, label_smoothing
-        norms = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.affine]
-        self._frozen = [norm for norm in norms if not any(each.requires_grad for each in norm.parameters())]
+        norms = [part for part in model.modules() if isinstance(part, _BatchNorm) and part.affine]
+        self._frozen = [norm for norm in norms if not norm.weight.requires_grad]
 
     def training_step(self, model: torch.nn.Module, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
         """As in Trainer, part by part."""
@@ -244,8 +244,7 @@ def alone_and_quiet() -> Iterator[None]:
     under a launcher it would join the launcher's process group and wait for the other ranks in each step. So the
     launch variables are hidden and the shared state, the random generators and the log level are put back at the end.
 
-    Under several processes call it on one of them, and let the others wait at a barrier afterwards, with a timeout
-    longer than the work in here.
+    Under several processes call it on one, and let the others wait at a barrier, with a timeout longer than the work.
 
     Example:
         >>> torch.manual_seed(0).initial_seed()

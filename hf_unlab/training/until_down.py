@@ -28,9 +28,9 @@ class UntilDown:
         >>> for loss in [2.0] * 4 + [0.1] * 30:
         ...     watch.record(loss)
         >>> watch.end
-        28
-        >>> [round(watch.factor(step), 2) for step in (0, 9, 20, 25, 28)]
-        [0.1, 1.0, 1.0, 0.6, 0.0]
+        15
+        >>> [round(watch.factor(step), 2) for step in (0, 9, 11, 13, 15)]
+        [0.1, 1.0, 1.0, 0.67, 0.0]
     """
 
     def __init__(self, target: float, max_steps: int, min_steps: int = MIN_STEPS) -> None:

@@ -11,9 +11,11 @@ from transformers import (
     AutoConfig,
     AutoModelForAudioClassification,
     AutoModelForImageClassification,
+    AutoModelForMaskedLM,
     AutoModelForSequenceClassification,
     BertConfig,
     ResNetModel,
+    RobertaConfig,
     ViTModel,
 )
 
@@ -44,8 +46,15 @@ def save_images(model, folder) -> None:
     model.save_pretrained(folder), PROCESSOR.save_pretrained(folder)
 
 
+def save_roberta(folder) -> None:
+    """A head of several parts."""
+    AutoModelForMaskedLM.from_config(RobertaConfig(**texts.BERT.to_diff_dict())).save_pretrained(folder)
+    texts.word_tokenizer().save_pretrained(folder)
+
+
 SAVERS = {  # of base models, with the modality and the class of transformers that loads classifiers
     "bert": (save_bert, "text", AutoModelForSequenceClassification),
+    "roberta": (save_roberta, "text", AutoModelForSequenceClassification),
     "vit": (lambda folder: save_images(ViTModel(VIT), folder), "image", AutoModelForImageClassification),
     "resnet": (lambda folder: save_images(ResNetModel(RESNET), folder), "image", AutoModelForImageClassification),
     "wav2vec2": (save_audio, "audio", AutoModelForAudioClassification),
@@ -64,13 +73,13 @@ def inputs_of(modality: str) -> list:
 
 
 def based(kind: str, folder, monkeypatch):
-    """A checkpoint in the folder `base`, from where it is loaded by its relative name; its encoder."""
+    """A checkpoint in the folder `own`, from where it is loaded by its relative name; its encoder."""
     monkeypatch.chdir(folder)
     torch.manual_seed(0)
     saver, modality, auto_class = SAVERS[kind]
     with alone_and_quiet():
-        saver(folder / "base")
-        return get_modality(modality).load_encoder("base"), inputs_of(modality), auto_class
+        saver(folder / "own")
+        return get_modality(modality).load_encoder("own"), inputs_of(modality), auto_class
 
 
 def trained(encoder, inputs, kind="lora", seed=0, classifier=None):
@@ -106,7 +115,7 @@ def test_what_is_saved_loads_by_plain_peft(kind, adapter, tmp_path, monkeypatch)
             config = AutoConfig.from_pretrained("adapter", subfolder="classifier")
             assert config.id2label == dict(enumerate(NAMES)) and config.label2id["yes"] == 1
             torch.manual_seed(5)
-            base = auto_class.from_pretrained("base", config=config)
+            base = auto_class.from_pretrained("own", config=config)
         again = PeftModel.from_pretrained(base, "adapter").eval()
     torch.testing.assert_close(logits_of(again, encoder, inputs), expected, atol=1e-6, rtol=0)
     merged = again.merge_and_unload()
@@ -115,7 +124,8 @@ def test_what_is_saved_loads_by_plain_peft(kind, adapter, tmp_path, monkeypatch)
     told = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
     assert told["base_model_name_or_path"] is None
     for file in (tmp_path / "adapter").rglob("*.*"):
-        assert str(tmp_path).encode() not in file.read_bytes(), file
+        holds_path = str(tmp_path).encode() in file.read_bytes()
+        assert not holds_path, file
     assert "base_model" not in (tmp_path / "adapter" / "README.md").read_text().split("---")[1]
 
 
@@ -132,7 +142,7 @@ def test_labels_of_classes_of_no_library(tmp_path, monkeypatch) -> None:
 def test_a_base_that_is_named_is_found_by_peft_itself(kind, tmp_path, monkeypatch) -> None:
     encoder, inputs, _ = based(kind, tmp_path, monkeypatch)
     model = trained(encoder, inputs)
-    save_adapter(model, encoder, "adapter", NAMES, base_model="base")
+    save_adapter(model, encoder, "adapter", NAMES, base_model="own")
     auto = AutoPeftModelForSequenceClassification if kind == "bert" else AutoPeftModel
     with alone_and_quiet():
         again = auto.from_pretrained("adapter", num_labels=3).eval()
@@ -148,7 +158,7 @@ def test_several_adapters_share_one_base(tmp_path, monkeypatch) -> None:
         expected[name] = logits_of(model, encoder, inputs)
     assert (expected["first"] - expected["second"]).abs().max() > 1e-3
     with alone_and_quiet():
-        base = auto_class.from_pretrained("base", num_labels=3)
+        base = auto_class.from_pretrained("own", num_labels=3)
         both = PeftModel.from_pretrained(base, "first", adapter_name="first")
         both.load_adapter("second", adapter_name="second")
     for name in ("first", "second", "first"):

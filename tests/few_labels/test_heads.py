@@ -64,8 +64,8 @@ def test_a_class_without_labels_begins_as_the_unlikeliest() -> None:
 @pytest.mark.parametrize(
     ("make", "names"),
     [
-        (lambda: BertForSequenceClassification(BERT), ["classifier", "bert.pooler"]),
-        (lambda: ModernBertForSequenceClassification(MODERNBERT), ["head", "classifier"]),
+        (lambda: BertForSequenceClassification(BERT), ["classifier", "bert.pooler.dense"]),
+        (lambda: ModernBertForSequenceClassification(MODERNBERT), ["head.dense", "head.norm", "classifier"]),
         (
             lambda: DistilBertForSequenceClassification(DistilBertConfig(vocab_size=9, dim=8, n_layers=1, n_heads=1)),
             ["pre_classifier", "classifier"],
