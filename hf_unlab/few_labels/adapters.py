@@ -129,7 +129,7 @@ def hub_id(checkpoint: str | Path | None) -> str | None:
     """What of a checkpoint's name others can load it by: a Hub id; None of a folder, and of no checkpoint.
 
     Example:
-        >>> hub_id("google-bert/bert-base-uncased"), hub_id("open_clip:hf-hub:laion/CLIP-ViT-B-32"), hub_id("/tmp")
+        >>> hub_id("google-bert/bert-base-uncased"), hub_id("open_clip:hf-hub:laion/CLIP-ViT-B-32"), hub_id(".")
         ('google-bert/bert-base-uncased', 'laion/CLIP-ViT-B-32', None)
     """
     if checkpoint is None or Path(checkpoint).exists() or isinstance(checkpoint, PurePath):
