@@ -6,16 +6,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
-from transformers.modeling_outputs import SequenceClassifierOutput
 
 from hf_unlab.evaluation.features import baseline_features, features_of, standardised_by_group
 from hf_unlab.evaluation.labelled import LabelledData
 from hf_unlab.evaluation.probes import DEFAULT_C, UNIT_NORM_C, linear_probe
 from hf_unlab.few_labels.beside import embedding
 from hf_unlab.few_labels.draws import Candidate
+from hf_unlab.few_labels.heads import read_out
 from hf_unlab.modalities.modality import Baseline, Encoder
-from hf_unlab.modalities.running import device_of, seeded
 from hf_unlab.training.finetuning import finetune_classifier, predict_classes
 
 MIN_STEPS, MAX_STEPS, NUM_EPOCHS = 30, 100, 15
@@ -131,50 +129,6 @@ def by_group(
     """Features of pool and test, standardised within each group as one: see `standardised_by_group`."""
     both_ND = standardised_by_group(np.concatenate([pool_ND, test_ND]), (*pool.groups, *test.groups))
     return both_ND[: len(pool_ND)], both_ND[len(pool_ND) :]
-
-
-class ReadOut(nn.Module):
-    """An encoder and a linear head that reads what a linear probe would read.
-
-    Features are standardised across their dimensions on the way: those of a contrastive encoder have unit norm, and a
-    head at an ordinary learning rate would take long to read entries of size 1 / sqrt(D). The head begins at zero:
-    what a random one sends back spoils pretrained weights before it has learnt anything. On docstrings (10 labels a
-    class, two draws) fine-tuning then scored .49 in place of .41.
-
-    Args:
-        encoder: Its model is trained.
-        num_features: D of what `encoder.embed` gives.
-        num_labels: Number of classes.
-    """
-
-    def __init__(self, encoder: Encoder, num_features: int, num_labels: int) -> None:
-        super().__init__()
-        self.model = encoder.model
-        self._embed = encoder.embed
-        self.head = nn.Sequential(
-            nn.LayerNorm(num_features, elementwise_affine=False), nn.Linear(num_features, num_labels)
-        )
-        nn.init.zeros_(self.head[1].weight)
-        nn.init.zeros_(self.head[1].bias)
-
-    def forward(self, **batch: torch.Tensor) -> SequenceClassifierOutput:
-        """From a batch of the encoder's to logits (B, num_labels)."""
-        return SequenceClassifierOutput(logits=self.head(self._embed(batch)))
-
-
-def read_out(encoder: Encoder, num_classes: int, seed: int, example: Any) -> ReadOut:
-    """A fresh `ReadOut` in float32, random weights drawn from the seed.
-
-    Args:
-        encoder: From which a model of its own is made.
-        num_classes: C.
-        seed: Draws random weights.
-        example: One input, which tells how many features there are.
-    """
-    own = encoder.fresh(seed)
-    num_features = features_of(own, [example]).shape[1]
-    with seeded(seed):  # torch draws the head before it is set to zero
-        return ReadOut(own, num_features, num_classes).to(device_of(own.model)).float()
 
 
 def finetuned(

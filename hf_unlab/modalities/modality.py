@@ -35,6 +35,7 @@ class Encoder(ABC):
 
     poolings: ClassVar[tuple[str, ...]] = ("pooled",)  # the names that `embed` knows, the default first
     has_unit_norm = False  # whether features are brought to norm 1
+    checkpoint: str | Path | None = None  # a folder or a Hub id that its weights are read from; None: from neither
 
     @property
     @abstractmethod
@@ -127,10 +128,15 @@ class Encoder(ABC):
 
     @property
     def lora_modules(self) -> list[str]:
-        """Names of the encoder's linear maps, peft's `target_modules`; of its convolutions where there are none."""
-        own, parts = set(self.tower.modules()), self.model.named_modules()
-        found = [(name, part) for name, part in parts if part in own and isinstance(part, nn.Linear | nn.Conv2d)]
-        linear = [name for name, part in found if isinstance(part, nn.Linear)]
+        """Names of the encoder's linear maps, peft's `target_modules`; of its convolutions where there are none.
+
+        torch's own attention is named as a whole: it reads the weights of its `out_proj` and never calls it, so that
+        what is put there would change nothing.
+        """
+        own, kinds = set(self.tower.modules()), nn.Linear | nn.Conv2d | nn.MultiheadAttention
+        found = [(name, part) for name, part in self.model.named_modules() if part in own and isinstance(part, kinds)]
+        attention = tuple(f"{name}." for name, part in found if isinstance(part, nn.MultiheadAttention))
+        linear = [name for name, part in found if not isinstance(part, nn.Conv2d) and not name.startswith(attention)]
         return linear or [name for name, _ in found]
 
     @property

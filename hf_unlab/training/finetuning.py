@@ -5,9 +5,8 @@ import copy
 import os
 import random
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,18 @@ import numpy as np
 import torch
 from accelerate.state import AcceleratorState, GradientState, PartialState
 from torch.nn.functional import cross_entropy
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim.lr_scheduler import LambdaLR
+from transformers import Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.utils import logging as transformers_logging
 
 from hf_unlab.evaluation.features import over_batches
 from hf_unlab.modalities.modality import Encoder
+from hf_unlab.training.labelled_rows import Augment, LabelledRows, parts_of
+from hf_unlab.training.rates import groups_of
+from hf_unlab.training.until_down import OnStep, StopWhenDown, TellSteps, UntilDown
 
-OnStep = Callable[[int], None]
 # What launchers set and accelerate reads to decide that a process is one of many. The choice of a device is kept.
 TORCHRUN_VARIABLES = {"RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"}
 MPI_VARIABLES = {"PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE"}
@@ -35,13 +38,17 @@ class FinetuningTrainer(Trainer):
     A collator that returns a list of batches gets their gradients added up, each part's graph gone before the next is
     made: the memory is that of a part. Such a batch holds `labels` (B,) and `weight`, its share of the step, and the
     loss is cross-entropy on the model's logits. Any other batch is for a model that computes its loss by itself, as a
-    mean. Parameters of one dimension (biases, norms) are not decayed.
+    mean. Parameters of one dimension (biases, norms) are not decayed. Batch normalisation with frozen weights
+    keeps its running statistics: an adapter is saved without them.
 
     Args:
         model: What is trained: all parameters that require gradients.
         args: Settings; of several GPUs in one process one is used.
         *positional: As in Trainer.
         on_step: Called behind each step with the steps done.
+        rates: The peak rate of each parameter, by name; by default `args.learning_rate` for all.
+        watch: Plans the rate and ends the run, in place of `args.lr_scheduler_type`.
+        label_smoothing: Of the cross-entropy of parts; Trainer's own asks models for a `config`.
         **named: As in Trainer.
     """
 
@@ -51,6 +58,9 @@ class FinetuningTrainer(Trainer):
         args: TrainingArguments,
         *positional: Any,
         on_step: OnStep | None = None,
+        rates: Mapping[str, float] | None = None,
+        watch: UntilDown | None = None,
+        label_smoothing: float = 0.0,
         **named: Any,
     ) -> None:
         if args.n_gpu > 1:
@@ -63,21 +73,47 @@ class FinetuningTrainer(Trainer):
         self.remove_callback(PrinterCallback)  # what disable_tqdm puts in the progress bar's place; it prints
         self.remove_callback(ProgressCallback)
         if on_step is not None:
-            self.add_callback(_Steps(on_step))
+            self.add_callback(TellSteps(on_step))
+        if watch is not None:
+            self.add_callback(StopWhenDown(watch))
+        self._rates, self._watch, self._smoothing = rates, watch, label_smoothing
+        norms = [part for part in model.modules() if isinstance(part, _BatchNorm) and part.affine]
+        self._frozen = [norm for norm in norms if not norm.weight.requires_grad]
 
     def training_step(self, model: torch.nn.Module, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
         """As in Trainer, part by part."""
         if not isinstance(inputs, list):
             return super().training_step(model, inputs, num_items_in_batch)
         losses = [super(FinetuningTrainer, self).training_step(model, part) for part in inputs]
-        return torch.stack(losses).sum() if losses else torch.zeros((), device=self.args.device)
+        loss = torch.stack(losses).sum() if losses else torch.zeros((), device=self.args.device)
+        if self._watch is not None:
+            self._watch.record(float(loss))
+        return loss
 
     def compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any], *positional: Any, **named: Any) -> Any:
         """As in Trainer, or of a part its share of the cross-entropy."""
+        for norm in self._frozen:  # behind Trainer's own `model.train()`
+            norm.eval()
         if "weight" not in inputs:
             return super().compute_loss(model, inputs, *positional, **named)
         batch = {name: value for name, value in inputs.items() if name not in ("weight", "labels")}
-        return cross_entropy(model(**batch).logits, inputs["labels"]) * inputs["weight"]
+        loss = cross_entropy(model(**batch).logits, inputs["labels"], label_smoothing=self._smoothing)
+        return loss * inputs["weight"]
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """As in Trainer, or with a rate of its own for each parameter."""
+        if self._rates is None:
+            return super().create_optimizer(model)
+        kind, settings = self.get_optimizer_cls_and_kwargs(self.args, self.model)
+        self.optimizer = kind(groups_of(self.model, self._rates, self.args.weight_decay), **settings)
+        return self.optimizer
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """As in Trainer, or as the watch plans it."""
+        if self._watch is None:
+            return super().create_scheduler(num_training_steps, optimizer)
+        self.lr_scheduler = LambdaLR(self.optimizer, self._watch.factor)
+        return self.lr_scheduler
 
     def get_decay_parameter_names(self, model: torch.nn.Module) -> list[str]:
         """Matrices and kernels."""
@@ -86,16 +122,6 @@ class FinetuningTrainer(Trainer):
     def floating_point_ops(self, inputs: Any) -> int:
         """Nobody asks for them of parts."""
         return 0 if isinstance(inputs, list) else super().floating_point_ops(inputs)
-
-
-class _Steps(TrainerCallback):
-    def __init__(self, on_step: OnStep) -> None:
-        self._on_step = on_step
-
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        self._on_step(state.global_step)
 
 
 def finetune_classifier(
@@ -110,38 +136,41 @@ def finetune_classifier(
     weight_decay: float = 0.01,
     seed: int = 0,
     on_step: OnStep | None = None,
-) -> None:
+    rates: Mapping[str, float] | None = None,
+    label_smoothing: float = 0.0,
+    loss_target: float | None = None,
+    augment: Augment | None = None,
+) -> int:
     """Trains a classifier in place, where it lies, as the only process, without a word.
 
-    AdamW; the rate rises over a tenth of the steps and falls linearly; gradients are clipped at norm 1. Passes over
-    the examples follow one another without a break: a short last batch would upset batch normalisation.
+    AdamW; the rate rises over a tenth of the steps and falls linearly; gradients are clipped at norm 1.
 
     Args:
         classifier: As `encoder.classifier` makes it; parameters that require no gradient stay as they are.
         encoder: Makes its batches: a step is gone through in as many parts as the encoder makes of it.
         inputs: M inputs.
         labels_M: Class indices, (M,).
-        num_steps: Optimiser steps.
+        num_steps: Optimiser steps; with a `loss_target` the most of them.
         batch_size: Examples a step, or all if there are fewer.
         learning_rate: Its peak.
         weight_decay: On matrices and kernels.
         seed: Decides the order of the examples, and dropout.
         on_step: Called behind each step with the steps done.
+        rates: The peak rate of each parameter, by name, in place of `learning_rate`.
+        label_smoothing: As in `cross_entropy`.
+        loss_target: The fit ends soon after the training loss is below; see `UntilDown`.
+        augment: As in `LabelledRows`.
+
+    Returns:
+        The steps done.
 
     Example:
         >>> classifier = encoder.classifier(num_classes=2, seed=0)  # doctest: +SKIP
         >>> finetune_classifier(classifier, encoder, texts, labels, num_steps=30)  # doctest: +SKIP
     """
     batch_size = min(batch_size, len(inputs))
-    rng = np.random.default_rng(seed)
-    passes = chain.from_iterable(rng.permutation(len(inputs)).tolist() for _ in repeat(None))
-    pieces, parts_rng = encoder.pieces(inputs), np.random.default_rng([seed, 1])
-    pieces_of = [np.flatnonzero(pieces.owner_P == i) for i in range(len(inputs))]
-    # of what is longer than the model reads at a time, a part at random each time
-    rows = [
-        (pieces.inputs[int(parts_rng.choice(pieces_of[i]))], int(labels_M[i]))
-        for i in islice(passes, num_steps * batch_size)
-    ]
+    rows = LabelledRows(encoder, inputs, labels_M, num_steps * batch_size, seed, augment)
+    watch = None if loss_target is None else UntilDown(loss_target, num_steps)
     with alone_and_quiet(), tempfile.TemporaryDirectory() as folder:
         args = TrainingArguments(
             output_dir=folder,
@@ -164,8 +193,18 @@ def finetune_classifier(
             logging_strategy="no",
             disable_tqdm=True,
         )
-        parts = partial(_parts, encoder)
-        FinetuningTrainer(classifier, args, data_collator=parts, train_dataset=rows, on_step=on_step).train()
+        trainer = FinetuningTrainer(
+            classifier,
+            args,
+            data_collator=partial(parts_of, encoder),
+            train_dataset=rows,
+            on_step=on_step,
+            rates=rates,
+            watch=watch,
+            label_smoothing=label_smoothing,
+        )
+        trainer.train()
+        return trainer.state.global_step
 
 
 def predict_classes(classifier: torch.nn.Module, encoder: Encoder, inputs: Sequence[Any]) -> np.ndarray:
@@ -180,13 +219,6 @@ def predict_classes(classifier: torch.nn.Module, encoder: Encoder, inputs: Seque
         ValueError: As `embed`'s.
     """
     return over_batches(encoder, classifier, lambda batch: classifier(**batch).logits, inputs).argmax(1)
-
-
-def _parts(encoder: Encoder, rows: list[tuple[Any, int]]) -> list[dict[str, Any]]:
-    """The batches of a step, with their labels and their share of it."""
-    labels_B = torch.tensor([label for _, label in rows])
-    batches = encoder.batches([each for each, _ in rows])
-    return [{**batch, "labels": labels_B[at], "weight": len(at) / len(rows)} for at, batch in batches]
 
 
 def refuse_overwriting(checkpoint: str | Path, output_dir: str | Path) -> None:
@@ -212,8 +244,7 @@ def alone_and_quiet() -> Iterator[None]:
     under a launcher it would join the launcher's process group and wait for the other ranks in each step. So the
     launch variables are hidden and the shared state, the random generators and the log level are put back at the end.
 
-    Under several processes call it on one of them, and let the others wait at a barrier afterwards, with a timeout
-    longer than the work in here.
+    Under several processes call it on one, and let the others wait at a barrier, with a timeout longer than the work.
 
     Example:
         >>> torch.manual_seed(0).initial_seed()

@@ -9,7 +9,7 @@ from hf_unlab.evaluation.features import features_of, standardised_by_group
 from hf_unlab.evaluation.labelled import LabelledData
 from hf_unlab.evaluation.measures.retrieval import zero_shot_accuracy
 from hf_unlab.evaluation.probes import linear_probe
-from hf_unlab.few_labels.methods import cheap, finetuned, probed, read_out, zero_shot, zero_shot_rows
+from hf_unlab.few_labels.methods import cheap, finetuned, probed, zero_shot, zero_shot_rows
 from hf_unlab.few_labels.sampling import sample_few_labels
 from hf_unlab.modalities.image.baseline import RAW_PIXELS
 from hf_unlab.modalities.image_text.encoder import ImageTextEncoder
@@ -78,21 +78,6 @@ def test_groups_are_taken_out_of_features_where_there_are_some() -> None:
     one_each = sample_few_labels(pool.labels, 1, 0)
     rights = [(candidate.predict(one_each, 0) == test.labels).mean() for candidate in (plain, by_group)]
     assert rights[0] < rights[1]
-
-
-def test_fine_tuning_reads_what_the_probe_reads() -> None:
-    encoder = text_encoder(BERT)
-    texts = ["w1 w2", "w3"]
-    model = read_out(encoder, 3, 0, texts[0]).eval()
-    assert model.head[1].in_features == features_of(encoder, texts).shape[1]
-    own = encoder.fresh(0)
-    own.__dict__["model"] = model.model
-    with torch.no_grad():
-        logits = model(**encoder.collate(texts)).logits
-        expected = model.head(torch.as_tensor(features_of(own, texts)))
-    torch.testing.assert_close(logits, expected, atol=1e-5, rtol=0)
-    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
-    assert model.model is not encoder.model
 
 
 def test_finetuned_learns_repeats_and_differs_by_seed() -> None:

@@ -29,6 +29,7 @@ class ImageTextEncoder(Encoder):
             where it is: a model that is being trained may be looked at.
         seed: The generator begins at it where `model` is made.
         batch_size: Images a batch.
+        checkpoint: What `make_model` reads its weights from, if it does.
 
     Raises:
         ValueError: `batch_size` is below 1.
@@ -41,10 +42,17 @@ class ImageTextEncoder(Encoder):
         torch.Size([1, 3, 16, 16])
     """
 
-    def __init__(self, make_model: Callable[[], DualEncoder], *, seed: int = 0, batch_size: int = 64) -> None:
+    def __init__(
+        self,
+        make_model: Callable[[], DualEncoder],
+        *,
+        seed: int = 0,
+        batch_size: int = 64,
+        checkpoint: str | Path | None = None,
+    ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; it must be at least 1.")
-        self.make_model, self.seed, self.batch_size = make_model, seed, batch_size
+        self.make_model, self.seed, self.batch_size, self.checkpoint = make_model, seed, batch_size, checkpoint
 
     @cached_property
     def model(self) -> DualEncoder:
@@ -63,7 +71,7 @@ class ImageTextEncoder(Encoder):
 
     def fresh(self, seed: int) -> "ImageTextEncoder":
         """As `Encoder.fresh`."""
-        return ImageTextEncoder(self.make_model, seed=seed, batch_size=self.batch_size)
+        return ImageTextEncoder(self.make_model, seed=seed, batch_size=self.batch_size, checkpoint=self.checkpoint)
 
     def embed(self, batch: Batch, layer: Layer = None, pooling: str | None = None) -> torch.Tensor:
         """What the tower pools, or with "projection" the unit-norm features that are matched with texts."""
@@ -143,7 +151,8 @@ def load_encoder(
     def make_model() -> DualEncoder:
         return load_dual_encoder(str(checkpoint), from_scratch=random_weights).to(default_device())
 
-    return ImageTextEncoder(make_model, seed=seed)
+    has_weights = not random_weights and "/" in str(checkpoint)  # presets and architectures have none
+    return ImageTextEncoder(make_model, seed=seed, checkpoint=checkpoint if has_weights else None)
 
 
 def live_encoder(model: DualEncoder, processor: Any = None) -> ImageTextEncoder:

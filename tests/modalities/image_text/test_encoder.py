@@ -82,6 +82,9 @@ def test_a_model_that_is_trained_elsewhere_is_not_moved(monkeypatch) -> None:
 def test_lora_goes_to_the_image_tower_alone() -> None:
     names = ImageTextEncoder(lambda: make("clip")).lora_modules
     assert names and all("vision_model" in name for name in names)
+    names = ImageTextEncoder(lambda: make("open_clip")).lora_modules
+    assert "model.visual.transformer.resblocks.0.attn" in names  # torch's own attention, as a whole
+    assert not any("out_proj" in name or not name.startswith("model.visual") for name in names)
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 100])
