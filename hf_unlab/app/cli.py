@@ -193,7 +193,11 @@ def finetune_command(
         Path, typer.Option("--output_dir", "--output-dir", "-o", help="Where the classifier goes.")
     ] = Path("outputs/classifier"),
     method: Annotated[
-        str, typer.Option(help="auto (all features, blended by the labels), probe, or cheap (the baselines alone).")
+        str,
+        typer.Option(
+            help="auto (all features, blended by the labels), probe, cheap (the baselines alone); or of networks "
+            "full, lp-ft (probe first, then all weights), lora, dora, ia3."
+        ),
     ] = "auto",
     unlabelled: Annotated[
         str | None, typer.Option(help="Raw data of the same kind, learnt from as well; never what is tested on.")
@@ -220,10 +224,10 @@ def finetune_command(
     """
     from hf_unlab.app.console import exit_cleanly, quiet_libraries
     from hf_unlab.app.finetuning import Asked, finetune
-    from hf_unlab.few_labels.frozen import FrozenSettings
+    from hf_unlab.few_labels.kept import settings_of
 
     with exit_cleanly(), quiet_libraries():
-        settings = FrozenSettings(method, None if second_use == "none" else second_use)  # type: ignore[arg-type]
+        settings = settings_of(method, second_use)
         options = tuple(context.args)
         finetune(
             Asked(

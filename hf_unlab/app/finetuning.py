@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import json
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,14 +16,9 @@ from hf_unlab.app.embedding import load, sources_of
 from hf_unlab.app.progress import console
 from hf_unlab.evaluation.labelled import LabelledData, load_labelled, load_pool, load_unlabelled
 from hf_unlab.evaluation.measures.classification import classification_scores, expected_calibration_error
-from hf_unlab.few_labels.frozen import (
-    CARD_NAME,
-    FILE_NAME,
-    FrozenClassifier,
-    FrozenSettings,
-    fit_frozen,
-    refuse_one_class,
-)
+from hf_unlab.few_labels.frozen import FrozenClassifier, FrozenSettings, read_card, refuse_one_class
+from hf_unlab.few_labels.kept import Classifier, fit_kept, load_classifier
+from hf_unlab.few_labels.networks import NetworkSettings
 from hf_unlab.few_labels.rows import rare_note
 from hf_unlab.few_labels.sampling import rare_classes, sample_few_labels
 from hf_unlab.modalities.modality import Encoder, Modality
@@ -58,7 +52,7 @@ class Asked:
     data: str
     options: tuple[str, ...]
     output_dir: Path
-    settings: FrozenSettings
+    settings: FrozenSettings | NetworkSettings
     labels_per_class: int | None = None
     seed: int = 0
     unlabelled: str | None = None
@@ -67,7 +61,7 @@ class Asked:
     modality: str | None = None
 
 
-def finetune(asked: Asked) -> FrozenClassifier:
+def finetune(asked: Asked) -> Classifier:
     """Learn, measure where there is something to test on, and save.
 
     Args:
@@ -97,14 +91,14 @@ def finetune(asked: Asked) -> FrozenClassifier:
     for remark in remarks:
         console.print(textwrap.fill(remark, 80))
     console.print(f"{len(train):,} labels of {len(train.label_names)} classes, {len(unlabelled):,} without label")
-    classifier = fit_frozen(asked.model, loaded.modality, train, unlabelled, rest.groups, asked.settings)
+    classifier = fit_kept(asked.model, loaded.modality, train, unlabelled, rest.groups, asked.settings, asked.seed)
     metrics = measured(classifier, test) if test is not None else {}
     classifier.save(asked.output_dir, {"num_labels": len(train), "num_unlabelled": len(unlabelled), **metrics})
     _say(classifier, metrics, asked.output_dir)
     return classifier
 
 
-def measured(classifier: FrozenClassifier, test: LabelledData) -> dict[str, Any]:
+def measured(classifier: Classifier, test: LabelledData) -> dict[str, Any]:
     """Accuracy and calibration on examples that nothing was learnt from."""
     probabilities_NC = classifier.probabilities(test.inputs, test.groups)
     scores = classification_scores(probabilities_NC.argmax(1), test.labels)
@@ -131,7 +125,7 @@ def predict(model: Path, data: str, options: Sequence[str], output: Path, group_
     delimiter = {".csv": ",", ".tsv": "\t"}.get(output.suffix.lower())
     if delimiter is None:
         raise ValueError(f"{output} is to be a table of text: end its name in .csv or .tsv.")
-    classifier = FrozenClassifier.load(model)
+    classifier = load_classifier(model)
     modality, names = classifier.modality, classifier.label_names
     source, _ = sources_of(modality, data, options)
     decode = modality.make_decode(modality.few_label_settings().unlimited(), classifier.encoder)
@@ -180,17 +174,20 @@ def _unlabelled(
     return load_unlabelled([source], labelled, modality, encoder, asked.num_unlabelled)
 
 
-def _say(classifier: FrozenClassifier, metrics: dict[str, Any], folder: Path) -> None:
+def _say(classifier: Classifier, metrics: dict[str, Any], folder: Path) -> None:
     if metrics:
         console.print(
             f"Right of {metrics['num_test']:,} test examples: {100 * metrics['accuracy']:.1f}%"
             f"  (calibration error {100 * metrics['calibration_error']:.1f}%)"
         )
-    said = json.loads((folder / CARD_NAME).read_text(encoding="utf-8"))["views"]
-    console.print("Read by: " + ", ".join(f"{name} {100 * share:.0f}%" for name, share in said.items()))
+    if isinstance(classifier, FrozenClassifier):
+        shares = read_card(folder)["views"].items()
+        console.print("Read by: " + ", ".join(f"{name} {100 * share:.0f}%" for name, share in shares))
+    else:
+        console.print(f"{classifier.network.num_steps:,} steps of {classifier.settings.kind}")
     console.print(
-        f"\nSaved in {folder} ({FILE_NAME}, {CARD_NAME}). Ask it:\n\n"
+        f"\nSaved in {folder}. Ask it:\n\n"
         f"    hf-unlab predict {folder} DATA -o answers.csv\n\n"
-        f"    from hf_unlab.few_labels.frozen import FrozenClassifier\n"
-        f'    FrozenClassifier.load("{folder}").probabilities(inputs)'
+        f"    from hf_unlab.few_labels.kept import load_classifier\n"
+        f'    load_classifier("{folder}").probabilities(inputs)'
     )

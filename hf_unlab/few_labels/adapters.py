@@ -81,7 +81,7 @@ def adapted(classifier: nn.Module, encoder: Encoder, kind: AdapterKind, *, rank:
         )
     if isinstance(classifier, PreTrainedModel):  # where peft looks for the name of the base model
         classifier.name_or_path = classifier.config._name_or_path = hub_id(encoder.checkpoint) or ""
-    with seeded(seed), _no_old_names():
+    with seeded(seed), no_old_names():
         model = get_peft_model(classifier, config)
     told = model.peft_config["default"]
     told.base_model_name_or_path = hub_id(encoder.checkpoint)
@@ -185,7 +185,7 @@ def save_adapter(
         (folder / LABELS_NAME).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     for config in model.peft_config.values():
         config.base_model_name_or_path = name
-    with _no_old_names():
+    with no_old_names():
         model.save_pretrained(str(folder), save_embedding_layers=False)  # "auto" would ask the Hub
     _tell_base(folder / "README.md", name)
     if isinstance(encoder, TransformersEncoder):
@@ -234,7 +234,7 @@ def base_kept(model: nn.Module) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _no_old_names() -> Iterator[None]:
+def no_old_names() -> Iterator[None]:
     """peft asks transformers by a name of old, of which transformers warns; until peft asks by the new one."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)

@@ -146,24 +146,13 @@ class FrozenClassifier:
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        is_local = Path(self.checkpoint).is_dir()
-        if is_local:
-            ignore = shutil.ignore_patterns(*_LEFT_BEHIND)
-            shutil.copytree(self.checkpoint, folder / ENCODER_NAME, ignore=ignore, dirs_exist_ok=True)
+        encoder = copy_encoder(self.checkpoint, folder)
         weights_V = self.blend.weights_V[: len(self.views)]  # those behind them are the same again
         said = zip(self.views, weights_V / weights_V.sum(), strict=True)
-        card = {
-            "labels": list(self.label_names),
-            "modality": self.modality.name,
-            "encoder": ENCODER_NAME if is_local else self.checkpoint,
-            "settings": asdict(self.settings),
-            "views": {view.name: round(float(weight), 4) for view, weight in said},
-            "metrics": metrics or {},
-        }
-        text = json.dumps(card, indent=2, ensure_ascii=False) + "\n"
-        (folder / CARD_NAME).write_text(text, encoding="utf-8")
-        views = [_with_embedding(view, None) for view in self.views]
-        joblib.dump({"views": views, "blend": self.blend}, folder / FILE_NAME, compress=3)
+        views = {view.name: round(float(weight), 4) for view, weight in said}
+        write_card(folder, self.label_names, self.modality, encoder, asdict(self.settings), metrics, views=views)
+        bare = [_with_embedding(view, None) for view in self.views]
+        joblib.dump({"views": bare, "blend": self.blend}, folder / FILE_NAME, compress=3)
 
     @classmethod
     def load(cls, folder: str | Path) -> "FrozenClassifier":
@@ -172,10 +161,7 @@ class FrozenClassifier:
         Raises:
             ValueError: There is no such classifier.
         """
-        folder = Path(folder)
-        if not (folder / CARD_NAME).is_file():
-            raise ValueError(f"{folder} has no {CARD_NAME}: give a folder that `hf-unlab finetune` wrote.")
-        card = json.loads((folder / CARD_NAME).read_text(encoding="utf-8"))
+        folder, card = Path(folder), read_card(folder)
         modality = get_modality(card["modality"])
         checkpoint = str(folder / ENCODER_NAME) if card["encoder"] == ENCODER_NAME else card["encoder"]
         content = joblib.load(folder / FILE_NAME)
@@ -226,6 +212,54 @@ def fit_frozen(
     pool = PoolOfViews(views, [*labelled.inputs, *unlabelled], groups)
     blend = pool.fit(np.arange(len(labelled)), labelled.labels, len(labelled.label_names), settings.second_use)
     return FrozenClassifier(pool.views, blend, labelled.label_names, modality, settings, str(checkpoint), encoder)
+
+
+def copy_encoder(checkpoint: str, folder: Path) -> str:
+    """A Hub id as it is; a local checkpoint's copy within a folder, without what training left beside it."""
+    if not Path(checkpoint).is_dir():
+        return checkpoint
+    by_name, own = shutil.ignore_patterns(*_LEFT_BEHIND), folder.resolve()
+
+    def ignore(parent: str, names: list[str]) -> set[str]:
+        within = {own.name} if Path(parent).resolve() == own.parent else set()  # a folder is not copied into itself
+        return by_name(parent, names) | within
+
+    shutil.copytree(checkpoint, folder / ENCODER_NAME, ignore=ignore, dirs_exist_ok=True)
+    return ENCODER_NAME
+
+
+def write_card(
+    folder: Path,
+    label_names: Sequence[str],
+    modality: Modality,
+    encoder: str,
+    settings: dict[str, Any],
+    metrics: dict[str, Any] | None,
+    **more: Any,
+) -> None:
+    """classifier.json: what a classifier answers, how it was made, how good it is."""
+    card = {
+        "labels": list(label_names),
+        "modality": modality.name,
+        "encoder": encoder,
+        "settings": settings,
+        "metrics": metrics or {},
+        **more,
+    }
+    (folder / CARD_NAME).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_card(folder: str | Path) -> dict[str, Any]:
+    """What `write_card` wrote.
+
+    Raises:
+        ValueError: There is none.
+    """
+    path = Path(folder) / CARD_NAME
+    if not path.is_file():
+        raise ValueError(f"{folder} has no {CARD_NAME}: give a folder that `hf-unlab finetune` wrote.")
+    card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return card
 
 
 def refuse_one_class(labelled: LabelledData) -> None:

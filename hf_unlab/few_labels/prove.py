@@ -14,6 +14,7 @@ from hf_unlab.few_labels.draws import few_label_table
 from hf_unlab.few_labels.label_checks import check_settings
 from hf_unlab.few_labels.left_out import check_groups, left_out_table
 from hf_unlab.few_labels.methods import cheap, finetuned, probed, zero_shot_rows
+from hf_unlab.few_labels.networks import NetworkSettings
 from hf_unlab.few_labels.table import FewLabelTable
 from hf_unlab.modalities.checkpoint_files import checkpoint_hash
 from hf_unlab.modalities.modality import Modality
@@ -70,7 +71,7 @@ def prove(
     """
     check_settings(settings)
     counts, seeds = settings.num_labels_per_class, settings.few_label_seeds
-    fit: dict[str, Any] = {"num_steps": settings.finetune_steps, "learning_rate": settings.finetune_learning_rate}
+    fit: dict[str, Any] = {"max_steps": settings.finetune_steps, "learning_rate": settings.finetune_learning_rate}
     with alone_and_quiet():
         pretrained = modality.load_encoder(checkpoint, settings=settings)
         untrained = modality.load_encoder(checkpoint, settings=settings, random_weights=True, seed=seeds[0])
@@ -89,8 +90,8 @@ def prove(
             *probed("pretrained", pretrained, pool, test, embed=embed),
             *beside("pretrained", pretrained, baselines, pool, test, embed),
             *auto_rows("pretrained", pretrained, baselines, pool, test, unlabelled=unlabelled),
-            finetuned("from scratch", untrained, pool, test, **fit),
-            finetuned("pretrained", pretrained, pool, test, **fit),
+            finetuned("from scratch", untrained, pool, test, NetworkSettings("full", **fit)),
+            finetuned("pretrained", pretrained, pool, test, NetworkSettings("lp-ft", **fit)),
             *zero_shot_rows("pretrained", pretrained, test, templates),
         ]
         more: dict[str, Any] = {

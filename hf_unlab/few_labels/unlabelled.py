@@ -20,8 +20,8 @@ SecondUse: TypeAlias = Literal["spreading", "self-training", "both"]
 NUM_NEIGHBOURS, CLAMPING, NUM_SWEEPS = 10, 0.9, 60
 NUM_ROUNDS = 3
 # The square of how far two guesses agree, from which on self-training helps: on reviews, definitions, mails and digits
-# it was 0.36 and more, and self-training added 2 to 6 points with 5 labels a class; on speeches by decade and groups of
-# emoji it was 0.27 to 0.36, and self-training took 2.
+# it was 0.36 and more, and self-training added 2 to 6 points with 5 labels a class; on speeches by decade and groups
+# of emoji it was 0.27 to 0.36, and self-training took 2.
 LEAST_TRUST = 0.36
 STUDENT_ITERATIONS = 60  # of guesses nothing is gained by a fit to the last digit
 # How far the guesses are brought to classes of equal size, from 0 to 1: the labels are drawn so, and the unlabelled

@@ -152,8 +152,8 @@ class FewLabelSettings:
     )
     few_label_max_test: int = field(default=1000, metadata={"help": "Test examples scored, drawn at random."})
     finetune_learning_rate: float = field(default=5e-4, metadata={"help": "Peak rate of fine-tuning."})
-    finetune_steps: int | None = field(
-        default=None, metadata={"help": "Steps a fit; by default 15 passes, at least 30 and at most 100 steps."}
+    finetune_steps: int = field(
+        default=200, metadata={"help": "Steps of a fit at most; it ends sooner once its training loss is down."}
     )
 
     def unlimited(self) -> Self:

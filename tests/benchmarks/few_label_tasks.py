@@ -20,6 +20,7 @@ from hf_unlab.few_labels.auto import auto_rows
 from hf_unlab.few_labels.draws import few_label_table
 from hf_unlab.few_labels.left_out import left_out_table
 from hf_unlab.few_labels.methods import cheap, finetuned, probed
+from hf_unlab.few_labels.networks import NetworkSettings
 from hf_unlab.modalities import get_modality
 from hf_unlab.modalities.detect import modality_of
 from hf_unlab.streams.sources import Source
@@ -66,9 +67,9 @@ def tables(checkpoint: str, argv: list[str], raw: list[Source], with_networks: b
         *auto_rows("pretrained", encoder, baselines, pool, test, unlabelled=unlabelled),
     ]
     if with_networks:
-        fit = {"num_steps": settings.finetune_steps, "learning_rate": settings.finetune_learning_rate}
-        rows += [finetuned("from scratch", untrained, pool, test, **fit)]
-        rows += [finetuned("pretrained", encoder, pool, test, **fit)]
+        fit = {"max_steps": settings.finetune_steps, "learning_rate": settings.finetune_learning_rate}
+        rows += [finetuned("from scratch", untrained, pool, test, NetworkSettings("full", **fit))]
+        rows += [finetuned("pretrained", encoder, pool, test, NetworkSettings("lp-ft", **fit))]
     found = [few_label_table(rows, pool.labels, test.labels, COUNTS, DRAWS, label_names=pool.label_names)]
     if pool.groups:
         found.append(left_out_table(rows, pool, test, COUNTS, DRAWS))

@@ -29,7 +29,7 @@ def test_a_view_of_noise_is_hardly_heard_and_two_that_err_apart_are_better_than_
     noise = np.random.default_rng(3).normal(size=good.shape)
     tests = [clusters(TEST, 4, 1.2), clusters(TEST, 5, 1.2), np.random.default_rng(6).normal(size=(300, 3))]
     blend = fit_blend([good, other, noise], LABELS, 3, [1.0] * 3, [1.0] * 3)
-    assert blend.weights_V[2] < 0.2 and blend.weights_V.sum() == pytest.approx(1)
+    assert blend.weights_V[2] < 0.2
     together = (blend.probabilities(tests).argmax(1) == TEST).mean()
     alone = [
         (fit_probe(part, LABELS, None, 1.0).predict(test) == TEST).mean()

@@ -10,6 +10,7 @@ from hf_unlab.evaluation.labelled import LabelledData
 from hf_unlab.evaluation.measures.retrieval import zero_shot_accuracy
 from hf_unlab.evaluation.probes import linear_probe
 from hf_unlab.few_labels.methods import cheap, finetuned, probed, zero_shot, zero_shot_rows
+from hf_unlab.few_labels.networks import NetworkSettings
 from hf_unlab.few_labels.sampling import sample_few_labels
 from hf_unlab.modalities.image.baseline import RAW_PIXELS
 from hf_unlab.modalities.image_text.encoder import ImageTextEncoder
@@ -81,12 +82,13 @@ def test_groups_are_taken_out_of_features_where_there_are_some() -> None:
 
 
 def test_finetuned_learns_repeats_and_differs_by_seed() -> None:
-    fit = finetuned("x", ENCODER, POOL, TEST, num_steps=40, learning_rate=5e-3)
+    fit = finetuned("x", ENCODER, POOL, TEST, NetworkSettings("full", max_steps=40, learning_rate=5e-3))
     assert (fit.name, fit.method) == ("x", "fine-tuned")
-    predictions = fit.predict(INDICES, 0)
-    assert (predictions == TEST.labels).mean() > 0.9
-    np.testing.assert_array_equal(fit.predict(INDICES, 0), predictions)
-    short = finetuned("x", ENCODER, POOL, TEST, num_steps=3, batch_size=2)
+    assert finetuned("x", ENCODER, POOL, TEST).method == "fine-tuned from the probe"
+    probabilities = fit.predict(INDICES, 0)
+    assert (probabilities.argmax(1) == TEST.labels).mean() > 0.9
+    np.testing.assert_array_equal(fit.predict(INDICES, 0), probabilities)
+    short = finetuned("x", ENCODER, POOL, TEST, NetworkSettings("full", max_steps=3, batch_size=2))
     assert (short.predict(INDICES, 0) != short.predict(INDICES, 1)).any()
 
 
@@ -96,7 +98,8 @@ def test_labels_outside_the_draw_are_not_used() -> None:
     other = LabelledData(POOL.inputs, hidden, NAMES)
     for make in (lambda pool: probed("x", ENCODER, pool, TEST)[0], lambda pool: cheap(RAW_PIXELS, pool, TEST)):
         np.testing.assert_array_equal(make(POOL).predict(INDICES, 0), make(other).predict(INDICES, 0))
-    first, second = (finetuned("x", ENCODER, pool, TEST, num_steps=2).predict(INDICES, 0) for pool in (POOL, other))
+    settings = NetworkSettings(max_steps=2)
+    first, second = (finetuned("x", ENCODER, pool, TEST, settings).predict(INDICES, 0) for pool in (POOL, other))
     np.testing.assert_array_equal(first, second)
 
 
@@ -104,7 +107,7 @@ def test_the_generators_of_the_process_stay_as_they_were() -> None:
     torch.manual_seed(3), np.random.seed(3)
     expected = torch.rand(1).item(), np.random.rand()
     torch.manual_seed(3), np.random.seed(3)
-    finetuned("x", ENCODER, POOL, TEST, num_steps=1).predict(sample_few_labels(POOL.labels, 1, 0), 5)
+    finetuned("x", ENCODER, POOL, TEST, NetworkSettings(max_steps=1)).predict(sample_few_labels(POOL.labels, 1, 0), 5)
     assert (torch.rand(1).item(), np.random.rand()) == expected
 
 
@@ -124,9 +127,3 @@ def test_zero_shot_is_for_encoders_that_read_names() -> None:
     right = (features_of(encoder, TEST.inputs, "projection") @ class_CD.numpy().T).argmax(1)
     assert row.method == "zero-shot" and (row.predict(INDICES, 0) == right).all()
     assert zero_shot_rows("pretrained", text_encoder(BERT), TEST, ["{}"]) == []
-
-
-@pytest.mark.parametrize("setting", ["num_steps", "batch_size", "learning_rate"])
-def test_errors(setting: str) -> None:
-    with pytest.raises(ValueError, match=f"x: {setting} is 0"):
-        finetuned("x", ENCODER, POOL, TEST, **{setting: 0})

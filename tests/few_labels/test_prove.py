@@ -12,6 +12,7 @@ from transformers import Wav2Vec2FeatureExtractor, Wav2Vec2ForPreTraining
 
 from hf_unlab.few_labels import methods
 from hf_unlab.few_labels import prove as prove_module
+from hf_unlab.few_labels.auto import AUTO, AUTO_TWICE
 from hf_unlab.few_labels.prove import CELLS_NAME, prove
 from hf_unlab.modalities import get_modality
 from hf_unlab.modalities.audio.settings import AudioFewLabelSettings
@@ -22,8 +23,9 @@ from hf_unlab.testing import tiny_clips, tiny_dual_encoder, tiny_pairs, tiny_wav
 from tests.modalities.text.test_encoder import save_bert
 
 SMALL = {"num_labels_per_class": [1, 2], "few_label_seeds": [0, 1], "finetune_steps": 1}
-METHODS = ["logistic regression", "linear probe", "linear probe", "fine-tuned", "fine-tuned"]
-NAMES = ["random weights", "pretrained", "from scratch", "pretrained"]
+LP_FT = "fine-tuned from the probe"
+METHODS = ["logistic regression", "linear probe", "linear probe", AUTO, AUTO_TWICE, "fine-tuned", LP_FT]
+NAMES = ["random weights", "pretrained", "pretrained", "pretrained", "from scratch", "pretrained"]
 
 
 def files(folder, rows, num_train, **settings):
@@ -56,7 +58,7 @@ def test_text(text) -> None:
     assert [row.method for row in table.rows] == [*METHODS[:3], "logistic regression", *METHODS[3:]]
     assert (table.num_test, table.num_classes) == (9, 2)
     assert table.overlaps == ("1 test example occurs in the pretraining data and is left out.",)
-    assert [step[1:] for step in told] == [(done, 24) for done in range(24)]
+    assert [step[1:] for step in told] == [(done, 32) for done in range(32)]
     assert table.rows[0].mean(2) > 0.5  # a word tells
 
 
@@ -83,15 +85,15 @@ def test_a_killed_run_does_not_repeat_finished_fits_and_leaves_nothing_behind(te
     expected = prove(checkpoint, get_modality("text"), settings, training)
     (checkpoint / "_run.json").write_text("{}")  # the folder of a run
     before = sorted(checkpoint.rglob("*"))
-    fits, finetune = [], methods.finetune_classifier
+    fits, fit = [], methods.fit_network
 
-    def killed(*arguments, **given):
-        fits.append(given["seed"])
+    def killed(*arguments):
+        fits.append(arguments[4])
         if len(fits) == 6:
             raise Killed
-        return finetune(*arguments, **given)
+        return fit(*arguments)
 
-    monkeypatch.setattr(methods, "finetune_classifier", killed)
+    monkeypatch.setattr(methods, "fit_network", killed)
     with pytest.raises(Killed):
         prove(checkpoint, get_modality("text"), settings, training)
     kept = [path for path in checkpoint.rglob("*") if path not in before]
@@ -159,12 +161,14 @@ def test_audio_with_groups_has_a_second_table(tmp_path) -> None:
             ("random weights", by_group),
             ("pretrained", "linear probe"),
             ("pretrained", by_group),
+            ("pretrained", AUTO),
+            ("pretrained", AUTO_TWICE),
             ("from scratch", "fine-tuned"),
-            ("pretrained", "fine-tuned"),
+            ("pretrained", LP_FT),
         ]
         assert one.num_test == 8
     assert table.groups == () and left_out.groups == ("a", "b")
-    assert len(told) == 16 + 2 * 16
+    assert len(told) == 20 + 2 * 20
     assert table.rare_classes == left_out.rare_classes == {}
 
 
