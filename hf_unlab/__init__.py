@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Any
 from hf_unlab.objectives import OBJECTIVES
 
 if TYPE_CHECKING:  # for type checkers and editors, which do not follow __getattr__
+    from hf_unlab.few_labels.kept import fit_classifier as fit_classifier
+    from hf_unlab.few_labels.kept import load_classifier as load_classifier
+    from hf_unlab.few_labels.sampling import sample_few_labels as sample_few_labels
     from hf_unlab.modalities.audio.models import load_audio_model as load_audio_model
     from hf_unlab.modalities.image_text.dual_encoder import DualEncoder as DualEncoder
     from hf_unlab.modalities.image_text.models import load_dual_encoder as load_dual_encoder
@@ -38,10 +41,13 @@ _MODULES = {
     "PretrainingTrainer": "hf_unlab.training.trainer",
     "Source": "hf_unlab.streams.sources",
     "StreamLoader": "hf_unlab.streams.loader",
+    "fit_classifier": "hf_unlab.few_labels.kept",
     "hold_out": "hf_unlab.streams.held_out",
     "load_audio_model": "hf_unlab.modalities.audio.models",
+    "load_classifier": "hf_unlab.few_labels.kept",
     "load_dual_encoder": "hf_unlab.modalities.image_text.models",
     "open_stream": "hf_unlab.streams.sources",
+    "sample_few_labels": "hf_unlab.few_labels.sampling",
 }
 _MODULES |= {name: row.module for row in OBJECTIVES.values() for name in row.public_names}
 __all__ = sorted(_MODULES)

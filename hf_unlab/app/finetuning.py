@@ -17,7 +17,7 @@ from hf_unlab.app.progress import console
 from hf_unlab.evaluation.labelled import LabelledData, load_labelled, load_pool, load_unlabelled
 from hf_unlab.evaluation.measures.classification import classification_scores, expected_calibration_error
 from hf_unlab.few_labels.frozen import FrozenClassifier, FrozenSettings, read_card, refuse_one_class
-from hf_unlab.few_labels.kept import Classifier, fit_kept, load_classifier
+from hf_unlab.few_labels.kept import Classifier, fit_classifier, load_classifier
 from hf_unlab.few_labels.networks import NetworkSettings
 from hf_unlab.few_labels.rows import rare_note
 from hf_unlab.few_labels.sampling import rare_classes, sample_few_labels
@@ -91,7 +91,9 @@ def finetune(asked: Asked) -> Classifier:
     for remark in remarks:
         console.print(textwrap.fill(remark, 80))
     console.print(f"{len(train):,} labels of {len(train.label_names)} classes, {len(unlabelled):,} without label")
-    classifier = fit_kept(asked.model, loaded.modality, train, unlabelled, rest.groups, asked.settings, asked.seed)
+    classifier = fit_classifier(
+        asked.model, loaded.modality, train, unlabelled, rest.groups, asked.settings, asked.seed
+    )
     metrics = measured(classifier, test) if test is not None else {}
     classifier.save(asked.output_dir, {"num_labels": len(train), "num_unlabelled": len(unlabelled), **metrics})
     _say(classifier, metrics, asked.output_dir)

@@ -62,7 +62,7 @@ class NetworkClassifier:
             save_adapter(module, self.encoder, folder, self.label_names)
             base = copy_encoder(self.checkpoint, folder)
         else:
-            assert isinstance(self.encoder, TransformersEncoder)  # `fit_kept` sees to it
+            assert isinstance(self.encoder, TransformersEncoder)  # `fit_classifier` sees to it
             names = dict(enumerate(self.label_names))
             module.config.id2label, module.config.label2id = names, {name: number for number, name in names.items()}
             module.save_pretrained(folder)
@@ -94,7 +94,7 @@ class NetworkClassifier:
 Classifier: TypeAlias = FrozenClassifier | NetworkClassifier
 
 
-def fit_kept(
+def fit_classifier(
     checkpoint: str | Path,
     modality: Modality,
     labelled: LabelledData,

@@ -12,7 +12,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from hf_unlab.evaluation.labelled import LabelledData
 from hf_unlab.few_labels.adapters import no_old_names
 from hf_unlab.few_labels.frozen import FrozenClassifier, FrozenSettings
-from hf_unlab.few_labels.kept import NetworkClassifier, fit_kept, load_classifier, settings_of
+from hf_unlab.few_labels.kept import NetworkClassifier, fit_classifier, load_classifier, settings_of
 from hf_unlab.few_labels.networks import NetworkSettings
 from hf_unlab.modalities import get_modality
 from hf_unlab.testing import tiny_static_model
@@ -32,7 +32,7 @@ def checkpoint(tmp_path):
 @pytest.mark.parametrize("kind", ["lp-ft", "full", "lora", "ia3"])
 def test_it_learns_and_comes_back_the_same(tmp_path, checkpoint, kind) -> None:
     settings = NetworkSettings(kind, max_steps=60, learning_rate=5e-3)
-    classifier = fit_kept(checkpoint, TEXT, TRAIN, settings=settings, seed=1)
+    classifier = fit_classifier(checkpoint, TEXT, TRAIN, settings=settings, seed=1)
     answers = classifier.probabilities(TEXTS)
     if kind != "ia3":
         assert (answers.argmax(1) == np.arange(40) % 2).mean() > 0.9
@@ -61,8 +61,8 @@ def test_a_table_is_no_network_that_a_library_knows(tmp_path) -> None:
     torch.manual_seed(0)
     tiny_static_model().save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="take the method auto"):
-        fit_kept(tmp_path, TEXT, TRAIN, settings=NetworkSettings("full"))
-    kept = fit_kept(tmp_path, TEXT, TRAIN)
+        fit_classifier(tmp_path, TEXT, TRAIN, settings=NetworkSettings("full"))
+    kept = fit_classifier(tmp_path, TEXT, TRAIN)
     kept.save(tmp_path / "saved")
     assert isinstance(load_classifier(tmp_path / "saved"), FrozenClassifier)
 
