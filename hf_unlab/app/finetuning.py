@@ -77,7 +77,8 @@ def finetune(asked: Asked) -> Classifier:
     )
     if asked.labels_per_class is not None:
         labelled = dataclasses.replace(labelled, num_labels_per_class=[asked.labels_per_class])
-    train, test, remarks = _labelled(labelled, loaded.modality, loaded.encoder)
+    raw = _unlabelled(asked, labelled, loaded.modality)
+    train, test, remarks = _labelled(labelled, raw, loaded.modality, loaded.encoder)
     refuse_one_class(train)
     if asked.labels_per_class is not None:
         if rare := rare_classes(train.labels, asked.labels_per_class, train.label_names):
@@ -87,7 +88,8 @@ def finetune(asked: Asked) -> Classifier:
         rest, train = train.take(others), train.take(drawn)
     else:
         rest = train.take(np.array([], dtype=np.int64))
-    unlabelled = [*rest.inputs, *_unlabelled(asked, labelled, loaded.modality, loaded.encoder, bool(train.groups))]
+    more = load_unlabelled(raw, labelled, loaded.modality, loaded.encoder, asked.num_unlabelled)
+    unlabelled = [] if isinstance(asked.settings, NetworkSettings) else [*rest.inputs, *more]
     for remark in remarks:
         console.print(textwrap.fill(remark, 80))
     console.print(f"{len(train):,} labels of {len(train.label_names)} classes, {len(unlabelled):,} without label")
@@ -150,30 +152,30 @@ def predict(model: Path, data: str, options: Sequence[str], output: Path, group_
 
 
 def _labelled(
-    labelled: FewLabelSettings, modality: Modality, encoder: Encoder
+    labelled: FewLabelSettings, unlabelled: list[Source], modality: Modality, encoder: Encoder
 ) -> tuple[LabelledData, LabelledData | None, list[str]]:
     """What is learnt from, what is tested on if anything is, and what is to be said of both."""
     # files to learn from alone are not tested on
     if labelled.labelled_train_files and not labelled.labelled_test_files:
         return load_pool(labelled, [], modality, encoder, labelled.few_label_max_pool), None, []
-    splits = load_labelled(labelled, [], modality, encoder)
+    splits = load_labelled(labelled, unlabelled, modality, encoder)  # what is in both is not tested on
     assert splits is not None  # a data set is named
     return splits.pool, splits.test, splits.overlap.sentences()
 
 
-def _unlabelled(
-    asked: Asked, labelled: FewLabelSettings, modality: Modality, encoder: Encoder, has_groups: bool
-) -> list[Any]:
+def _unlabelled(asked: Asked, labelled: FewLabelSettings, modality: Modality) -> list[Source]:
+    """The raw data that is learnt from, if any."""
     if asked.unlabelled is None:
         return []
-    if has_groups:
+    if isinstance(asked.settings, NetworkSettings):
+        raise ValueError(f"The method {asked.settings.kind} learns from labels alone: leave --unlabelled out.")
+    if "group" in named_columns(labelled):
         raise ValueError(
             "Labels come with groups, and of the unlabelled data no groups are known: leave --labelled_group_column "
             "out, or --unlabelled."
         )
     columns = {new: old for new, old in named_columns(labelled).items() if new == modality.column}
-    source = Source(asked.unlabelled, data_files=list(asked.unlabelled_files) or None, columns=columns)
-    return load_unlabelled([source], labelled, modality, encoder, asked.num_unlabelled)
+    return [Source(asked.unlabelled, data_files=list(asked.unlabelled_files) or None, columns=columns)]
 
 
 def _say(classifier: Classifier, metrics: dict[str, Any], folder: Path) -> None:

@@ -10,6 +10,7 @@ import torch
 from hf_unlab.few_labels.frozen import FrozenClassifier
 from hf_unlab.testing import tiny_static_model, tiny_texts
 from tests.app.test_embedding import invoke
+from tests.modalities.text.test_encoder import save_bert
 
 TEXTS = tiny_texts(160)
 
@@ -87,6 +88,33 @@ def test_mistakes_are_said_in_a_line(tmp_path, checkpoint, files) -> None:
     assert "hf-unlab finetune" in " ".join(
         invoke("predict", str(tmp_path), "json", "-o", str(tmp_path / "a.csv"), code=2).split()
     )
+
+
+def test_a_network_learns_from_labels_alone_and_what_is_tested_is_never_learnt(tmp_path, checkpoint, files) -> None:
+    said = invoke(
+        *("finetune", checkpoint, *options(files, "train", "test"), "-o", str(tmp_path / "x"), "--unlabelled", "json"),
+        *("--unlabelled_files", files["raw"]),
+        code=2,
+    )
+    assert "There is nothing to test on" in " ".join(said.split())  # all of the test texts are there without label
+    said = invoke(
+        *("finetune", checkpoint, *options(files, "train"), "--method", "lora", "--unlabelled", "json"),
+        *("-o", str(tmp_path / "x")),
+        code=2,
+    )
+    assert "learns from labels alone" in said
+    save_bert(tmp_path / "bert")
+    out = tmp_path / "network"
+    said = invoke(
+        *("finetune", str(tmp_path / "bert"), *options(files, "train", "test"), "-o", str(out)),
+        *("--method", "lora", "--labels_per_class", "3"),
+    )
+    assert "steps of lora" in said and "6 labels of 2 classes, 0 without label" in said
+    assert (out / "adapter_config.json").is_file()
+    answers = tmp_path / "answers.tsv"
+    data = ("json", "--data_files", files["raw"], "--text_column", "body")
+    assert "80 rows answered" in invoke("predict", str(out), *data, "-o", str(answers))
+    assert answers.read_text().splitlines()[0] == "row\tlabel\tprobability of dry\tprobability of wet"
 
 
 def test_rare_classes_and_copies_are_told(tmp_path, checkpoint, files) -> None:
