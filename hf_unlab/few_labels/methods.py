@@ -148,7 +148,7 @@ def finetuned(
         encoder: Makes a fresh classifier for each draw, from the draw's seed.
         pool: As in `cheap`.
         test: As in `cheap`.
-        settings: How it is fitted; by default a probe first, then all weights. Small convolutional networks want high
+        settings: How it is fitted. Small convolutional networks want high
             rates: one of 3 layers from scratch on `builtin:digits` scored .840 / .933 at 5 / 50 labels a class with
             2e-3, .773 / .910 with 5e-4.
 

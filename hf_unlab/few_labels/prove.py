@@ -91,7 +91,7 @@ def prove(
             *beside("pretrained", pretrained, baselines, pool, test, embed),
             *auto_rows("pretrained", pretrained, baselines, pool, test, unlabelled=unlabelled),
             finetuned("from scratch", untrained, pool, test, NetworkSettings("full", **fit)),
-            finetuned("pretrained", pretrained, pool, test, NetworkSettings("lp-ft", **fit)),
+            finetuned("pretrained", pretrained, pool, test, NetworkSettings("full", **fit)),
             *zero_shot_rows("pretrained", pretrained, test, templates),
         ]
         more: dict[str, Any] = {

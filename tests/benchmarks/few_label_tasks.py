@@ -69,7 +69,7 @@ def tables(checkpoint: str, argv: list[str], raw: list[Source], with_networks: b
     if with_networks:
         fit = {"max_steps": settings.finetune_steps, "learning_rate": settings.finetune_learning_rate}
         rows += [finetuned("from scratch", untrained, pool, test, NetworkSettings("full", **fit))]
-        rows += [finetuned("pretrained", encoder, pool, test, NetworkSettings("lp-ft", **fit))]
+        rows += [finetuned("pretrained", encoder, pool, test, NetworkSettings("full", **fit))]
     found = [few_label_table(rows, pool.labels, test.labels, COUNTS, DRAWS, label_names=pool.label_names)]
     if pool.groups:
         found.append(left_out_table(rows, pool, test, COUNTS, DRAWS))

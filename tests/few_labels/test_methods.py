@@ -84,7 +84,7 @@ def test_groups_are_taken_out_of_features_where_there_are_some() -> None:
 def test_finetuned_learns_repeats_and_differs_by_seed() -> None:
     fit = finetuned("x", ENCODER, POOL, TEST, NetworkSettings("full", max_steps=40, learning_rate=5e-3))
     assert (fit.name, fit.method) == ("x", "fine-tuned")
-    assert finetuned("x", ENCODER, POOL, TEST).method == "fine-tuned from the probe"
+    assert finetuned("x", ENCODER, POOL, TEST, NetworkSettings("lp-ft")).method == "fine-tuned from the probe"
     probabilities = fit.predict(INDICES, 0)
     assert (probabilities.argmax(1) == TEST.labels).mean() > 0.9
     np.testing.assert_array_equal(fit.predict(INDICES, 0), probabilities)

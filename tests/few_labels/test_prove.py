@@ -23,8 +23,7 @@ from hf_unlab.testing import tiny_clips, tiny_dual_encoder, tiny_pairs, tiny_wav
 from tests.modalities.text.test_encoder import save_bert
 
 SMALL = {"num_labels_per_class": [1, 2], "few_label_seeds": [0, 1], "finetune_steps": 1}
-LP_FT = "fine-tuned from the probe"
-METHODS = ["logistic regression", "linear probe", "linear probe", AUTO, AUTO_TWICE, "fine-tuned", LP_FT]
+METHODS = ["logistic regression", "linear probe", "linear probe", AUTO, AUTO_TWICE, "fine-tuned", "fine-tuned"]
 NAMES = ["random weights", "pretrained", "pretrained", "pretrained", "from scratch", "pretrained"]
 
 
@@ -164,7 +163,7 @@ def test_audio_with_groups_has_a_second_table(tmp_path) -> None:
             ("pretrained", AUTO),
             ("pretrained", AUTO_TWICE),
             ("from scratch", "fine-tuned"),
-            ("pretrained", LP_FT),
+            ("pretrained", "fine-tuned"),
         ]
         assert one.num_test == 8
     assert table.groups == () and left_out.groups == ("a", "b")
