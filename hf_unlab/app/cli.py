@@ -213,7 +213,11 @@ def finetune_command(
     ] = "both",
     labels_per_class: Annotated[
         int | None,
-        typer.Option("--labels_per_class", "--labels-per-class", help="Labels to draw; by default all."),
+        typer.Option(
+            "--labels_per_class",
+            "--labels-per-class",
+            help="Labels to draw; by default all, of 20,000 examples at most.",
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
     modality: Annotated[str | None, typer.Option(help="By default told from the checkpoint's files.")] = None,

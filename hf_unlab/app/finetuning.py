@@ -14,7 +14,7 @@ import numpy as np
 from hf_unlab.app.arguments import parse_arguments
 from hf_unlab.app.embedding import load, sources_of
 from hf_unlab.app.progress import console
-from hf_unlab.evaluation.labelled import LabelledData, load_labelled, load_pool, load_unlabelled
+from hf_unlab.evaluation.labelled import LabelledData, load_labelled, load_pool, load_unlabelled, readable
 from hf_unlab.evaluation.measures.classification import classification_scores, expected_calibration_error
 from hf_unlab.few_labels.frozen import FrozenClassifier, FrozenSettings, read_card, refuse_one_class
 from hf_unlab.few_labels.kept import Classifier, fit_classifier, load_classifier
@@ -23,10 +23,10 @@ from hf_unlab.few_labels.rows import rare_note
 from hf_unlab.few_labels.sampling import rare_classes, sample_few_labels
 from hf_unlab.modalities.modality import Encoder, Modality
 from hf_unlab.modalities.settings import FewLabelSettings, named_columns
-from hf_unlab.streams.bad_examples import good_examples
 from hf_unlab.streams.sources import Source, iterate, open_stream
 from hf_unlab.training.finetuning import refuse_overwriting
 
+BUILDERS = {".csv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
 NUM_TOGETHER = 1000  # rows that are decoded and answered at a time
 
 
@@ -75,6 +75,7 @@ def finetune(asked: Asked) -> Classifier:
     (labelled,) = parse_arguments(
         loaded.modality.few_label_settings, argv=["--labelled_dataset", asked.data, *asked.options]
     )
+    labelled = _of_one_file(labelled)
     if asked.labels_per_class is not None:
         labelled = dataclasses.replace(labelled, num_labels_per_class=[asked.labels_per_class])
     raw = _unlabelled(asked, labelled, loaded.modality)
@@ -97,7 +98,8 @@ def finetune(asked: Asked) -> Classifier:
         asked.model, loaded.modality, train, unlabelled, rest.groups, asked.settings, asked.seed
     )
     metrics = measured(classifier, test) if test is not None else {}
-    classifier.save(asked.output_dir, {"num_labels": len(train), "num_unlabelled": len(unlabelled), **metrics})
+    known = {"num_labels": len(train), "num_unlabelled": len(unlabelled), **metrics}
+    classifier.save(asked.output_dir, known, reading=_reading(labelled))
     _say(classifier, metrics, asked.output_dir)
     return classifier
 
@@ -130,24 +132,32 @@ def predict(model: Path, data: str, options: Sequence[str], output: Path, group_
     if delimiter is None:
         raise ValueError(f"{output} is to be a table of text: end its name in .csv or .tsv.")
     classifier = load_classifier(model)
-    modality, names = classifier.modality, classifier.label_names
+    modality, names, encoder = classifier.modality, classifier.label_names, classifier.encoder
+    if isinstance(classifier, FrozenClassifier):
+        classifier.check_groups(bool(group_column))
     source, _ = sources_of(modality, data, options)
-    decode = modality.make_decode(modality.few_label_settings().unlimited(), classifier.encoder)
+    # as much of each is read as was learnt from
+    reading = modality.few_label_settings(**read_card(model).get("reading", {}))
+    decode = modality.make_decode(reading, encoder)
     columns = [modality.column, *([group_column] if group_column else [])]
     rows = iterate(open_stream(source, columns).select_columns(columns))
-    numbered = good_examples(({**row, "_row": number} for number, row in enumerate(rows)), decode)
-    good = (row for _, row in numbered if modality.check is None or modality.check(row) is None)
+    good = readable(({**row, "_row": number} for number, row in enumerate(rows)), modality, decode)
     num_answered = 0
     output.parent.mkdir(parents=True, exist_ok=True)
-    with output.open("w", newline="", encoding="utf-8") as file:
+    unfinished = output.with_name(f".{output.name}.part")
+    with unfinished.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, delimiter=delimiter)
         writer.writerow(["row", "label", *(f"probability of {name}" for name in names)])
         while block := list(islice(good, None if group_column else NUM_TOGETHER)):
+            sizes = encoder.sizes([row[modality.column] for row in block])
+            if not sizes.any():
+                continue  # nothing that the encoder reads
             groups = [str(row[group_column]) for row in block] if group_column else []
             answers_NC = classifier.probabilities([row[modality.column] for row in block], groups)
             for row, answer_C in zip(block, answers_NC, strict=True):
                 writer.writerow([row["_row"], names[int(answer_C.argmax())], *(f"{share:.6f}" for share in answer_C)])
             num_answered += len(block)
+    unfinished.replace(output)
     return num_answered
 
 
@@ -161,6 +171,21 @@ def _labelled(
     splits = load_labelled(labelled, unlabelled, modality, encoder)  # what is in both is not tested on
     assert splits is not None  # a data set is named
     return splits.pool, splits.test, splits.overlap.sentences()
+
+
+def _of_one_file(labelled: FewLabelSettings) -> FewLabelSettings:
+    """A file alone is one to learn from."""
+    path = Path(labelled.labelled_dataset or "")
+    if not path.is_file() or path.suffix.lower() not in BUILDERS:
+        return labelled
+    builder = BUILDERS[path.suffix.lower()]
+    return dataclasses.replace(labelled, labelled_dataset=builder, labelled_train_files=[str(path)])
+
+
+def _reading(labelled: FewLabelSettings) -> dict[str, Any]:
+    """How much is read of an example."""
+    sizes = {name: value for name, value in vars(labelled).items() if name.startswith("few_label_max_")}
+    return {name: value for name, value in sizes.items() if name not in ("few_label_max_pool", "few_label_max_test")}
 
 
 def _unlabelled(asked: Asked, labelled: FewLabelSettings, modality: Modality) -> list[Source]:

@@ -1,7 +1,7 @@
 """Labelled data to measure on: read, decoded, and without what was pretrained on."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -218,9 +218,22 @@ def load_unlabelled(
     inputs = []
     for source in sources:
         rows = islice(iterate(open_stream(source, [column]).select_columns([column])), share)
-        kept = (row for row in rows if modality.check is None or modality.check(row) is None)
-        inputs += [decoded[column] for _, decoded in good_examples(kept, decode)]
+        inputs += [decoded[column] for decoded in readable(rows, modality, decode)]
     return inputs
+
+
+def readable(rows: Iterable[Example], modality: Modality, decode: Decode | None) -> Iterator[Example]:
+    """Rows without those that hold nothing or cannot be decoded, decoded.
+
+    Args:
+        rows: With the modality's column; of what else objectives read there may be nothing.
+        modality: Says what a bad example is.
+        decode: From `modality.make_decode`.
+    """
+    check = modality.check if modality.raw_columns == (modality.column,) else None
+    kept = (row for row in rows if check is None or check(row) is None)
+    for _, decoded in good_examples(kept, decode):
+        yield decoded
 
 
 def _read(

@@ -22,6 +22,16 @@ FrozenMethod: TypeAlias = Literal["auto", "probe", "cheap"]
 FILE_NAME, CARD_NAME, ENCODER_NAME = "classifier.joblib", "classifier.json", "encoder"
 # What a training leaves beside a checkpoint, and nobody needs who asks it.
 _LEFT_BEHIND = ("checkpoint-*", "*.pt", "*.pth", "runs", "few_label*", "*_results.json", "_*")
+_WRITTEN = (
+    FILE_NAME,
+    CARD_NAME,
+    ENCODER_NAME,
+    "classifier",
+    "adapter_*",
+    "model*.safetensors*",
+    "config.json",
+    "labels.json",
+)
 MOST_UNLABELLED = 20_000
 # Of 6,000 unlabelled reviews nothing more was learnt than of 1,000, and it takes as many times as long.
 MOST_GUESSED = 2_000
@@ -130,27 +140,40 @@ class FrozenClassifier:
         Raises:
             ValueError: Groups are needed, or there are not as many as inputs.
         """
-        if any(view.is_by_group for view in self.views) and len(groups) != len(inputs):
-            raise ValueError(
-                f"This classifier normalises by group, and {len(groups)} groups were given for {len(inputs)} inputs; "
-                "name the column of groups, as it was named for the labels."
-            )
+        self.check_groups(bool(len(groups)))
+        if len(groups) not in (0, len(inputs)):
+            raise ValueError(f"There are {len(groups)} groups for {len(inputs)} inputs; give one an input.")
         return self.blend.probabilities([view.features(inputs, groups) for view in self.views])
 
-    def save(self, folder: str | Path, metrics: dict[str, Any] | None = None) -> None:
+    def check_groups(self, has_groups: bool) -> None:
+        """Refuse to answer without groups where they are needed.
+
+        Raises:
+            ValueError: They are, and none are known.
+        """
+        if not has_groups and any(view.is_by_group for view in self.views):
+            raise ValueError(
+                "This classifier normalises by group, as its labels came with groups, and none are given: name their "
+                "column (--group_column)."
+            )
+
+    def save(self, folder: str | Path, metrics: dict[str, Any] | None = None, **more: Any) -> None:
         """Write a folder that needs nothing else: the fitted parts, a description, and the encoder as it was.
 
         Args:
             folder: It may be there already.
             metrics: What is known of its quality, by name; it stands in classifier.json.
+            **more: What else is to stand there.
         """
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_room(folder)
         encoder = copy_encoder(self.checkpoint, folder)
         weights_V = self.blend.weights_V[: len(self.views)]  # those behind them are the same again
         said = zip(self.views, weights_V / weights_V.sum(), strict=True)
         views = {view.name: round(float(weight), 4) for view, weight in said}
-        write_card(folder, self.label_names, self.modality, encoder, asdict(self.settings), metrics, views=views)
+        write_card(
+            folder, self.label_names, self.modality, encoder, asdict(self.settings), metrics, views=views, **more
+        )
         bare = [_with_embedding(view, None) for view in self.views]
         joblib.dump({"views": bare, "blend": self.blend}, folder / FILE_NAME, compress=3)
 
@@ -212,6 +235,15 @@ def fit_frozen(
     pool = PoolOfViews(views, [*labelled.inputs, *unlabelled], groups)
     blend = pool.fit(np.arange(len(labelled)), labelled.labels, len(labelled.label_names), settings.second_use)
     return FrozenClassifier(pool.views, blend, labelled.label_names, modality, settings, str(checkpoint), encoder)
+
+
+def make_room(folder: Path) -> None:
+    """A folder for a classifier, without what another one left there: parts of two would be loaded as one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if (folder / CARD_NAME).is_file():
+        for pattern in _WRITTEN:
+            for path in folder.glob(pattern):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def copy_encoder(checkpoint: str, folder: Path) -> str:

@@ -15,6 +15,7 @@ from hf_unlab.few_labels.frozen import (
     FrozenSettings,
     copy_encoder,
     fit_frozen,
+    make_room,
     read_card,
     refuse_one_class,
     write_card,
@@ -49,15 +50,16 @@ class NetworkClassifier:
         """Of each class, (N, C); groups play no part in it."""
         return self.network.probabilities(inputs)
 
-    def save(self, folder: str | Path, metrics: dict[str, Any] | None = None) -> None:
+    def save(self, folder: str | Path, metrics: dict[str, Any] | None = None, **more: Any) -> None:
         """A folder that plain transformers loads, or of an adapter plain peft; classifier.json describes it.
 
         Args:
             folder: It may be there already.
             metrics: As in `FrozenClassifier.save`.
+            **more: The same.
         """
         folder, module = Path(folder), self.network.module
-        folder.mkdir(parents=True, exist_ok=True)
+        make_room(folder)
         if isinstance(module, PeftModel):
             save_adapter(module, self.encoder, folder, self.label_names)
             base = copy_encoder(self.checkpoint, folder)
@@ -68,7 +70,7 @@ class NetworkClassifier:
             module.save_pretrained(folder)
             self.encoder.processor.save_pretrained(folder)
             base = "."
-        write_card(folder, self.label_names, self.modality, base, asdict(self.settings), metrics)
+        write_card(folder, self.label_names, self.modality, base, asdict(self.settings), metrics, **more)
 
     @classmethod
     def load(cls, folder: str | Path) -> "NetworkClassifier":

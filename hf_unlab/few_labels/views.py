@@ -12,7 +12,7 @@ import numpy as np
 from scipy.sparse import issparse
 
 from hf_unlab.evaluation.features import features_of, standardised_by_group
-from hf_unlab.evaluation.probes import DEFAULT_C, UNIT_NORM_C, Scaling
+from hf_unlab.evaluation.probes import DEFAULT_C, UNIT_NORM_C, Scaling, checked
 from hf_unlab.modalities.modality import Baseline, Encoder
 
 CHEAP_PRIOR = 0.75
@@ -59,7 +59,7 @@ class View(ABC):
         Returns:
             Their features.
         """
-        raw_ND = self.raw(inputs, groups, True)
+        raw_ND = checked(self.name, "known", self.raw(inputs, groups, True))
         self._scaling = Scaling.fitted(raw_ND) if self.is_standardised else None
         self._axes_DK = None
         if not issparse(raw_ND) and raw_ND.shape[1] > MOST_FEATURES:
@@ -68,7 +68,7 @@ class View(ABC):
 
     def features(self, inputs: Sequence[Any], groups: Sequence[str] = ()) -> Any:
         """Of other inputs; a group is normalised by what of it is among them."""
-        return self._read(self.raw(inputs, groups, False))
+        return self._read(checked(self.name, "asked", self.raw(inputs, groups, False)))
 
     def _scaled(self, raw_ND: Any) -> Any:
         return raw_ND if self._scaling is None else self._scaling.apply(raw_ND).astype(np.float32)

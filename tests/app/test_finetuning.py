@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from hf_unlab.few_labels.frozen import FrozenClassifier
-from hf_unlab.testing import tiny_static_model, tiny_texts
+from hf_unlab.testing import tiny_dual_encoder, tiny_static_model, tiny_texts
 from tests.app.test_embedding import invoke
 from tests.modalities.text.test_encoder import save_bert
 
@@ -115,6 +116,31 @@ def test_a_network_learns_from_labels_alone_and_what_is_tested_is_never_learnt(t
     data = ("json", "--data_files", files["raw"], "--text_column", "body")
     assert "80 rows answered" in invoke("predict", str(out), *data, "-o", str(answers))
     assert answers.read_text().splitlines()[0] == "row\tlabel\tprobability of dry\tprobability of wet"
+
+
+def test_images_of_pairs_and_a_file_alone(tmp_path, files) -> None:
+    torch.manual_seed(0)
+    tiny_dual_encoder().save_pretrained(tmp_path / "pairs")
+    for part in ("train", "test"):
+        for number in range(12):
+            colour = (number % 2 * 200, 20 + 30 * (part == "test"), 200 - number % 2 * 200)
+            path = tmp_path / f"pictures/{part}/{'red' if number % 2 else 'blue'}/{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (16 + number, 16), colour).save(path)
+    out, pictures = tmp_path / "classifier", str(tmp_path / "pictures")
+    said = invoke(
+        *("finetune", str(tmp_path / "pairs"), "imagefolder", "--labelled_data_dir", pictures, "-o", str(out)),
+        *("--labels_per_class", "3"),
+    )
+    assert "6 labels of 2 classes, 6 without label" in said
+    data = ("imagefolder", "--data_dir", pictures, "--split", "test")
+    assert "12 rows answered" in invoke("predict", str(out), *data, "-o", str(tmp_path / "a.csv"))
+
+    torch.manual_seed(0)
+    tiny_static_model().save_pretrained(tmp_path / "table")
+    columns = ("--label_column", "kind", "--labelled_text_column", "body")
+    said = invoke("finetune", str(tmp_path / "table"), files["train"], *columns, "-o", str(tmp_path / "other"))
+    assert "80 labels of 2 classes" in said
 
 
 def test_rare_classes_and_copies_are_told(tmp_path, checkpoint, files) -> None:

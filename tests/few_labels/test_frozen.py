@@ -68,7 +68,7 @@ def test_groups_are_needed_again_where_labels_had_some(checkpoint) -> None:
     train = LabelledData(TRAIN.inputs, TRAIN.labels, TRAIN.label_names, groups)
     classifier = fit_frozen(checkpoint, TEXT, train, REST, ["a"] * len(REST))
     assert classifier.probabilities(TEST.inputs, ["a"] * len(TEST)).shape == (80, 2)
-    with pytest.raises(ValueError, match="0 groups were given for 80 inputs"):
+    with pytest.raises(ValueError, match="none are given"):
         classifier.probabilities(TEST.inputs)
     with pytest.raises(ValueError, match="name groups of both"):
         fit_frozen(checkpoint, TEXT, train, REST)

@@ -72,3 +72,12 @@ def test_words_of_the_command_line() -> None:
     assert settings_of("auto", "none") == FrozenSettings("auto", None)
     with pytest.raises(ValueError, match="method is 'x'"):
         settings_of("x", "both")
+
+
+def test_a_folder_that_is_used_again_holds_nothing_of_what_was_there(tmp_path, checkpoint) -> None:
+    for settings in (NetworkSettings("lora", max_steps=3), NetworkSettings("full", max_steps=3), FrozenSettings()):
+        classifier = fit_classifier(checkpoint, TEXT, TRAIN, settings=settings)
+        answers = classifier.probabilities(TEXTS)
+        classifier.save(tmp_path / "saved")
+        np.testing.assert_allclose(load_classifier(tmp_path / "saved").probabilities(TEXTS), answers, atol=1e-6)
+    assert not list((tmp_path / "saved").glob("adapter*")) and not (tmp_path / "saved/config.json").exists()

@@ -82,3 +82,12 @@ def test_classes_of_unlike_size_are_evened_by_half():
     np.testing.assert_allclose(evened(given, np.array([0, 1]), 0.0), given / given.sum(1, keepdims=True))
     assert evened(given, np.array([0, 1]), 1.0)[0, 0] == pytest.approx(0.5, abs=1e-3)
     assert 0.5 < evened(given, np.array([0, 1]))[0, 0] < 0.9
+
+
+def test_guesses_that_agree_on_everything_leave_the_labels_their_say():
+    blobs = 10 * np.eye(2)[TRUTH] + 0.1 * np.random.default_rng(0).normal(size=(120, 2))
+    labelled = np.array([0, 1, 60, 61])
+    blend = fit_blend([blobs[labelled]], TRUTH[labelled], 2, [1.0], [1.0])
+    after = learn_again(blend, [blobs], labelled, TRUTH[labelled], [1.0], "both", neighbour_graph([blobs]))
+    assert len(after.probes) == 3 and np.isfinite(after.weights_V).all() and after.weights_V[0] > 0
+    assert (after.probabilities([blobs]).argmax(1) == TRUTH).all()
