@@ -71,7 +71,8 @@ def prove(
     """
     check_settings(settings)
     counts, seeds = settings.num_labels_per_class, settings.few_label_seeds
-    fit: dict[str, Any] = {"max_steps": settings.finetune_steps, "learning_rate": settings.finetune_learning_rate}
+    rate = settings.finetune_learning_rate
+    fit: dict[str, Any] = {"max_steps": settings.finetune_steps, "learning_rate": rate, "head_learning_rate": rate}
     with alone_and_quiet():
         pretrained = modality.load_encoder(checkpoint, settings=settings)
         untrained = modality.load_encoder(checkpoint, settings=settings, random_weights=True, seed=seeds[0])

@@ -67,7 +67,8 @@ def tables(checkpoint: str, argv: list[str], raw: list[Source], with_networks: b
         *auto_rows("pretrained", encoder, baselines, pool, test, unlabelled=unlabelled),
     ]
     if with_networks:
-        fit = {"max_steps": settings.finetune_steps, "learning_rate": settings.finetune_learning_rate}
+        rate = settings.finetune_learning_rate
+        fit = {"max_steps": settings.finetune_steps, "learning_rate": rate, "head_learning_rate": rate}
         rows += [finetuned("from scratch", untrained, pool, test, NetworkSettings("full", **fit))]
         rows += [finetuned("pretrained", encoder, pool, test, NetworkSettings("full", **fit))]
     found = [few_label_table(rows, pool.labels, test.labels, COUNTS, DRAWS, label_names=pool.label_names)]
