@@ -65,6 +65,8 @@ def test_glyphs_are_learnt_and_digits_are_the_table(tmp_path, capsys):
         ("raw pixels", "logistic regression"),
         ("random weights", "linear probe"),
         ("pretrained", "linear probe"),
+        ("pretrained", "auto"),
+        ("pretrained", "auto, unlabelled used again"),
         ("from scratch", "fine-tuned"),
         ("pretrained", "fine-tuned"),
         ("pretrained", "zero-shot"),

@@ -49,7 +49,7 @@ def test_clips_become_a_checkpoint_with_two_tables(tmp_path, clips, capsys):
     table, left_out = (
         json.loads((tmp_path / "out" / f"few_label{name}.json").read_text()) for name in ("", "_left_out")
     )
-    names = ["log-mel", "log-mel, normalised by group", *["random weights"] * 2, *["pretrained"] * 2, "from scratch"]
+    names = ["log-mel", "log-mel, normalised by group", *["random weights"] * 2, *["pretrained"] * 4, "from scratch"]
     names += ["pretrained"]
     for one in (table, left_out):
         assert [row["name"] for row in one["rows"]] == names
