@@ -16,7 +16,8 @@ from hf_unlab.app.embedding import load, sources_of
 from hf_unlab.app.progress import console
 from hf_unlab.evaluation.labelled import LabelledData, load_labelled, load_pool, load_unlabelled, readable
 from hf_unlab.evaluation.measures.classification import classification_scores, expected_calibration_error
-from hf_unlab.few_labels.frozen import FrozenClassifier, FrozenSettings, read_card, refuse_one_class
+from hf_unlab.few_labels.folders import read_card
+from hf_unlab.few_labels.frozen import FrozenClassifier, FrozenSettings, refuse_one_class
 from hf_unlab.few_labels.kept import Classifier, fit_classifier, load_classifier
 from hf_unlab.few_labels.networks import NetworkSettings
 from hf_unlab.few_labels.rows import rare_note

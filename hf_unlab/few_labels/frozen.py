@@ -1,8 +1,6 @@
 """A classifier on a frozen encoder: a blend of probes on its features and on cheap ones; fitted, saved, asked."""
 
 import copy
-import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,25 +11,13 @@ import numpy as np
 
 from hf_unlab.evaluation.labelled import LabelledData
 from hf_unlab.few_labels.blending import Blend, fit_blend
+from hf_unlab.few_labels.folders import ENCODER_NAME, FILE_NAME, copy_encoder, make_room, read_card, write_card
 from hf_unlab.few_labels.unlabelled import SecondUse, learn_again, neighbour_graph
 from hf_unlab.few_labels.views import Embedding, EncoderView, View, views_of
 from hf_unlab.modalities import get_modality
 from hf_unlab.modalities.modality import Encoder, Modality
 
 FrozenMethod: TypeAlias = Literal["auto", "probe", "cheap"]
-FILE_NAME, CARD_NAME, ENCODER_NAME = "classifier.joblib", "classifier.json", "encoder"
-# What a training leaves beside a checkpoint, and nobody needs who asks it.
-_LEFT_BEHIND = ("checkpoint-*", "*.pt", "*.pth", "runs", "few_label*", "*_results.json", "_*")
-_WRITTEN = (
-    FILE_NAME,
-    CARD_NAME,
-    ENCODER_NAME,
-    "classifier",
-    "adapter_*",
-    "model*.safetensors*",
-    "config.json",
-    "labels.json",
-)
 MOST_UNLABELLED = 20_000
 # Of 6,000 unlabelled reviews nothing more was learnt than of 1,000, and it takes as many times as long.
 MOST_GUESSED = 2_000
@@ -235,63 +221,6 @@ def fit_frozen(
     pool = PoolOfViews(views, [*labelled.inputs, *unlabelled], groups)
     blend = pool.fit(np.arange(len(labelled)), labelled.labels, len(labelled.label_names), settings.second_use)
     return FrozenClassifier(pool.views, blend, labelled.label_names, modality, settings, str(checkpoint), encoder)
-
-
-def make_room(folder: Path) -> None:
-    """A folder for a classifier, without what another one left there: parts of two would be loaded as one."""
-    folder.mkdir(parents=True, exist_ok=True)
-    if (folder / CARD_NAME).is_file():
-        for pattern in _WRITTEN:
-            for path in folder.glob(pattern):
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-def copy_encoder(checkpoint: str, folder: Path) -> str:
-    """A Hub id as it is; a local checkpoint's copy within a folder, without what training left beside it."""
-    if not Path(checkpoint).is_dir():
-        return checkpoint
-    by_name, own = shutil.ignore_patterns(*_LEFT_BEHIND), folder.resolve()
-
-    def ignore(parent: str, names: list[str]) -> set[str]:
-        within = {own.name} if Path(parent).resolve() == own.parent else set()  # a folder is not copied into itself
-        return by_name(parent, names) | within
-
-    shutil.copytree(checkpoint, folder / ENCODER_NAME, ignore=ignore, dirs_exist_ok=True)
-    return ENCODER_NAME
-
-
-def write_card(
-    folder: Path,
-    label_names: Sequence[str],
-    modality: Modality,
-    encoder: str,
-    settings: dict[str, Any],
-    metrics: dict[str, Any] | None,
-    **more: Any,
-) -> None:
-    """classifier.json: what a classifier answers, how it was made, how good it is."""
-    card = {
-        "labels": list(label_names),
-        "modality": modality.name,
-        "encoder": encoder,
-        "settings": settings,
-        "metrics": metrics or {},
-        **more,
-    }
-    (folder / CARD_NAME).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def read_card(folder: str | Path) -> dict[str, Any]:
-    """What `write_card` wrote.
-
-    Raises:
-        ValueError: There is none.
-    """
-    path = Path(folder) / CARD_NAME
-    if not path.is_file():
-        raise ValueError(f"{folder} has no {CARD_NAME}: give a folder that `hf-unlab finetune` wrote.")
-    card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return card
 
 
 def refuse_one_class(labelled: LabelledData) -> None:

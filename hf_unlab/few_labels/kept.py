@@ -10,16 +10,8 @@ from peft import PeftModel
 
 from hf_unlab.evaluation.labelled import LabelledData
 from hf_unlab.few_labels.adapters import no_old_names, save_adapter
-from hf_unlab.few_labels.frozen import (
-    FrozenClassifier,
-    FrozenSettings,
-    copy_encoder,
-    fit_frozen,
-    make_room,
-    read_card,
-    refuse_one_class,
-    write_card,
-)
+from hf_unlab.few_labels.folders import copy_encoder, make_room, read_card, write_card
+from hf_unlab.few_labels.frozen import FrozenClassifier, FrozenSettings, fit_frozen, refuse_one_class
 from hf_unlab.few_labels.networks import KINDS, Network, NetworkSettings, fit_network
 from hf_unlab.modalities import get_modality
 from hf_unlab.modalities.modality import Encoder, Modality, TransformersEncoder
