@@ -6,9 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from hf_unlab.evaluation.features import features_of
 from hf_unlab.evaluation.labelled import LabelledData
+from hf_unlab.few_labels.beside import Parts, embedding
+from hf_unlab.few_labels.blending import Blend
 from hf_unlab.few_labels.draws import Candidate
 from hf_unlab.few_labels.frozen import FrozenSettings, PoolOfViews
+from hf_unlab.few_labels.unlabelled import SecondUse
 from hf_unlab.few_labels.views import views_of
 from hf_unlab.modalities.modality import Baseline, Encoder
 
@@ -23,6 +27,7 @@ def auto_rows(
     test: LabelledData,
     settings: FrozenSettings | None = None,
     unlabelled: Sequence[Any] = (),
+    embed: Callable[[Encoder], Parts] | None = None,
 ) -> list[Candidate]:
     """A blend of all views of the examples, from the labels alone, and with what of the pool has no label.
 
@@ -35,28 +40,38 @@ def auto_rows(
         settings: How labels are used; of `second_use` None the second row is left out.
         unlabelled: Further inputs for the second row, beside those of the pool whose label is not drawn; where there
             are groups, of which none is known of these, they are left out.
+        embed: As in `beside`.
 
     Example:
         >>> [row.method for row in auto_rows("pretrained", encoder, baselines, pool, test)]  # doctest: +SKIP
         ['auto', 'auto, unlabelled used again']
     """
     settings = settings or FrozenSettings()
-    num_classes = len(pool.label_names)
+    embed, num_classes = embed or embedding(pool, test), len(pool.label_names)
+    more = () if pool.groups else unlabelled
+    blends: dict[bytes, Blend] = {}  # of the labels alone, by the draw: the second row begins where the first one ends
+
+    def own(inputs: Sequence[Any]) -> np.ndarray:
+        pool_ND, test_ND = embed(encoder)
+        if inputs is test.inputs:
+            return test_ND
+        return np.concatenate([pool_ND, features_of(encoder, more)]) if len(more) else pool_ND
 
     @cache
     def views() -> tuple[PoolOfViews, list[Any]]:
-        chosen = settings.chosen(views_of(encoder, baselines, bool(pool.groups)))
-        more = [] if pool.groups else unlabelled
+        chosen = settings.chosen(views_of(encoder, baselines, bool(pool.groups), own))
         fitted = PoolOfViews(chosen, [*pool.inputs, *more], pool.groups)
         return fitted, [view.features(test.inputs, test.groups) for view in chosen]
 
-    def predicting(is_twice: bool) -> Callable[[np.ndarray, int], np.ndarray]:
+    def predicting(second_use: SecondUse | None) -> Callable[[np.ndarray, int], np.ndarray]:
         def predict(indices: np.ndarray, seed: int) -> np.ndarray:
             fitted, of_test = views()
-            blend = fitted.fit(indices, pool.labels[indices], num_classes, settings.second_use if is_twice else None)
-            return blend.probabilities(of_test)
+            labels_M, draw = pool.labels[indices], indices.tobytes()
+            if draw not in blends:
+                blends[draw] = fitted.fit(indices, labels_M, num_classes)
+            return fitted.learn_again(blends[draw], indices, labels_M, second_use).probabilities(of_test)
 
         return predict
 
-    rows = [Candidate(name, AUTO, predicting(False))]
-    return [*rows, Candidate(name, AUTO_TWICE, predicting(True))] if settings.second_use else rows
+    rows = [Candidate(name, AUTO, predicting(None))]
+    return [*rows, Candidate(name, AUTO_TWICE, predicting(settings.second_use))] if settings.second_use else rows

@@ -13,7 +13,7 @@ from hf_unlab.evaluation.labelled import LabelledData
 from hf_unlab.few_labels.blending import Blend, fit_blend
 from hf_unlab.few_labels.folders import ENCODER_NAME, FILE_NAME, copy_encoder, make_room, read_card, write_card
 from hf_unlab.few_labels.unlabelled import SecondUse, learn_again, neighbour_graph
-from hf_unlab.few_labels.views import Embedding, EncoderView, View, views_of
+from hf_unlab.few_labels.views import Embed, Embedding, EncoderView, View, views_of
 from hf_unlab.modalities import get_modality
 from hf_unlab.modalities.modality import Encoder, Modality
 
@@ -70,19 +70,28 @@ class PoolOfViews:
         self.features = [view.fit(inputs, groups) for view in views]
         self._cs = [view.inverse_regularisation for view in views]
 
-    def fit(
-        self, labelled_M: np.ndarray, labels_M: np.ndarray, num_classes: int, second_use: SecondUse | None
-    ) -> Blend:
+    def fit(self, labelled_M: np.ndarray, labels_M: np.ndarray, num_classes: int) -> Blend:
         """Learn from the labels of some of the examples.
 
         Args:
             labelled_M: Which have a label.
             labels_M: Theirs.
             num_classes: C.
-            second_use: What is done with the others, or with `MOST_GUESSED` of them that are drawn at random.
         """
         own = [part[labelled_M] for part in self.features]
-        blend = fit_blend(own, labels_M, num_classes, self._cs, [view.prior for view in self.views])
+        return fit_blend(own, labels_M, num_classes, self._cs, [view.prior for view in self.views])
+
+    def learn_again(
+        self, blend: Blend, labelled_M: np.ndarray, labels_M: np.ndarray, second_use: SecondUse | None
+    ) -> Blend:
+        """Learn from the others, or from `MOST_GUESSED` of them that are drawn at random.
+
+        Args:
+            blend: As `fit` made it of these labels.
+            labelled_M: Which have a label.
+            labels_M: Theirs.
+            second_use: What is done with the others; None: nothing.
+        """
         if second_use is None or len(np.unique(labels_M)) < 2:
             return blend
         order = np.random.default_rng(0).permutation(self.features[0].shape[0])
@@ -219,7 +228,9 @@ def fit_frozen(
     encoder = modality.load_encoder(checkpoint)
     views = settings.chosen(views_of(encoder, modality.make_baselines(encoder, groups), has_groups))
     pool = PoolOfViews(views, [*labelled.inputs, *unlabelled], groups)
-    blend = pool.fit(np.arange(len(labelled)), labelled.labels, len(labelled.label_names), settings.second_use)
+    known = np.arange(len(labelled))
+    blend = pool.fit(known, labelled.labels, len(labelled.label_names))
+    blend = pool.learn_again(blend, known, labelled.labels, settings.second_use)
     return FrozenClassifier(pool.views, blend, labelled.label_names, modality, settings, str(checkpoint), encoder)
 
 
@@ -239,7 +250,7 @@ def refuse_one_class(labelled: LabelledData) -> None:
         raise ValueError(f"There is nothing to tell apart: {have}. Give labels of two classes at least.")
 
 
-def _with_embedding(view: View, embed: Embedding | None) -> View:
+def _with_embedding(view: View, embed: Embed | None) -> View:
     """A view that embeds by another encoder, or by none as it is saved; cheap ones as they are."""
     if not isinstance(view, EncoderView):
         return view

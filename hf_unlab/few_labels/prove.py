@@ -90,7 +90,7 @@ def prove(
             *probed("random weights", untrained, pool, test, is_random=True),
             *probed("pretrained", pretrained, pool, test, embed=embed),
             *beside("pretrained", pretrained, baselines, pool, test, embed),
-            *auto_rows("pretrained", pretrained, baselines, pool, test, unlabelled=unlabelled),
+            *auto_rows("pretrained", pretrained, baselines, pool, test, unlabelled=unlabelled, embed=embed),
             finetuned("from scratch", untrained, pool, test, NetworkSettings("full", **fit)),
             finetuned("pretrained", pretrained, pool, test, NetworkSettings("full", **fit)),
             *zero_shot_rows("pretrained", pretrained, test, templates),

@@ -135,10 +135,10 @@ def learn_again(
         return blend
     cs = list(inverse_regularisations)
     classes, of_unlabelled = np.unique(labels_M), [part[unlabelled] for part in features]
-    guesses_UC = evened(blend.probabilities(of_unlabelled), classes)
     trust = 0.5
     if second_use != "self-training" and graph is not None:
         spread_UC = spread_labels(graph, labelled_M, labels_M, blend.num_classes)[unlabelled]
+        guesses_UC = evened(blend.probabilities(of_unlabelled), classes)
         trust = min(MOST_TRUST, agreement(guesses_UC, spread_UC, len(classes)) ** 2)
         blend = _beside(blend, _student(blend, features, labelled_M, labels_M, cs, unlabelled, spread_UC), trust)
     if second_use == "self-training" or (second_use == "both" and trust >= LEAST_TRUST):

@@ -4,9 +4,9 @@ In the names: N examples, D features.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from scipy.sparse import issparse
@@ -17,6 +17,7 @@ from hf_unlab.modalities.modality import Baseline, Encoder
 
 CHEAP_PRIOR = 0.75
 MOST_FEATURES = 512
+Embed: TypeAlias = Callable[[Sequence[Any]], np.ndarray]
 
 
 @dataclass
@@ -107,25 +108,20 @@ class Embedding:
 class EncoderView(View):
     """What an encoder makes of its inputs, perhaps brought to mean 0 and variance 1 within each group."""
 
-    embed: Embedding | None  # None: it is saved without
+    embed: Embed | None  # None: it is saved without
     has_unit_norm: bool = False
-    by_group: bool = False
+    is_by_group: bool = False
 
     def raw(self, inputs: Sequence[Any], groups: Sequence[str], is_fit: bool) -> np.ndarray:
         """As in `View`."""
         assert self.embed is not None
         features_ND = self.embed(inputs)
-        return standardised_by_group(features_ND, groups) if self.by_group else features_ND
+        return standardised_by_group(features_ND, groups) if self.is_by_group else features_ND
 
     @property
     def is_standardised(self) -> bool:
         """Features of norm 1 have no scale to be rid of, and their directions are what was learnt."""
-        return self.by_group or not self.has_unit_norm
-
-    @property
-    def is_by_group(self) -> bool:
-        """As it was told."""
-        return self.by_group
+        return self.is_by_group or not self.has_unit_norm
 
 
 @dataclass
@@ -156,23 +152,26 @@ class CheapView(View):
         return self.baseline.is_by_group
 
 
-def views_of(encoder: Encoder, baselines: Sequence[Baseline], has_groups: bool) -> list[View]:
+def views_of(
+    encoder: Encoder, baselines: Sequence[Baseline], has_groups: bool, embed: Embed | None = None
+) -> list[View]:
     """The views of an encoder's inputs: its own features first, then the baselines'.
 
     Args:
         encoder: From `Modality.load_encoder`.
         baselines: The modality's.
         has_groups: Whether groups are known of all inputs.
+        embed: Gives the encoder's features of inputs, where they are known; by default an `Embedding`.
 
     Example:
         >>> [view.name for view in views_of(encoder, modality.make_baselines(encoder, ()), False)]  # doctest: +SKIP
         ['encoder', 'TF-IDF']
     """
-    embed = Embedding(encoder)
+    embed = embed or Embedding(encoder)
     own_c = UNIT_NORM_C if encoder.has_unit_norm else DEFAULT_C
     views: list[View] = [EncoderView("encoder", own_c, 1.0, embed, encoder.has_unit_norm)]
     if has_groups:
-        views.append(EncoderView("encoder, normalised by group", DEFAULT_C, 1.0, embed, by_group=True))
+        views.append(EncoderView("encoder, normalised by group", DEFAULT_C, 1.0, embed, is_by_group=True))
     for baseline in baselines:
         if has_groups or not baseline.is_by_group:
             prior = 1.0 if baseline.is_by_group else CHEAP_PRIOR

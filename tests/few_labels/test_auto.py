@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from hf_unlab.evaluation.features import features_of
+from hf_unlab.few_labels import views
 from hf_unlab.few_labels.auto import AUTO, AUTO_TWICE, auto_rows
-from hf_unlab.few_labels.frozen import FrozenSettings, fit_frozen
+from hf_unlab.few_labels.frozen import FrozenSettings, PoolOfViews, fit_frozen
 from hf_unlab.few_labels.sampling import sample_few_labels
 from hf_unlab.modalities import get_modality
 from hf_unlab.modalities.text.baseline import TF_IDF
@@ -53,6 +55,18 @@ def test_labels_of_the_pool_that_were_not_drawn_change_nothing(encoder) -> None:
         auto_rows("x", encoder, [TF_IDF], POOL, TEST), auto_rows("x", encoder, [TF_IDF], told, TEST), strict=True
     ):
         np.testing.assert_array_equal(row.predict(drawn, 0), other.predict(drawn, 0))
+
+
+def test_what_other_rows_have_embedded_is_not_embedded_again_and_a_draw_is_fitted_once(encoder, monkeypatch) -> None:
+    drawn, fits = sample_few_labels(POOL.labels, 5, 0), []
+    wanted = [row.predict(drawn, 0) for row in auto_rows("x", encoder, [TF_IDF], POOL, TEST)]
+    known = features_of(encoder, POOL.inputs), features_of(encoder, TEST.inputs)
+    monkeypatch.setattr(views, "features_of", None)
+    fit = PoolOfViews.fit
+    monkeypatch.setattr(PoolOfViews, "fit", lambda self, *given: fits.append(given) or fit(self, *given))
+    found = [row.predict(drawn, 0) for row in auto_rows("x", encoder, [TF_IDF], POOL, TEST, embed=lambda _: known)]
+    np.testing.assert_array_equal(found, wanted)
+    assert len(fits) == 1
 
 
 def test_without_a_second_use_there_is_one_row(encoder) -> None:
