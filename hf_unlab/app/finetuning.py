@@ -14,7 +14,7 @@ import numpy as np
 from hf_unlab.app.arguments import parse_arguments
 from hf_unlab.app.embedding import load, sources_of
 from hf_unlab.app.progress import console
-from hf_unlab.evaluation.labelled import LabelledData, load_labelled, load_pool, load_unlabelled, readable
+from hf_unlab.evaluation.labelled import LabelledData, load_train_and_test, load_unlabelled, readable
 from hf_unlab.evaluation.measures.classification import classification_scores, expected_calibration_error
 from hf_unlab.few_labels.folders import read_card
 from hf_unlab.few_labels.frozen import FrozenClassifier, FrozenSettings, refuse_one_class
@@ -22,9 +22,10 @@ from hf_unlab.few_labels.kept import Classifier, fit_classifier, load_classifier
 from hf_unlab.few_labels.networks import NetworkSettings
 from hf_unlab.few_labels.rows import rare_note
 from hf_unlab.few_labels.sampling import rare_classes, sample_few_labels
-from hf_unlab.modalities.modality import Encoder, Modality
+from hf_unlab.modalities.modality import Modality
 from hf_unlab.modalities.settings import FewLabelSettings, named_columns
 from hf_unlab.streams.sources import Source, iterate, open_stream
+from hf_unlab.streams.whole_files import written_whole
 from hf_unlab.training.finetuning import refuse_overwriting
 
 BUILDERS = {".csv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
@@ -80,7 +81,7 @@ def finetune(asked: Asked) -> Classifier:
     if asked.labels_per_class is not None:
         labelled = dataclasses.replace(labelled, num_labels_per_class=[asked.labels_per_class])
     raw = _unlabelled(asked, labelled, loaded.modality)
-    train, test, remarks = _labelled(labelled, raw, loaded.modality, loaded.encoder)
+    train, test, remarks = load_train_and_test(labelled, raw, loaded.modality, loaded.encoder)
     refuse_one_class(train)
     if asked.labels_per_class is not None:
         if rare := rare_classes(train.labels, asked.labels_per_class, train.label_names):
@@ -144,9 +145,7 @@ def predict(model: Path, data: str, options: Sequence[str], output: Path, group_
     rows = iterate(open_stream(source, columns).select_columns(columns))
     good = readable(({**row, "_row": number} for number, row in enumerate(rows)), modality, decode)
     num_answered = 0
-    output.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = output.with_name(f".{output.name}.part")
-    with unfinished.open("w", newline="", encoding="utf-8") as file:
+    with written_whole(output) as scratch, scratch.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, delimiter=delimiter)
         writer.writerow(["row", "label", *(f"probability of {name}" for name in names)])
         while block := list(islice(good, None if group_column else NUM_TOGETHER)):
@@ -158,20 +157,7 @@ def predict(model: Path, data: str, options: Sequence[str], output: Path, group_
             for row, answer_C in zip(block, answers_NC, strict=True):
                 writer.writerow([row["_row"], names[int(answer_C.argmax())], *(f"{share:.6f}" for share in answer_C)])
             num_answered += len(block)
-    unfinished.replace(output)
     return num_answered
-
-
-def _labelled(
-    labelled: FewLabelSettings, unlabelled: list[Source], modality: Modality, encoder: Encoder
-) -> tuple[LabelledData, LabelledData | None, list[str]]:
-    """What is learnt from, what is tested on if anything is, and what is to be said of both."""
-    # files to learn from alone are not tested on
-    if labelled.labelled_train_files and not labelled.labelled_test_files:
-        return load_pool(labelled, [], modality, encoder, labelled.few_label_max_pool), None, []
-    splits = load_labelled(labelled, unlabelled, modality, encoder)  # what is in both is not tested on
-    assert splits is not None  # a data set is named
-    return splits.pool, splits.test, splits.overlap.sentences()
 
 
 def _of_one_file(labelled: FewLabelSettings) -> FewLabelSettings:

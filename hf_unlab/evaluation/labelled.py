@@ -195,6 +195,31 @@ def load_test(
     return _labelled(sample.rows(), column, names, modality.make_decode(settings, encoder))
 
 
+def load_train_and_test(
+    settings: FewLabelSettings, unlabelled: list[Source], modality: Modality, encoder: Encoder | None
+) -> tuple[LabelledData, LabelledData | None, list[str]]:
+    """For a classifier that is kept: what it learns from, and what it is tested on.
+
+    Args:
+        settings: Which data. Files to learn from alone are not tested on.
+        unlabelled: What is learnt from without labels; test examples that are there are left out.
+        modality: As in `load_labelled`.
+        encoder: As in `load_labelled`.
+
+    Returns:
+        Training and test data, which may be None, and sentences on what was left out of the test.
+
+    Raises:
+        ValueError: As in `load_labelled`; no labelled data is named.
+    """
+    if settings.labelled_train_files and not settings.labelled_test_files:
+        return load_pool(settings, [], modality, encoder, settings.few_label_max_pool), None, []
+    splits = load_labelled(settings, unlabelled, modality, encoder)
+    if splits is None:
+        raise ValueError("There are no labels: name some (--labelled_dataset).")
+    return splits.pool, splits.test, splits.overlap.sentences()
+
+
 def load_unlabelled(
     sources: Sequence[Source],
     settings: FewLabelSettings,

@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import os
 import pickle
 from collections.abc import Callable, Iterable
 from dataclasses import fields, is_dataclass
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from hf_unlab.streams.messages import one_line, warn_once
+from hf_unlab.streams.whole_files import written_whole
 
 logger = logging.getLogger(__name__)
 
@@ -56,27 +56,13 @@ class Cells:
             warn_once(logger, f"A finished fit cannot be read and is repeated: {path}: {one_line(error)}")
         predictions = fit()
         try:
-            _write(path, predictions)
+            with written_whole(path) as scratch, scratch.open("wb") as file:
+                np.save(file, predictions, allow_pickle=False)
         except OSError as error:
             warn_once(
                 logger, f"Finished fits cannot be kept and are repeated after an interruption: {one_line(error)}"
             )
         return predictions
-
-
-def _write(path: Path, predictions: np.ndarray) -> None:
-    """The whole file or none, on the disk when this returns."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            np.save(file, predictions, allow_pickle=False)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def digest_of(values: Iterable[Any]) -> str:

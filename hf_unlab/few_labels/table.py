@@ -11,6 +11,7 @@ from typing import Any
 from hf_unlab.evaluation.uncertainty import few_note
 from hf_unlab.few_labels.budget import budget_json, budget_notes, calibration_note
 from hf_unlab.few_labels.rows import ACCURACY, FewLabelRow, rare_note
+from hf_unlab.streams.whole_files import written_whole
 
 FORMAT_VERSION = 3  # since 3 rows may have measures of probabilities
 TITLES = {ACCURACY: "accuracy", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1"}
@@ -213,18 +214,8 @@ class FewLabelTable:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the JSON to `path`, whole or not at all; parent folders are made."""
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        try:
-            with temporary.open("w", encoding="utf-8") as file:
-                file.write(self.to_json())
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, target)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        with written_whole(Path(path)) as scratch:
+            scratch.write_text(self.to_json(), encoding="utf-8")
 
     def _cell(self, row: FewLabelRow, num_labels_per_class: int, measure: str, best: str) -> str:
         mark = best if self.is_best(row, num_labels_per_class, measure) else ""

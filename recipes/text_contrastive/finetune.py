@@ -12,7 +12,7 @@ import numpy as np
 from hf_unlab.app.arguments import parse_arguments
 from hf_unlab.app.console import exit_cleanly, quiet_libraries
 from hf_unlab.app.progress import console
-from hf_unlab.evaluation.labelled import load_labelled, load_pool
+from hf_unlab.evaluation.labelled import load_train_and_test
 from hf_unlab.modalities import get_modality
 from hf_unlab.modalities.text.models import first_texts
 from hf_unlab.modalities.text.settings import TextFewLabelSettings
@@ -25,14 +25,9 @@ def main(argv: list[str] | None = None) -> None:
     with quiet_libraries(), exit_cleanly():
         modality = get_modality("text")
         # Files to learn from alone are not tested on; else what is in both parts is left out of the test.
-        if labelled.labelled_train_files and not labelled.labelled_test_files:
-            train, test = load_pool(labelled, [], modality, None, labelled.few_label_max_pool), None
-        else:
-            splits = load_labelled(labelled, [], modality, None)
-            assert splits is not None
-            train, test = splits.pool, splits.test
-            for sentence in splits.overlap.sentences():
-                console.print(sentence)
+        train, test, remarks = load_train_and_test(labelled, [], modality, None)
+        for remark in remarks:
+            console.print(remark)
         unlabelled: list[str] = []
         if settings.unlabelled_dataset:
             source = Source(settings.unlabelled_dataset, data_files=settings.unlabelled_files)
