@@ -54,10 +54,9 @@ def arguments(output_dir, data_files, **settings):
     return given
 
 
-def image_text_arguments(output_dir, data_file, model, **settings):
-    """Of the image-text recipe: gradient caching and worker processes, and a model from a folder."""
+def saved_model_arguments(output_dir, data_file, model, **settings):
+    """Of a recipe that takes a model from a folder, and one file."""
     defaults = {
-        "dataset": "parquet",
         "model": model,
         "max_steps": 60,
         "save_steps": 10,
@@ -66,42 +65,25 @@ def image_text_arguments(output_dir, data_file, model, **settings):
         "learning_rate": 1e-3,
         "logging_steps": 6,
     }
-    of_text = dict.fromkeys(("config_overrides", "sequence_length", "vocab_size"))
-    return arguments(output_dir, [data_file], **{**defaults, **of_text, **settings})
+    of_others = dict.fromkeys(("config_overrides", "sequence_length", "vocab_size"))
+    return arguments(output_dir, [data_file], **{**defaults, **of_others, **settings})
+
+
+def image_text_arguments(output_dir, data_file, model, **settings):
+    """Of the image-text recipe: gradient caching and worker processes, and a model from a folder."""
+    return saved_model_arguments(output_dir, data_file, model, **{"dataset": "parquet", **settings})
 
 
 def text_contrastive_arguments(output_dir, data_file, model, **settings):
     """Of the recipe of texts' vectors: gradient caching and worker processes, and a model from a folder."""
-    defaults = {
-        "model": model,
-        "max_view_tokens": 8,
-        "max_steps": 60,
-        "save_steps": 10,
-        "num_readers": 4,
-        "shuffle_block_size": 20,
-        "learning_rate": 1e-3,
-        "logging_steps": 6,
-        "max_passes": 1000,
-    }
-    of_others = dict.fromkeys(("config_overrides", "sequence_length", "vocab_size"))
-    return arguments(output_dir, [data_file], **{**defaults, **of_others, **settings})
+    defaults = {"max_view_tokens": 8, "max_passes": 1000}
+    return saved_model_arguments(output_dir, data_file, model, **{**defaults, **settings})
 
 
 def distillation_arguments(output_dir, data_file, model, teacher, **settings):
     """Of the recipe of distillation: worker processes, and models from folders."""
-    defaults = {
-        "model": model,
-        "teacher": teacher,
-        "max_characters": 40,
-        "max_steps": 60,
-        "save_steps": 10,
-        "num_readers": 4,
-        "shuffle_block_size": 20,
-        "learning_rate": 1e-3,
-        "logging_steps": 6,
-    }
-    of_others = dict.fromkeys(("config_overrides", "sequence_length", "vocab_size"))
-    return arguments(output_dir, [data_file], **{**defaults, **of_others, **settings})
+    defaults = {"teacher": teacher, "max_characters": 40}
+    return saved_model_arguments(output_dir, data_file, model, **{**defaults, **settings})
 
 
 def audio_arguments(output_dir, data_file, model, **settings):
