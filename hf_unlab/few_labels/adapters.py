@@ -6,7 +6,7 @@ import json
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from huggingface_hub import ModelCard
 from peft import IA3Config, LoraConfig, PeftConfig, PeftModel, get_peft_model
@@ -14,7 +14,7 @@ from peft.tuners.lora.layer import MultiheadAttention as AdaptedAttention
 from torch import nn
 from transformers import PreTrainedModel
 
-from hf_unlab.few_labels.heads import head_modules
+from hf_unlab.few_labels.heads import head_modules, name_classes
 from hf_unlab.modalities.modality import Encoder, TransformersEncoder
 from hf_unlab.modalities.running import seeded
 from hf_unlab.training.rates import is_within
@@ -177,7 +177,7 @@ def save_adapter(
     if isinstance(base, PreTrainedModel):
         base.name_or_path = base.config._name_or_path = name or ""
         if label_names is not None:
-            _name_classes(base.config, label_names)
+            name_classes(base.config, label_names)
         base.config.save_pretrained(folder / CONFIG_FOLDER)
     elif label_names is not None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -190,12 +190,6 @@ def save_adapter(
     _tell_base(folder / "README.md", name)
     if isinstance(encoder, TransformersEncoder):
         encoder.processor.save_pretrained(folder)
-
-
-def _name_classes(config: Any, names: Sequence[str]) -> None:
-    if len(names) != config.num_labels:
-        raise ValueError(f"There are {len(names)} label_names for {config.num_labels} classes; give one a class.")
-    config.id2label, config.label2id = dict(enumerate(names)), {name: i for i, name in enumerate(names)}
 
 
 def _tell_base(path: Path, name: str | None) -> None:

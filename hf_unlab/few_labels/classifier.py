@@ -15,6 +15,7 @@ from transformers import TrainingArguments
 
 from hf_unlab.evaluation.labelled import LabelledData
 from hf_unlab.evaluation.measures.classification import accuracy as accuracy_of
+from hf_unlab.few_labels.heads import name_classes
 from hf_unlab.few_labels.methods import cheap, refuse_not_positive
 from hf_unlab.few_labels.rows import rare_note
 from hf_unlab.few_labels.sampling import rare_classes, sample_few_labels
@@ -140,7 +141,7 @@ def keep_classifier(
         predictions[name] = predict_classes(model, each, test.inputs)
     # behind the loop it is the pretrained one
     names = pool.label_names
-    model.config.id2label, model.config.label2id = dict(enumerate(names)), {name: i for i, name in enumerate(names)}
+    name_classes(model.config, names)
     model.save_pretrained(args.output_dir)
     encoder.processor.save_pretrained(args.output_dir)
     chance = float(np.bincount(test.labels).max() / len(test))

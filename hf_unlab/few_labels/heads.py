@@ -132,3 +132,18 @@ def head_modules(classifier: nn.Module) -> list[str]:
 
 def _has_own(part: nn.Module) -> bool:
     return any(True for _ in part.parameters(recurse=False))
+
+
+def name_classes(config: Any, names: Sequence[str]) -> None:
+    """Tell a classifier's configuration what its classes are called.
+
+    Args:
+        config: Of transformers.
+        names: One a class.
+
+    Raises:
+        ValueError: There are not as many names as classes.
+    """
+    if len(names) != config.num_labels:
+        raise ValueError(f"There are {len(names)} label_names for {config.num_labels} classes; give one a class.")
+    config.id2label, config.label2id = dict(enumerate(names)), {name: i for i, name in enumerate(names)}

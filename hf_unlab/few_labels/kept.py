@@ -12,6 +12,7 @@ from hf_unlab.evaluation.labelled import LabelledData
 from hf_unlab.few_labels.adapters import no_old_names, save_adapter
 from hf_unlab.few_labels.folders import copy_encoder, make_room, read_card, write_card
 from hf_unlab.few_labels.frozen import FrozenClassifier, FrozenSettings, fit_frozen, refuse_one_class
+from hf_unlab.few_labels.heads import name_classes
 from hf_unlab.few_labels.networks import KINDS, Network, NetworkSettings, fit_network
 from hf_unlab.modalities import get_modality
 from hf_unlab.modalities.modality import Encoder, Modality, TransformersEncoder
@@ -57,8 +58,7 @@ class NetworkClassifier:
             base = copy_encoder(self.checkpoint, folder)
         else:
             assert isinstance(self.encoder, TransformersEncoder)  # `fit_classifier` sees to it
-            names = dict(enumerate(self.label_names))
-            module.config.id2label, module.config.label2id = names, {name: number for number, name in names.items()}
+            name_classes(module.config, self.label_names)
             module.save_pretrained(folder)
             self.encoder.processor.save_pretrained(folder)
             base = "."
