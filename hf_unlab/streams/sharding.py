@@ -30,6 +30,7 @@ _MANY = 4
 # Shards that a part of a data set is cut into: a resume skips examples inside one of them, so that it is short however
 # long the part.
 _SHARD_SIZE, _MOST_SHARDS = 1000, 64
+_TABLE_SIZE = 100  # rows looked at together where readers share a shard: of images they have to fit into memory
 
 
 def spread(stream: IterableDataset | Dataset, num_readers: int, name: str = "data") -> IterableDataset | Dataset:
@@ -169,12 +170,17 @@ def _share_of(stream: IterableDataset, turns: range, num_turns: int) -> Iterable
     if num_turns == 1:
         return stream
     # whole ones too, where there are cut ones beside: of streams to be joined all must be of one make
-    return stream.filter(partial(_is_turn, turns=turns, num_turns=num_turns), with_indices=True)
+    is_turn = partial(_are_turns, turns=turns, num_turns=num_turns)
+    how: dict[str, Any] = {"with_indices": True, "batched": True, "batch_size": _TABLE_SIZE}
+    if stream._ex_iterable.iter_arrow is None or stream._formatting is not None:
+        return stream.filter(is_turn, **how)
+    # rows of other readers never become Python's: half the time of two readers, and a third of eight
+    return stream.with_format("arrow").filter(is_turn, **how).with_format(None)
 
 
-def _is_turn(_: dict[str, Any], index: int, *, turns: range, num_turns: int) -> bool:
+def _are_turns(_: Any, indices: list[int], *, turns: range, num_turns: int) -> list[bool]:
     # the order of turns moves on from round to round, so that data with a period does not all fall to one reader
-    return (index + index // num_turns) % num_turns in turns
+    return [(index + index // num_turns) % num_turns in turns for index in indices]
 
 
 def _joined(pieces: list[IterableDataset]) -> IterableDataset:
