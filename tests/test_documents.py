@@ -167,7 +167,7 @@ def test_commands_and_options_in_backticks_are_understood(document):
         ("accelerate launch --gpus 3 recipes/masked_lm/pretrain.py", SystemExit),
         ("accelerate launch recipes/masked_lm/train.py", AssertionError),
         ("python recipes/masked_lm/pretrain.py --masking_probability 0.2", ValueError),
-        ("python recipes/wav2vec2/finetune.py --model out --minutes 2", ValueError),
+        ("python recipes/wav2vec2/finetune_ctc.py --model out --minutes 2", ValueError),
     ],
 )
 def test_a_stale_command_fails(command, error, capsys):

@@ -226,27 +226,18 @@ def finetune_command(
 
     The recipes' options of labelled data may follow: --labelled_train_files, --label_column, ...
     """
+    from hf_unlab.app.arguments import parse_arguments
     from hf_unlab.app.console import exit_cleanly, quiet_libraries
-    from hf_unlab.app.finetuning import Asked, finetune
-    from hf_unlab.few_labels.kept import settings_of
+    from hf_unlab.app.embedding import load
+    from hf_unlab.app.finetuning import FinetuneSettings, finetune
 
     with exit_cleanly(), quiet_libraries():
-        settings = settings_of(method, second_use)
-        options = tuple(context.args)
-        finetune(
-            Asked(
-                model,
-                data,
-                options,
-                output_dir,
-                settings,
-                labels_per_class,
-                seed,
-                unlabelled,
-                tuple(unlabelled_files or ()),
-                modality=modality,
-            )
+        kind = load(model, modality).modality
+        (labelled,) = parse_arguments(kind.few_label_settings, argv=["--labelled_dataset", data, *context.args])
+        settings = FinetuneSettings(
+            model, str(output_dir), method, second_use, labels_per_class, seed, unlabelled, unlabelled_files or None
         )
+        finetune(labelled, settings, kind.name)
 
 
 @app.command(name="predict", context_settings=_DATA_OPTIONS)

@@ -1,25 +1,26 @@
-"""`hf-unlab finetune` and `hf-unlab predict`: a classifier from a few labels, and its answers as a file."""
+"""`hf-unlab finetune`, recipes' finetune.py and `hf-unlab predict`: a classifier of a few labels, and its answers."""
 
 import csv
 import dataclasses
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from accelerate.utils import get_int_from_env
 
-from hf_unlab.app.arguments import parse_arguments
+from hf_unlab.app.console import exit_cleanly, quiet_libraries
 from hf_unlab.app.embedding import load, sources_of
 from hf_unlab.app.progress import console
 from hf_unlab.evaluation.labelled import LabelledData, load_train_and_test, load_unlabelled, readable
 from hf_unlab.evaluation.measures.classification import classification_scores, expected_calibration_error
 from hf_unlab.few_labels.folders import read_card
-from hf_unlab.few_labels.frozen import FrozenClassifier, FrozenSettings, refuse_one_class
-from hf_unlab.few_labels.kept import Classifier, fit_classifier, load_classifier
-from hf_unlab.few_labels.networks import NetworkSettings
+from hf_unlab.few_labels.frozen import FrozenClassifier, refuse_one_class
+from hf_unlab.few_labels.kept import Classifier, fit_classifier, load_classifier, settings_of
+from hf_unlab.few_labels.networks import KINDS, NetworkSettings
 from hf_unlab.few_labels.rows import rare_note
 from hf_unlab.few_labels.sampling import rare_classes, sample_few_labels
 from hf_unlab.modalities.modality import Modality
@@ -32,78 +33,89 @@ BUILDERS = {".csv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parqu
 NUM_TOGETHER = 1000  # rows that are decoded and answered at a time
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What the command line asks for.
+@dataclass
+class FinetuneSettings:
+    """From a checkpoint and a few labels to a classifier; data by the recipes' settings of labelled data."""
+
+    model: str = field(metadata={"help": "The pretrained checkpoint: a folder or a Hub id."})
+    output_dir: str = field(default="outputs/classifier", metadata={"help": "Where the classifier goes."})
+    method: str = field(
+        default="auto",
+        metadata={
+            "help": "auto (all features, blended by the labels), probe, cheap (the baselines alone); or of networks "
+            "full, lp-ft (probe first, then all weights), lora, dora, ia3."
+        },
+    )
+    second_use: str = field(
+        default="both", metadata={"help": "Of examples without label: both, spreading, self-training or none."}
+    )
+    labels_per_class: int | None = field(
+        default=None, metadata={"help": "Labels to draw; by default all, of 20,000 examples at most."}
+    )
+    seed: int = field(default=0, metadata={"help": "Of the draw, and of a network."})
+    unlabelled: str | None = field(
+        default=None,
+        metadata={"help": "Raw data of the same kind, learnt from as well; its columns are called as the labelled."},
+    )
+    unlabelled_files: list[str] | None = field(default=None, metadata={"help": "Files of it."})
+    num_unlabelled: int = field(default=10_000, metadata={"help": "Rows of it at most."})
+
+
+def finetune_on_one_process(labelled: FewLabelSettings, settings: FinetuneSettings, modality: str) -> None:
+    """As `finetune`, for a script: a mistake is a line, and of several processes that were launched one does it.
 
     Args:
-        model: The pretrained checkpoint.
-        data: The labelled data, as `--labelled_dataset`.
-        options: Further options of it.
-        output_dir: Where the classifier goes.
-        settings: How labels are used.
-        labels_per_class: How many are drawn; None: all.
-        seed: Of the draw.
-        unlabelled: Raw data of the same kind, as `--dataset`; its columns are called as those of the labelled data.
-        unlabelled_files: Files of it.
-        num_unlabelled: Rows of it at most.
-        modality: By name; None: told from the checkpoint.
+        labelled: The labelled data.
+        settings: What is learnt from it, and how.
+        modality: By name.
     """
-
-    model: str
-    data: str
-    options: tuple[str, ...]
-    output_dir: Path
-    settings: FrozenSettings | NetworkSettings
-    labels_per_class: int | None = None
-    seed: int = 0
-    unlabelled: str | None = None
-    unlabelled_files: tuple[str, ...] = ()
-    num_unlabelled: int = 10_000
-    modality: str | None = None
+    with exit_cleanly(), quiet_libraries():
+        if get_int_from_env(["RANK"], 0) == 0:
+            finetune(labelled, settings, modality)
 
 
-def finetune(asked: Asked) -> Classifier:
+def finetune(labelled: FewLabelSettings, settings: FinetuneSettings, modality: str | None = None) -> Classifier:
     """Learn, measure where there is something to test on, and save.
 
     Args:
-        asked: What for.
+        labelled: The labelled data.
+        settings: What is learnt from it, and how.
+        modality: By name; None: told from the checkpoint.
 
     Raises:
         ValueError: The checkpoint or the data cannot be read, or there is nothing to learn.
     """
-    refuse_overwriting(asked.model, asked.output_dir)
-    loaded = load(asked.model, asked.modality)
-    (labelled,) = parse_arguments(
-        loaded.modality.few_label_settings, argv=["--labelled_dataset", asked.data, *asked.options]
-    )
+    method = settings_of(settings.method, settings.second_use)
+    refuse_overwriting(settings.model, settings.output_dir)
+    loaded = load(settings.model, modality)
     labelled = _of_one_file(labelled)
-    if asked.labels_per_class is not None:
-        labelled = dataclasses.replace(labelled, num_labels_per_class=[asked.labels_per_class])
-    raw = _unlabelled(asked, labelled, loaded.modality)
+    if settings.labels_per_class is not None:
+        labelled = dataclasses.replace(labelled, num_labels_per_class=[settings.labels_per_class])
+    raw = _unlabelled(settings, labelled, loaded.modality)
     train, test, remarks = load_train_and_test(labelled, raw, loaded.modality, loaded.encoder)
     refuse_one_class(train)
-    if asked.labels_per_class is not None:
-        if rare := rare_classes(train.labels, asked.labels_per_class, train.label_names):
-            remarks.append(rare_note(rare, asked.labels_per_class))
-        drawn = sample_few_labels(train.labels, asked.labels_per_class, asked.seed)
-        others = np.setdiff1d(np.arange(len(train)), drawn)
-        rest, train = train.take(others), train.take(drawn)
-    else:
-        rest = train.take(np.array([], dtype=np.int64))
-    more = load_unlabelled(raw, labelled, loaded.modality, loaded.encoder, asked.num_unlabelled)
-    unlabelled = [] if isinstance(asked.settings, NetworkSettings) else [*rest.inputs, *more]
+    train, rest = _drawn(train, settings, remarks)
+    more = load_unlabelled(raw, labelled, loaded.modality, loaded.encoder, settings.num_unlabelled)
+    unlabelled = [] if isinstance(method, NetworkSettings) else [*rest.inputs, *more]
     for remark in remarks:
         console.print(textwrap.fill(remark, 80))
     console.print(f"{len(train):,} labels of {len(train.label_names)} classes, {len(unlabelled):,} without label")
-    classifier = fit_classifier(
-        asked.model, loaded.modality, train, unlabelled, rest.groups, asked.settings, asked.seed
-    )
+    classifier = fit_classifier(settings.model, loaded.modality, train, unlabelled, rest.groups, method, settings.seed)
     metrics = measured(classifier, test) if test is not None else {}
     known = {"num_labels": len(train), "num_unlabelled": len(unlabelled), **metrics}
-    classifier.save(asked.output_dir, known, reading=_reading(labelled))
-    _say(classifier, metrics, asked.output_dir)
+    classifier.save(settings.output_dir, known, reading=_reading(labelled))
+    _say(classifier, metrics, Path(settings.output_dir))
     return classifier
+
+
+def _drawn(train: LabelledData, settings: FinetuneSettings, remarks: list[str]) -> tuple[LabelledData, LabelledData]:
+    """Those whose label is used, and the others."""
+    if settings.labels_per_class is None:
+        return train, train.take(np.array([], dtype=np.int64))
+    if rare := rare_classes(train.labels, settings.labels_per_class, train.label_names):
+        remarks.append(rare_note(rare, settings.labels_per_class))
+    drawn = sample_few_labels(train.labels, settings.labels_per_class, settings.seed)
+    return train.take(drawn), train.take(np.setdiff1d(np.arange(len(train)), drawn))
 
 
 def measured(classifier: Classifier, test: LabelledData) -> dict[str, Any]:
@@ -175,19 +187,19 @@ def _reading(labelled: FewLabelSettings) -> dict[str, Any]:
     return {name: value for name, value in sizes.items() if name not in ("few_label_max_pool", "few_label_max_test")}
 
 
-def _unlabelled(asked: Asked, labelled: FewLabelSettings, modality: Modality) -> list[Source]:
+def _unlabelled(settings: FinetuneSettings, labelled: FewLabelSettings, modality: Modality) -> list[Source]:
     """The raw data that is learnt from, if any."""
-    if asked.unlabelled is None:
+    if settings.unlabelled is None:
         return []
-    if isinstance(asked.settings, NetworkSettings):
-        raise ValueError(f"The method {asked.settings.kind} learns from labels alone: leave --unlabelled out.")
+    if settings.method in KINDS:
+        raise ValueError(f"The method {settings.method} learns from labels alone: leave --unlabelled out.")
     if "group" in named_columns(labelled):
         raise ValueError(
             "Labels come with groups, and of the unlabelled data no groups are known: leave --labelled_group_column "
             "out, or --unlabelled."
         )
     columns = {new: old for new, old in named_columns(labelled).items() if new == modality.column}
-    return [Source(asked.unlabelled, data_files=list(asked.unlabelled_files) or None, columns=columns)]
+    return [Source(settings.unlabelled, data_files=settings.unlabelled_files, columns=columns)]
 
 
 def _say(classifier: Classifier, metrics: dict[str, Any], folder: Path) -> None:

@@ -30,7 +30,7 @@ from hf_unlab.modalities.text.models import load_masked_lm
 from hf_unlab.modalities.weights import WeightsError, load_renamed, load_weights, module_names
 from hf_unlab.objectives.wav2vec2.ctc import _ctc_config, _make_model
 from hf_unlab.objectives.wav2vec2.ctc_data import character_vocabulary, make_processor
-from hf_unlab.objectives.wav2vec2.finetuning_settings import AudioFinetuneSettings
+from hf_unlab.objectives.wav2vec2.transcribed_audio import TranscribedAudioSettings
 from hf_unlab.testing import tiny_bert, tiny_dual_encoder, tiny_tokenizer, tiny_wav2vec2
 from hf_unlab.training.finetuning import quiet_transformers
 from tests.modalities.image_text.dual_encoders import make, save_towers
@@ -178,7 +178,7 @@ LOADERS = {
 def ctc(name):
     encoder = load_audio_encoder(name)
     processor = make_processor(character_vocabulary(["ab"]), encoder.processor)
-    settings = AudioFinetuneSettings(model=name)
+    settings = TranscribedAudioSettings(model=name)
     return _make_model(name, _ctc_config(encoder.config, processor, settings), settings, 0)
 
 

@@ -34,7 +34,7 @@ from hf_unlab.objectives.wav2vec2.ctc_data import (
     normalise_transcript,
     with_path,
 )
-from hf_unlab.objectives.wav2vec2.finetuning_settings import AudioFinetuneSettings
+from hf_unlab.objectives.wav2vec2.transcribed_audio import TranscribedAudioSettings
 from hf_unlab.streams.bad_examples import Example
 from hf_unlab.training.finetuning import FinetuningTrainer, refuse_overwriting
 
@@ -154,7 +154,7 @@ def finetune_ctc(
     checkpoint: str | Path,
     train: Sequence[Example],
     test: Sequence[Example],
-    settings: AudioFinetuneSettings,
+    settings: TranscribedAudioSettings,
     args: CTCTrainingArguments,
     on_progress: OnProgress | None = None,
 ) -> CTCResults:
@@ -209,7 +209,7 @@ def finetune_ctc(
 
 
 def _make_model(
-    checkpoint: str | Path | None, config: PretrainedConfig, settings: AudioFinetuneSettings, seed: int
+    checkpoint: str | Path | None, config: PretrainedConfig, settings: TranscribedAudioSettings, seed: int
 ) -> PreTrainedModel:
     """With a checkpoint's weights, or with random ones."""
     set_seed(seed)
@@ -223,7 +223,7 @@ def _make_model(
 
 
 def _ctc_config(
-    config: PretrainedConfig, processor: Wav2Vec2Processor, settings: AudioFinetuneSettings
+    config: PretrainedConfig, processor: Wav2Vec2Processor, settings: TranscribedAudioSettings
 ) -> PretrainedConfig:
     config.update(
         {
@@ -247,7 +247,7 @@ def _fit(
     model: PreTrainedModel,
     processor: Wav2Vec2Processor,
     rows: list[Example],
-    settings: AudioFinetuneSettings,
+    settings: TranscribedAudioSettings,
     args: CTCTrainingArguments,
     on_progress: OnProgress | None,
 ) -> int:

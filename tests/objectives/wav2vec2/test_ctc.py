@@ -17,7 +17,7 @@ from transformers import (
 
 from hf_unlab.objectives.wav2vec2.ctc import finetune_ctc, transcribe
 from hf_unlab.objectives.wav2vec2.ctc_data import character_vocabulary, make_processor
-from hf_unlab.objectives.wav2vec2.finetuning_settings import AudioFinetuneSettings
+from hf_unlab.objectives.wav2vec2.transcribed_audio import TranscribedAudioSettings
 from hf_unlab.training.finetuning import alone_and_quiet
 from tests.objectives.wav2vec2.utterances import TINY, arguments, extractor, tiny_checkpoint, utterances
 
@@ -42,7 +42,7 @@ def test_utterances_without_a_path_are_left_out_and_counted(tmp_path, caplog):
     train.append({"audio": np.ones(300, dtype=np.float32), "text": "abcabcabc"})
     train.append({"audio": np.ones(3, dtype=np.float32), "text": "a"})  # not one frame
     test = [*utterances(2, seed=1), train[-1]]
-    settings, steps = AudioFinetuneSettings(str(checkpoint)), []
+    settings, steps = TranscribedAudioSettings(str(checkpoint)), []
     with alone_and_quiet(), caplog.at_level(logging.WARNING, logger="hf_unlab"):
         args = arguments(tmp_path / "out")
         results = finetune_ctc(checkpoint, train, test, settings, args, lambda *step: steps.append(step))
@@ -58,7 +58,9 @@ def test_only_random_convolutions_are_trained(tmp_path):
     checkpoint, kept = tiny_checkpoint(tmp_path / "checkpoint"), "feature_extractor.conv_layers.0.conv.weight"
     pretrained = Wav2Vec2Model.from_pretrained(checkpoint).state_dict()[kept]
     for is_frozen in (True, False):
-        settings = AudioFinetuneSettings(str(checkpoint), freeze_feature_encoder=is_frozen, compare_from_scratch=False)
+        settings = TranscribedAudioSettings(
+            str(checkpoint), freeze_feature_encoder=is_frozen, compare_from_scratch=False
+        )
         with alone_and_quiet():
             args = arguments(tmp_path / "out", warmup_steps=0)
             finetune_ctc(checkpoint, utterances(4, 0), utterances(1, 1), settings, args)
@@ -68,7 +70,7 @@ def test_only_random_convolutions_are_trained(tmp_path):
 
 def test_refusals(tmp_path):
     checkpoint = tiny_checkpoint(tmp_path / "checkpoint")
-    settings, rows = AudioFinetuneSettings(str(checkpoint)), utterances(2, seed=0)
+    settings, rows = TranscribedAudioSettings(str(checkpoint)), utterances(2, seed=0)
     with alone_and_quiet():
         with pytest.raises(ValueError, match="give another folder"):
             finetune_ctc(checkpoint, rows, rows, settings, arguments(checkpoint))
@@ -78,7 +80,7 @@ def test_refusals(tmp_path):
         with pytest.raises(ValueError, match="'bert', not an encoder of raw audio"):
             finetune_ctc(checkpoint, rows, rows, settings, arguments(tmp_path / "out"))
     with pytest.raises(ValueError, match="Training and test data are both"):
-        AudioFinetuneSettings("m", dataset="speech", test_split="train").sources()
+        TranscribedAudioSettings("m", dataset="speech", test_split="train").sources()
 
 
 @pytest.mark.parametrize("norm", ["layer", "group"])
@@ -99,7 +101,7 @@ def test_a_transcript_does_not_depend_on_the_batch(norm):
 def test_the_gradient_of_an_accumulated_step_is_a_mean(tmp_path):
     checkpoint = tiny_checkpoint(tmp_path / "checkpoint")
     row = utterances(1, seed=0)
-    settings = AudioFinetuneSettings(str(checkpoint), compare_from_scratch=False, mask_time_prob=0.0)
+    settings = TranscribedAudioSettings(str(checkpoint), compare_from_scratch=False, mask_time_prob=0.0)
     weights = []
     for accumulation in (1, 4):  # the same utterance each time, so that the mean is the same
         args = arguments(
@@ -120,7 +122,7 @@ def test_the_gradient_of_an_accumulated_step_is_a_mean(tmp_path):
 def test_tones_are_learnt_and_transcribed_without_hf_unlab(tmp_path):
     checkpoint, out = tiny_checkpoint(tmp_path / "checkpoint"), tmp_path / "out"
     train, test = utterances(60, seed=0), utterances(20, seed=1)
-    settings = AudioFinetuneSettings(str(checkpoint), freeze_feature_encoder=False, compare_from_scratch=False)
+    settings = TranscribedAudioSettings(str(checkpoint), freeze_feature_encoder=False, compare_from_scratch=False)
     with alone_and_quiet():
         results = finetune_ctc(checkpoint, train, test, settings, arguments(out, max_steps=150, learning_rate=5e-3))
     assert results.error_rates["pretrained"]["cer"] < 0.3, results.render()
