@@ -15,12 +15,38 @@ class AudioDataSettings(DataSettings):
 
 
 @dataclass
+class MelDataSettings(AudioDataSettings):
+    """Raw audio whose frames may be normalised by group."""
+
+    column_settings: ClassVar[dict[str, str]] = {"audio": "audio_column", "group": "group_column"}
+    group_column: str | None = field(
+        default=None, metadata={"help": "A column such as the speaker, for --normalise group."}
+    )
+
+
+@dataclass
 class AudioModelSettings:
     """The model: see `load_audio_model`."""
 
     model: str = field(
         default="tiny",
         metadata={"help": "tiny, base or large from scratch, or a checkpoint's Hub id or path to go on from."},
+    )
+    from_scratch: bool = field(
+        default=False, metadata={"help": "Take only the architecture of a checkpoint, with random weights."}
+    )
+    config_overrides: str | None = field(
+        default=None, metadata={"help": "For a model from scratch: hidden_size=256,num_hidden_layers=4."}
+    )
+
+
+@dataclass
+class MelModelSettings:
+    """A model that reads log-mel frames: see `load_mel_model`."""
+
+    model: str = field(
+        default="mel-tiny",
+        metadata={"help": "mel-tiny or base from scratch, or a checkpoint's Hub id or path to go on from."},
     )
     from_scratch: bool = field(
         default=False, metadata={"help": "Take only the architecture of a checkpoint, with random weights."}
