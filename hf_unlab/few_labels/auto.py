@@ -8,7 +8,7 @@ import numpy as np
 
 from hf_unlab.evaluation.features import features_of
 from hf_unlab.evaluation.labelled import LabelledData
-from hf_unlab.few_labels.beside import Parts, embedding
+from hf_unlab.few_labels.beside import Parts, embedding, normalised_by_group
 from hf_unlab.few_labels.blending import Blend
 from hf_unlab.few_labels.draws import Candidate
 from hf_unlab.few_labels.frozen import FrozenSettings, PoolOfViews
@@ -51,8 +51,12 @@ def auto_rows(
     more = () if pool.groups else unlabelled
     blends: dict[bytes, Blend] = {}  # of the labels alone, by the draw: the second row begins where the first one ends
 
-    def own(inputs: Sequence[Any]) -> np.ndarray:
-        pool_ND, test_ND = embed(encoder)
+    @cache
+    def embed_by_group() -> Parts:
+        return embedding(*normalised_by_group(encoder, pool, test))(encoder)
+
+    def own(inputs: Sequence[Any], groups: Sequence[str]) -> np.ndarray:
+        pool_ND, test_ND = embed_by_group() if len(groups) and encoder.normalises_by_group else embed(encoder)
         if inputs is test.inputs:
             return test_ND
         return np.concatenate([pool_ND, features_of(encoder, more)]) if len(more) else pool_ND

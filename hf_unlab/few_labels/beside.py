@@ -1,6 +1,7 @@
 """Rows of the few-label table in which cheap features and learnt ones stand side by side, which often beats both."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache, lru_cache, partial
 from typing import Any
 
@@ -24,6 +25,14 @@ def embedding(pool: LabelledData, test: LabelledData) -> Callable[[Encoder], Par
         return features_of(encoder, pool.inputs), features_of(encoder, test.inputs)
 
     return features
+
+
+def normalised_by_group(encoder: Encoder, pool: LabelledData, test: LabelledData) -> tuple[LabelledData, LabelledData]:
+    """Pool and test as an encoder reads them where groups are known, a group in both as one."""
+    if not pool.groups or not encoder.normalises_by_group:
+        return pool, test
+    inputs = encoder.by_group([*pool.inputs, *test.inputs], (*pool.groups, *test.groups))
+    return replace(pool, inputs=list(inputs[: len(pool)])), replace(test, inputs=list(inputs[len(pool) :]))
 
 
 def beside(

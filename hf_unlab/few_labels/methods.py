@@ -1,7 +1,7 @@
 """How labels are used: rows of the few-label table, for any encoder and any baseline."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from hf_unlab.evaluation.features import baseline_features, features_of, standardised_by_group
 from hf_unlab.evaluation.labelled import LabelledData
 from hf_unlab.evaluation.probes import DEFAULT_C, UNIT_NORM_C, linear_probe
-from hf_unlab.few_labels.beside import embedding
+from hf_unlab.few_labels.beside import embedding, normalised_by_group
 from hf_unlab.few_labels.draws import Candidate
 from hf_unlab.few_labels.networks import NetworkSettings, fit_network
 from hf_unlab.modalities.modality import Baseline, Encoder
@@ -77,21 +77,27 @@ def probed(
         embed: As in `beside`.
     """
     embed = embed or embedding(pool, test)
-    embedded: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    embedded: dict[tuple[int, bool], tuple[np.ndarray, np.ndarray]] = {}
     probes: dict[tuple[int, bool], Any] = {}
 
-    def features(seed: int) -> tuple[np.ndarray, np.ndarray]:
-        if seed not in embedded:
-            embedded.clear()  # the one before is not asked for again
-            probes.clear()
+    @cache
+    def embed_by_group() -> Callable[[Encoder], tuple[Any, Any]]:
+        return embedding(*normalised_by_group(encoder, pool, test))
+
+    def features(seed: int, is_by_group: bool) -> tuple[np.ndarray, np.ndarray]:
+        is_by_group = is_by_group and encoder.normalises_by_group
+        if (seed, is_by_group) not in embedded:
+            if any(other != seed for other, _ in embedded):
+                embedded.clear()  # the one before is not asked for again
+                probes.clear()
             one = encoder.fresh(seed) if is_random else encoder
-            embedded[seed] = embed(one)
-        return embedded[seed]
+            embedded[seed, is_by_group] = embed_by_group()(one) if is_by_group else embed(one)
+        return embedded[seed, is_by_group]
 
     def predict(is_by_group: bool, indices: np.ndarray, seed: int) -> np.ndarray:
         seed = seed if is_random else 0
-        pool_ND, test_ND = features(seed)
         if (seed, is_by_group) not in probes:
+            pool_ND, test_ND = features(seed, is_by_group)
             if is_by_group:
                 pool_ND, test_ND = by_group(pool_ND, test_ND, pool, test)
             # features of norm 1 have no scale to be rid of, and their directions are what was learnt
@@ -157,11 +163,13 @@ def finetuned(
         >>> candidate.predict(sample_few_labels(pool.labels, 5, seed=0), 0)  # doctest: +SKIP
     """
     settings = settings or NetworkSettings()
+    parts = cache(lambda: normalised_by_group(encoder, pool, test))
 
     def predict(indices: np.ndarray, seed: int) -> np.ndarray:
-        inputs = [pool.inputs[int(i)] for i in indices]
+        pool_inputs, test_inputs = (part.inputs for part in parts())
+        inputs = [pool_inputs[int(i)] for i in indices]
         network = fit_network(encoder, inputs, pool.labels[indices], len(pool.label_names), seed, settings)
-        return network.probabilities(test.inputs)
+        return network.probabilities(test_inputs)
 
     return Candidate(name, METHOD_NAMES[settings.kind], predict)
 

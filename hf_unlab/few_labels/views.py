@@ -17,7 +17,8 @@ from hf_unlab.modalities.modality import Baseline, Encoder
 
 CHEAP_PRIOR = 0.75
 MOST_FEATURES = 512
-Embed: TypeAlias = Callable[[Sequence[Any]], np.ndarray]
+# From inputs, and groups where inputs are to be normalised within them, to an encoder's features.
+Embed: TypeAlias = Callable[[Sequence[Any], Sequence[str]], np.ndarray]
 
 
 @dataclass
@@ -97,8 +98,10 @@ class Embedding:
     encoder: Encoder
     _last: tuple[Sequence[Any], np.ndarray] | None = field(default=None, init=False, repr=False)
 
-    def __call__(self, inputs: Sequence[Any]) -> np.ndarray:
+    def __call__(self, inputs: Sequence[Any], groups: Sequence[str] = ()) -> np.ndarray:
         """(N, D)."""
+        if len(groups) and self.encoder.normalises_by_group:
+            return features_of(self.encoder, self.encoder.by_group(inputs, groups))
         if self._last is None or self._last[0] is not inputs:
             self._last = inputs, features_of(self.encoder, inputs)
         return self._last[1]
@@ -115,8 +118,9 @@ class EncoderView(View):
     def raw(self, inputs: Sequence[Any], groups: Sequence[str], is_fit: bool) -> np.ndarray:
         """As in `View`."""
         assert self.embed is not None
-        features_ND = self.embed(inputs)
-        return standardised_by_group(features_ND, groups) if self.is_by_group else features_ND
+        if not self.is_by_group:
+            return self.embed(inputs, ())
+        return standardised_by_group(self.embed(inputs, groups), groups)
 
     @property
     def is_standardised(self) -> bool:

@@ -82,6 +82,17 @@ class Encoder(ABC):
         (B, num_classes). torch's generator stays as it is, and the classifier is put on `default_device`.
         """
 
+    normalises_by_group = False  # whether `by_group` changes anything
+
+    def by_group(self, inputs: Sequence[Any], groups: Sequence[str]) -> Sequence[Any]:
+        """Inputs normalised within each group, such as a speaker, where the model was pretrained on such ones.
+
+        Args:
+            inputs: N of them.
+            groups: N names.
+        """
+        return inputs
+
     reads_names = False  # whether there are `class_features`
 
     def class_features(self, names: Sequence[str], templates: Sequence[str]) -> torch.Tensor:

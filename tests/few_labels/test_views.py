@@ -5,14 +5,24 @@ import pytest
 import torch
 
 from hf_unlab.evaluation.features import features_of, standardised_by_group
+from hf_unlab.evaluation.labelled import LabelledData
 from hf_unlab.evaluation.probes import Scaling
 from hf_unlab.few_labels import views as module
+from hf_unlab.few_labels.beside import embedding, normalised_by_group
+from hf_unlab.few_labels.methods import probed
 from hf_unlab.few_labels.views import views_of
 from hf_unlab.modalities.audio.baseline import log_mel_baselines, log_mel_features
-from hf_unlab.modalities.audio.encoder import AudioEncoder
+from hf_unlab.modalities.audio.encoder import AudioEncoder, MelEncoder
 from hf_unlab.modalities.text.baseline import TF_IDF
 from hf_unlab.modalities.text.encoder import TextEncoder
-from hf_unlab.testing import tiny_bert, tiny_static_model, tiny_texts, tiny_tokenizer, tiny_wav2vec2
+from hf_unlab.testing import (
+    tiny_bert,
+    tiny_mel_model,
+    tiny_static_model,
+    tiny_texts,
+    tiny_tokenizer,
+    tiny_wav2vec2,
+)
 
 TEXTS = tiny_texts(30)
 
@@ -61,6 +71,32 @@ def test_groups_are_taken_out_where_they_are_known() -> None:
     # other recordings by other people: groups of their own
     assert views[3].features(sounds[:4], list("ccdd")).shape == (4, 120)
     assert len(views_of(encoder, log_mel_baselines(8000), has_groups=False)) == 2
+
+
+def test_an_encoder_of_normalised_groups_gets_them_in_every_row() -> None:
+    torch.manual_seed(0)
+    model, extractor = tiny_mel_model()
+    model.config.mel_normalisation = "group"
+    encoder = MelEncoder.of_model(model, extractor)
+    rng = np.random.default_rng(0)
+    sounds, groups = [rng.normal(size=2000) * (1 + i % 2) for i in range(8)], tuple("abababab")
+    own, by_group = views_of(encoder, [], has_groups=True)
+    frames = encoder.by_group(sounds, groups)
+    raw = standardised_by_group(features_of(encoder, frames), groups)
+    np.testing.assert_allclose(by_group.fit(sounds, groups), Scaling.fitted(raw).apply(raw), atol=1e-3)
+    as_they_are = features_of(encoder, sounds)
+    np.testing.assert_allclose(own.fit(sounds, groups), Scaling.fitted(as_they_are).apply(as_they_are), atol=1e-3)
+
+    data = LabelledData(sounds, np.arange(8) // 4, ("x", "y"), groups)
+    pool, test = data.take(np.arange(6)), data.take(np.array([6, 7]))
+    asked = []
+    for row in probed(
+        "pretrained", encoder, pool, test, embed=lambda one: asked.append(one) or embedding(pool, test)(one)
+    ):
+        row.predict(np.arange(6), 0)
+    assert len(asked) == 1  # by the row that knows of no groups
+    found_pool, found_test = normalised_by_group(encoder, pool, test)
+    np.testing.assert_array_equal(np.concatenate([*found_pool.inputs, *found_test.inputs]), np.concatenate(frames))
 
 
 def test_an_encoder_embeds_the_same_inputs_once(monkeypatch) -> None:

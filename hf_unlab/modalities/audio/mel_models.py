@@ -127,8 +127,17 @@ def normalisation_of(config: Any) -> str:
         >>> normalisation_of(Wav2Vec2BertConfig()), normalisation_of(Wav2Vec2BertConfig(mel_normalisation="none"))
         ('clip', 'none')
     """
-    found = config.to_dict().get(NORMALISATION_KEY, "clip")
-    return "clip" if found == "group" else str(found)
+    return "clip" if is_normalised_by_group(config) else str(config.to_dict().get(NORMALISATION_KEY, "clip"))
+
+
+def is_normalised_by_group(config: Any) -> bool:
+    """Whether a model was pretrained on frames that were brought to one scale within each group, such as a speaker.
+
+    Example:
+        >>> is_normalised_by_group(Wav2Vec2BertConfig(mel_normalisation="group"))
+        True
+    """
+    return config.to_dict().get(NORMALISATION_KEY) == "group"
 
 
 def forget_inference(model: nn.Module) -> nn.Module:

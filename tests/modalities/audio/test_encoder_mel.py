@@ -157,3 +157,19 @@ def test_errors() -> None:
         MelEncoder(encoder.config, make_extractor(RATE_HZ, 20, 1))
     with pytest.raises(ValueError, match="normalise is 'speaker'"):
         make(settings={"normalise": "speaker"})
+
+
+def test_where_a_model_was_pretrained_on_normalised_groups_inputs_are_normalised_so() -> None:
+    sounds, groups = [noises()[i] * (1 + i) for i in (0, 1, 2, 7)], list("abab")
+    plain, by_group = make(), make(mel_normalisation="group")
+    assert not plain.normalises_by_group and plain.by_group(sounds, groups) is sounds
+    assert by_group.normalises_by_group
+    frames = by_group.by_group(sounds, groups)
+    for group in "ab":
+        together = np.concatenate([one for one, name in zip(frames, groups, strict=True) if name == group])
+        np.testing.assert_allclose(together.mean(0), 0, atol=1e-4)
+        np.testing.assert_allclose(together.std(0), 1, atol=1e-4)
+    louder = by_group.by_group(
+        [4 * one if name == "a" else one for one, name in zip(sounds, groups, strict=True)], groups
+    )
+    np.testing.assert_allclose(features_of(by_group, louder), features_of(by_group, frames), atol=1e-3)
