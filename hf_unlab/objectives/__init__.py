@@ -8,6 +8,8 @@ import importlib
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:  # for type checkers and editors: the table's public names
+    from hf_unlab.objectives.clusters.arguments import ClusterTrainingArguments as ClusterTrainingArguments
+    from hf_unlab.objectives.clusters.trainer import ClusterPretrainingTrainer as ClusterPretrainingTrainer
     from hf_unlab.objectives.distillation.arguments import (
         DistillationTrainingArguments as DistillationTrainingArguments,
     )
@@ -74,6 +76,10 @@ OBJECTIVES: dict[str, Row] = {
     "distillation": Row(
         "hf_unlab.objectives.distillation",
         ("DistillationTrainer", "DistillationTrainingArguments"),
+    ),
+    "clusters": Row(
+        "hf_unlab.objectives.clusters",
+        ("ClusterPretrainingTrainer", "ClusterTrainingArguments"),
     ),
 }
 
