@@ -102,7 +102,8 @@ class Clustering:
         if not np.isfinite(features_ND).all():
             raise ValueError("The model's features are not finite, so that nothing can be clustered: lower the rate.")
         pca = PCA(min(pca_dim, *features_ND.shape), random_state=seed)
-        pca.fit(features_ND)
+        with np.errstate(invalid="ignore"):  # it divides by the variance, of which equal features have none
+            pca.fit(features_ND)
         directions_PD = pca.components_.astype(np.float32)
         if whiten:
             deviation_P = np.sqrt(pca.explained_variance_)

@@ -86,27 +86,32 @@ class TrainingPass:
     def __init__(self, plan: ReaderPlan, rank: int, world_size: int, max_examples: int) -> None:
         total = sum(source.weight for source in plan.streams)
         self._parts = [
-            (read_once(plan, reader, number), math.ceil(max_examples * source.weight / total / plan.num_readers))
+            (
+                _distinct(read_once(plan, reader, number)),
+                math.ceil(max_examples * source.weight / total / plan.num_readers),
+            )
             for reader in range(rank, plan.num_readers, world_size)
             for number, source in enumerate(plan.streams)
         ]
-        self._seen: set[int] = set()
 
     def first(self) -> Iterator[Example]:
         """Those that clusters are fitted to."""
         for examples, share in self._parts:
-            yield from itertools.islice(self._new(examples), share)
+            yield from itertools.islice(examples, share)
 
     def rest(self) -> Iterator[Example]:
         """All others, behind them."""
         for examples, _ in self._parts:
-            yield from self._new(examples)
+            yield from examples
 
-    def _new(self, examples: Iterator[Example]) -> Iterator[Example]:
-        for example in examples:
-            if example[HASH] not in self._seen:
-                self._seen.add(example[HASH])
-                yield example
+
+def _distinct(examples: Iterator[Example]) -> Iterator[Example]:
+    """Each content once; what two readers read is known to neither, whichever ranks they are on."""
+    seen: set[int] = set()
+    for example in examples:
+        if example[HASH] not in seen:
+            seen.add(example[HASH])
+            yield example
 
 
 def read_once(plan: ReaderPlan, reader: int, number: int) -> Iterator[Example]:

@@ -76,7 +76,8 @@ class Targets(nn.Module):
         hashes_N, first = np.unique(hashes_N, return_index=True)
         ids_NS = ids_NS[first]
         kept, here, there = np.intersect1d(hashes_N, self.hashes.cpu().numpy(), return_indices=True)
-        agreement = agreement_of(ids_NS[here], self.ids.cpu().numpy()[there]) if len(kept) else float("nan")
+        is_later = number > 0 and len(kept) > 0  # a first one may be made twice, where a run is evaluated before
+        agreement = agreement_of(ids_NS[here], self.ids.cpu().numpy()[there]) if is_later else float("nan")
         found = {
             "round": torch.tensor(number),
             "hashes": torch.from_numpy(hashes_N),

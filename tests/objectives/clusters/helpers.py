@@ -49,8 +49,13 @@ def wav2vec2(**overrides):
     torch.manual_seed(0)
     config = {
         **PRESETS["tiny"],
-        **{"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32},
-        **{"conv_dim": [8] * 4, "num_conv_pos_embeddings": 8, "num_conv_pos_embedding_groups": 2},
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+        "conv_dim": [8] * 4,
+        "num_conv_pos_embeddings": 8,
+        "num_conv_pos_embedding_groups": 2,
         **overrides,
     }
     rate = config.pop("sampling_rate")
