@@ -89,7 +89,7 @@ def _encoder_of(name: str, modality: str) -> TransformersEncoder:
 
 def _tiny_image() -> tuple[Any, Any]:
     sizes = {"embedding_size": 32, "hidden_sizes": [32, 64, 128, 256], "depths": [1, 1, 1, 1], "layer_type": "basic"}
-    return ResNetConfig(**sizes), ViTImageProcessor(size={"height": 64, "width": 64})
+    return ResNetConfig(**sizes), ViTImageProcessor(size={"height": 32, "width": 32})
 
 
 def _tiny_audio() -> tuple[Any, Any]:
