@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not follow __getatt
     from hf_unlab.few_labels.kept import fit_classifier as fit_classifier
     from hf_unlab.few_labels.kept import load_classifier as load_classifier
     from hf_unlab.few_labels.sampling import sample_few_labels as sample_few_labels
+    from hf_unlab.modalities.audio.mel_models import load_mel_model as load_mel_model
     from hf_unlab.modalities.audio.models import load_audio_model as load_audio_model
     from hf_unlab.modalities.image_text.dual_encoder import DualEncoder as DualEncoder
     from hf_unlab.modalities.image_text.models import load_dual_encoder as load_dual_encoder
@@ -46,6 +47,7 @@ _MODULES = {
     "load_audio_model": "hf_unlab.modalities.audio.models",
     "load_classifier": "hf_unlab.few_labels.kept",
     "load_dual_encoder": "hf_unlab.modalities.image_text.models",
+    "load_mel_model": "hf_unlab.modalities.audio.mel_models",
     "open_stream": "hf_unlab.streams.sources",
     "sample_few_labels": "hf_unlab.few_labels.sampling",
 }

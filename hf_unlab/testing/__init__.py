@@ -16,11 +16,14 @@ from transformers import (
     CLIPModel,
     CLIPProcessor,
     PreTrainedTokenizerFast,
+    SeamlessM4TFeatureExtractor,
+    Wav2Vec2BertModel,
     Wav2Vec2Config,
     Wav2Vec2FeatureExtractor,
     Wav2Vec2ForPreTraining,
 )
 
+from hf_unlab.modalities.audio.mel_models import load_mel_model
 from hf_unlab.modalities.audio.models import PRESETS
 from hf_unlab.modalities.image_text.tiny_clip import train_caption_tokenizer
 from hf_unlab.modalities.image_text.transformers_dual_encoder import TransformersDualEncoder
@@ -155,3 +158,17 @@ def tiny_wav2vec2(**overrides: Any) -> tuple[Wav2Vec2ForPreTraining, Wav2Vec2Fea
     rate = config.pop("sampling_rate")
     extractor = Wav2Vec2FeatureExtractor(sampling_rate=rate, return_attention_mask=True)
     return Wav2Vec2ForPreTraining(Wav2Vec2Config(**config)), extractor
+
+
+def tiny_mel_model(**overrides: Any) -> tuple[Wav2Vec2BertModel, SeamlessM4TFeatureExtractor]:
+    """A Wav2Vec2-BERT of one layer and 16 features for 8 kHz, 20 ms a token, without dropout; and its extractor."""
+    config = {
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+        "conv_depthwise_kernel_size": 5,
+        **overrides,
+    }
+    given = ",".join(f"{name}={value}" for name, value in config.items())
+    return load_mel_model("mel-tiny", config_overrides=given)

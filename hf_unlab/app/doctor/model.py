@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import try_to_load_from_cache
-from transformers import AutoConfig, Wav2Vec2Config
+from transformers import AutoConfig, Wav2Vec2BertConfig, Wav2Vec2Config
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING
 
 from hf_unlab.app.console import quiet_libraries
@@ -63,12 +63,13 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _presets() -> set[str]:
+    from hf_unlab.modalities.audio.mel_models import MEL_PRESETS
     from hf_unlab.modalities.audio.models import PRESETS as OF_AUDIO
     from hf_unlab.modalities.image_text.models import TINY
     from hf_unlab.modalities.text.load_sentence import STATIC
     from hf_unlab.modalities.text.models import PRESETS as OF_TEXT
 
-    return {STATIC, *OF_TEXT, *OF_AUDIO, *TINY}
+    return {STATIC, *OF_TEXT, *OF_AUDIO, *MEL_PRESETS, *TINY}
 
 
 def _checks(settings: Any, name: str, folder: Path, objectives: Collection[Any]) -> Iterator[Finding]:
@@ -83,6 +84,8 @@ def _checks(settings: Any, name: str, folder: Path, objectives: Collection[Any])
     config = None if is_dual else AutoConfig.from_pretrained(folder)
     if isinstance(config, Wav2Vec2Config):
         return _check_speech(settings, name, folder)
+    if isinstance(config, Wav2Vec2BertConfig):
+        return _check_mel(settings, name, folder)
     if type(config) in MODEL_FOR_MASKED_LM_MAPPING:
         return _check_text(settings, name, folder)
     return _check_dual(settings, name, folder)
@@ -170,6 +173,20 @@ def _check_speech(settings: Any, name: str, folder: Path) -> Iterator[Finding]:
     yield _loaded(model, name)
     milliseconds = 1000 * frame_seconds(model, extractor)
     yield Finding("ok", "  extractor", f"{extractor.sampling_rate:,} Hz, a frame each {milliseconds:g} ms")
+
+
+def _check_mel(settings: Any, name: str, folder: Path) -> Iterator[Finding]:
+    from hf_unlab.modalities.audio.mel import MelFrontEnd
+    from hf_unlab.modalities.audio.mel_models import load_mel_model
+
+    model, extractor = load_mel_model(
+        str(folder), from_scratch=settings.from_scratch, config_overrides=settings.config_overrides
+    )
+    yield _loaded(model, name)
+    front_end = MelFrontEnd.of_extractor(extractor)
+    bands = f"{front_end.num_mels} bands x {front_end.stride} frames"
+    detail = f"{front_end.sampling_rate_hz:,} Hz, a token of {bands} each {1000 * front_end.token_seconds:g} ms"
+    yield Finding("ok", "  extractor", detail)
 
 
 def _check_dual(settings: Any, name: str, folder: Path) -> Iterator[Finding]:

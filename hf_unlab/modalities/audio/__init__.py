@@ -4,7 +4,7 @@ from functools import partial
 from typing import Any
 
 from hf_unlab.modalities.audio.baseline import log_mel_baselines
-from hf_unlab.modalities.audio.encoder import AudioEncoder, load_encoder
+from hf_unlab.modalities.audio.encoder import AudioEncoder, live_encoder, load_encoder
 from hf_unlab.modalities.audio.perturbations import PERTURBATIONS
 from hf_unlab.modalities.audio.reading import decode_example
 from hf_unlab.modalities.audio.settings import AudioDataSettings, AudioFewLabelSettings
@@ -24,7 +24,7 @@ MODALITY = Modality(
     raw_columns=("audio",),
     check=None,  # decoding tells
     load_encoder=load_encoder,
-    live_encoder=AudioEncoder.of_model,
+    live_encoder=live_encoder,
     make_decode=_make_decode,
     make_baselines=lambda encoder, groups: log_mel_baselines(encoder.sampling_rate_hz, groups),
     data_settings=AudioDataSettings,

@@ -11,7 +11,8 @@ import numpy as np
 from sklearn.preprocessing import FunctionTransformer
 from transformers.audio_utils import mel_filter_bank, optimal_fft_length, spectrogram, window_function
 
-from hf_unlab.modalities.audio.encoder import NUM_SEGMENTS, check_waveforms, segment_means
+from hf_unlab.modalities.audio.mel import standardise_by_group
+from hf_unlab.modalities.audio.segments import NUM_SEGMENTS, check_waveforms, segment_means
 from hf_unlab.modalities.modality import Baseline
 
 WINDOW_SECONDS, HOP_SECONDS = 0.025, 0.010
@@ -87,7 +88,7 @@ def log_mel_features(
     check_waveforms(waveforms)
     frames = [log_mel(waveform, sampling_rate_hz) for waveform in waveforms]
     if groups is not None:
-        frames = _standardised_by_group(frames, groups)
+        frames = standardise_by_group(frames, groups)
     return np.stack([segment_means(frames_TM, num_segments) for frames_TM in frames])
 
 
@@ -108,18 +109,3 @@ def log_mel_baselines(sampling_rate_hz: int, groups: Sequence[str] = ()) -> tupl
         return (plain,)
     by_group = partial(FunctionTransformer, log_mel_features, kw_args={**rate, "groups": groups})
     return plain, Baseline("log-mel, normalised by group", by_group, fitted_on="pool and test", is_by_group=True)
-
-
-def _standardised_by_group(frames: Sequence[np.ndarray], groups: Sequence[str]) -> list[np.ndarray]:
-    if len(groups) != len(frames):
-        raise ValueError(f"There are {len(groups)} groups for {len(frames)} recordings; give one a recording.")
-    names, group_N = np.unique(np.asarray(groups), return_inverse=True)
-    standardised = list(frames)
-    for group in range(len(names)):
-        indices = np.flatnonzero(group_N == group)
-        group_TM = np.concatenate([frames[i] for i in indices], dtype=np.float64)
-        mean_M, deviation_M = group_TM.mean(0), group_TM.std(0)
-        deviation_M[deviation_M < 1e-6] = 1.0  # a band of silence
-        for i in indices:
-            standardised[i] = (frames[i] - mean_M) / deviation_M
-    return standardised

@@ -1,25 +1,28 @@
-"""Speech encoders: checkpoints of transformers that hear raw audio, their hidden states pooled over segments of time.
+"""Speech encoders: checkpoints of transformers that hear recordings, their states pooled over segments of time.
 
-Recordings are decoded waveforms: mono, (samples,), any loudness. In the names: B batch, T frames, S segments of time,
-D features, N recordings.
+Recordings are decoded waveforms: mono, (samples,), any loudness. In the names: B batch, T frames or tokens, M mel
+bands, S segments of time, D features, N recordings.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
+from torch import nn
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModelForAudioClassification
 
+from hf_unlab.modalities.audio.mel import HOP_SAMPLES, NORMALISATIONS, MelFrontEnd, normalise_frames, pad_tokens
+from hf_unlab.modalities.audio.mel_models import MODEL_TYPE, forget_inference, normalisation_of
 from hf_unlab.modalities.audio.models import receptive_field
+from hf_unlab.modalities.audio.segments import NUM_SEGMENTS, check_waveforms, segment_weights
 from hf_unlab.modalities.modality import Batch, Layer, TransformersEncoder
 from hf_unlab.modalities.pieces import Pieces, cut_evenly
 from hf_unlab.modalities.running import pad_on_the_right
+from hf_unlab.modalities.weights import Head
 from hf_unlab.streams.messages import one_line
-
-NUM_SEGMENTS = 3  # of time, the same for an encoder and for the baseline it has to beat
 
 
 @dataclass(eq=False, repr=False)
@@ -67,13 +70,17 @@ class AudioEncoder(TransformersEncoder):
                 f"batch_seconds is {self.batch_seconds}, num_segments {self.num_segments} and window_seconds "
                 f"{self.window_seconds}; all must be above 0."
             )
+        self.sampling_rate_hz = int(self.processor.sampling_rate)
+        self._check()
+
+    def _check(self) -> None:
+        """Refuses what is no encoder of this kind."""
         content = self.config.to_dict()
         if "conv_stride" not in content or content.get("add_adapter"):
             raise ValueError(
                 f"{self.checkpoint or 'The model'} is a {self.config.model_type!r}, not an encoder of raw audio "
-                "without an adapter; give one, such as wav2vec 2.0, HuBERT or WavLM."
+                "without an adapter; give one, such as wav2vec 2.0, HuBERT, WavLM or Wav2Vec2-BERT."
             )
-        self.sampling_rate_hz = int(self.processor.sampling_rate)
         self.has_equal_sizes = content.get("feat_extract_norm") == "group"
 
     def pieces(self, inputs: Sequence[Any]) -> Pieces:
@@ -122,6 +129,114 @@ class AudioEncoder(TransformersEncoder):
         return config
 
 
+@dataclass(eq=False, repr=False)
+class MelEncoder(AudioEncoder):
+    """An encoder of log-mel frames (Wav2Vec2-BERT), which are made of waveforms as its feature extractor makes them.
+
+    An input may also be log-mel frames that were made before, and normalised or augmented: floats (T, M), as
+    `MelFrontEnd.frames` makes them.
+
+    Args:
+        config: As in `AudioEncoder`.
+        processor: A `SeamlessM4TFeatureExtractor`.
+        checkpoint: As in `AudioEncoder`.
+        seed: As in `AudioEncoder`.
+        batch_seconds: As in `AudioEncoder`.
+        num_segments: As in `AudioEncoder`.
+        window_seconds: As in `AudioEncoder`.
+        normalise: What is done to the frames of a waveform, see `normalise_frames`; by default what the model was
+            pretrained with. Frames that are given are left as they are.
+
+    Raises:
+        ValueError: As `AudioEncoder`; or the feature extractor makes no log-mel frames, or not as many bands as the
+            model reads.
+
+    Example:
+        >>> from transformers import SeamlessM4TFeatureExtractor, Wav2Vec2BertConfig
+        >>> sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+        >>> extractor = SeamlessM4TFeatureExtractor(feature_size=20, num_mel_bins=20)
+        >>> encoder = MelEncoder(Wav2Vec2BertConfig(**sizes, feature_projection_input_dim=40), extractor)
+        >>> batch = encoder.collate([np.sin(np.arange(16_000)), np.zeros((30, 20))])
+        >>> batch["input_features"].shape, batch["attention_mask"].sum(1).tolist()
+        (torch.Size([2, 49, 40]), [49, 15])
+    """
+
+    normalise: str | None = field(default=None, kw_only=True)
+
+    def _check(self) -> None:
+        content = self.config.to_dict()
+        if content.get("model_type") != MODEL_TYPE or content.get("add_adapter"):
+            raise ValueError(
+                f"{self.checkpoint or 'The model'} is a {self.config.model_type!r}, not an encoder of log-mel frames "
+                "without an adapter; give one, such as Wav2Vec2-BERT."
+            )
+        self.front_end = MelFrontEnd.of_extractor(self.processor)
+        if self.front_end.token_features != self.config.feature_projection_input_dim:
+            raise ValueError(
+                f"The feature extractor makes tokens of {self.front_end.token_features} numbers "
+                f"({self.front_end.num_mels} bands x stride {self.front_end.stride}), and the model reads "
+                f"{self.config.feature_projection_input_dim}: give the model's own."
+            )
+        self.normalise = self.normalise or normalisation_of(self.config)
+        if self.normalise not in NORMALISATIONS:
+            raise ValueError(f"normalise is {self.normalise!r}; give {' or '.join(map(repr, NORMALISATIONS))}.")
+
+    def pieces(self, inputs: Sequence[Any]) -> Pieces:
+        """Windows of like length of each recording, or of its frames; the weights are shares of time."""
+        self._check_inputs(inputs)
+        samples = max(1, round(self.window_seconds * self.sampling_rate_hz))
+        found = [cut_evenly([one], max(1, samples // HOP_SAMPLES) if np.ndim(one) == 2 else samples) for one in inputs]
+        owner_P = np.repeat(np.arange(len(inputs)), [len(one.inputs) for one in found])
+        return Pieces(
+            [part for one in found for part in one.inputs], owner_P, np.concatenate([p.weight_P for p in found])
+        )
+
+    def sizes(self, inputs: Sequence[Any]) -> np.ndarray:
+        """Tokens of each, at least one."""
+        self._check_inputs(inputs)
+        return np.array(
+            [
+                max(1, len(one) // self.front_end.stride) if np.ndim(one) == 2 else self.front_end.num_tokens(len(one))
+                for one in inputs
+            ]
+        )
+
+    def batch_length(self, size: int) -> int:
+        """As in `AudioEncoder`."""
+        return max(1, int(self.batch_seconds / self.front_end.token_seconds / size))
+
+    def collate(self, inputs: Sequence[Any]) -> Batch:
+        """`input_features` (B, T, stride * M) and `attention_mask` (B, T)."""
+        self._check_inputs(inputs)
+        return pad_tokens([self.front_end.tokens(self._frames(one)) for one in inputs])
+
+    @classmethod
+    def of_model(cls, model: nn.Module, processor: Any) -> Self:
+        """As in `TransformersEncoder`."""
+        forget_inference(model)
+        return super().of_model(model, processor)
+
+    def _make(self, auto_class: Any, config: Any, seed: int, head: Head) -> nn.Module:
+        return forget_inference(super()._make(auto_class, config, seed, head))
+
+    def _frames(self, one: np.ndarray) -> np.ndarray:
+        if np.ndim(one) == 2:
+            return np.asarray(one)
+        assert self.normalise
+        return normalise_frames(self.front_end.frames(one), self.normalise)
+
+    def _check_inputs(self, inputs: Sequence[Any]) -> None:
+        frames = [one for one in inputs if np.ndim(one) == 2]
+        check_waveforms([one for one in inputs if np.ndim(one) != 2], is_empty_fine=bool(frames))
+        for frames_TM in frames:
+            num_frames, num_mels = np.shape(frames_TM)
+            if not num_frames or num_mels != self.front_end.num_mels:
+                raise ValueError(
+                    f"A recording has shape {(num_frames, num_mels)}; give (samples,), mono, not empty, or log-mel "
+                    f"frames (frames, {self.front_end.num_mels})."
+                )
+
+
 def load_encoder(
     checkpoint: str | Path, *, random_weights: bool = False, seed: int = 0, settings: Any = None
 ) -> AudioEncoder:
@@ -134,17 +249,26 @@ def load_encoder(
         settings: Nothing of them matters here.
 
     Raises:
-        ValueError: There is no such checkpoint, it has no feature extractor, or it hears no raw audio.
+        ValueError: There is no such checkpoint, it has no feature extractor, or it hears no audio.
 
     Example:
         >>> encoder = load_encoder("out/checkpoint")  # doctest: +SKIP
         >>> embed(encoder, waveforms)  # doctest: +SKIP
     """
     extractor, config = load_feature_extractor(checkpoint), AutoConfig.from_pretrained(checkpoint)
-    encoder = AudioEncoder(config, extractor, checkpoint, seed=seed)
+    encoder = _kind_of(config)(config, extractor, checkpoint, seed=seed)
     if random_weights:
         encoder.checkpoint = None
     return encoder
+
+
+def live_encoder(model: nn.Module, processor: Any) -> AudioEncoder:
+    """The encoder that a model has within it, as it is now: see `Modality`."""
+    return _kind_of(model.config).of_model(model, processor)
+
+
+def _kind_of(config: Any) -> type[AudioEncoder]:
+    return MelEncoder if config.model_type == MODEL_TYPE else AudioEncoder
 
 
 def load_feature_extractor(checkpoint: str | Path) -> Any:
@@ -163,61 +287,3 @@ def load_feature_extractor(checkpoint: str | Path) -> Any:
         ) from error
     pad_on_the_right(extractor)
     return extractor
-
-
-def segment_means(frames_TD: np.ndarray, num_segments: int = NUM_SEGMENTS) -> np.ndarray:
-    """Means over equal parts of time, side by side: what is said first stays apart from what is said last.
-
-    A frame that lies in two parts counts in each by its share, so any number of frames will do, even fewer than parts.
-
-    Args:
-        frames_TD: (T, D), T at least 1.
-        num_segments: Number of parts, S.
-
-    Returns:
-        (S * D,), the first part's means first.
-
-    Raises:
-        ValueError: There is no frame, or `num_segments` is below 1.
-
-    Example:
-        >>> segment_means(np.array([[1.0], [2.0], [6.0]]), 2).round(3).tolist()
-        [1.333, 4.667]
-    """
-    return (segment_weights(len(frames_TD), num_segments) @ frames_TD).reshape(-1)
-
-
-def segment_weights(num_frames: int, num_segments: int) -> np.ndarray:
-    """How much each frame counts in each segment's mean, (S, T): rows sum to 1.
-
-    Raises:
-        ValueError: A number is below 1.
-
-    Example:
-        >>> segment_weights(3, 2).round(2).tolist()
-        [[0.67, 0.33, 0.0], [0.0, 0.33, 0.67]]
-    """
-    if num_frames < 1 or num_segments < 1:
-        raise ValueError(f"There are {num_frames} frames and num_segments is {num_segments}; both must be at least 1.")
-    # In units of 1 / S frames, where both start and end at whole numbers: a frame is S long, a segment T.
-    frames_T, segments_S1 = np.arange(num_frames) * num_segments, np.arange(num_segments)[:, None] * num_frames
-    stops_ST = np.minimum(frames_T + num_segments, segments_S1 + num_frames)
-    return np.maximum(stops_ST - np.maximum(frames_T, segments_S1), 0) / num_frames
-
-
-def check_waveforms(waveforms: Sequence[np.ndarray]) -> None:
-    """Refuses what no recording is like.
-
-    Raises:
-        ValueError: There is no recording, or one is not flat or is empty.
-
-    Example:
-        >>> check_waveforms([np.zeros((2, 100))])
-        Traceback (most recent call last):
-        ValueError: Recording 0 has shape (2, 100); give (samples,), mono, not empty.
-    """
-    if len(waveforms) == 0:
-        raise ValueError("There is no recording; give at least one.")
-    for index, waveform in enumerate(waveforms):
-        if np.ndim(waveform) != 1 or len(waveform) == 0:
-            raise ValueError(f"Recording {index} has shape {np.shape(waveform)}; give (samples,), mono, not empty.")

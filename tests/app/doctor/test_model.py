@@ -15,7 +15,14 @@ from transformers import (
 from hf_unlab.app import doctor
 from hf_unlab.app.doctor.model import check_model, local_folder
 from hf_unlab.app.resources import recipe_path
-from hf_unlab.testing import tiny_bert, tiny_dual_encoder, tiny_static_model, tiny_tokenizer, tiny_wav2vec2
+from hf_unlab.testing import (
+    tiny_bert,
+    tiny_dual_encoder,
+    tiny_mel_model,
+    tiny_static_model,
+    tiny_tokenizer,
+    tiny_wav2vec2,
+)
 from hf_unlab.training.finetuning import quiet_transformers
 from tests.app.doctor.helpers import detail_of
 
@@ -93,11 +100,13 @@ def test_documents_that_cannot_be_kept_apart(saved):
 def test_speech_and_dual_encoders(saved, tmp_path):
     speech = found("--model", saved(*tiny_wav2vec2(), name="speech"))
     assert detail_of("extractor", speech)[1] == "8,000 Hz, a frame each 20 ms"
+    mel = found("--model", saved(*tiny_mel_model(), name="mel"))
+    assert detail_of("extractor", mel)[1] == "8,000 Hz, a token of 40 bands x 1 frames each 20 ms"
     with quiet_transformers():
         tiny_dual_encoder().save_pretrained(tmp_path / "dual")
     dual = found("--model", tmp_path / "dual")
     assert detail_of("inputs", dual)[1] == "images of 16 x 16 pixels, 12 tokens of text"
-    assert {*statuses(speech).values(), *statuses(dual).values()} == {"ok"}
+    assert {*statuses(speech).values(), *statuses(mel).values(), *statuses(dual).values()} == {"ok"}
 
 
 @pytest.mark.parametrize("recipe", ["text_contrastive", "word_vectors"])

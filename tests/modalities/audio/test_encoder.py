@@ -15,7 +15,8 @@ from transformers import (
 )
 
 from hf_unlab.evaluation.features import features_of
-from hf_unlab.modalities.audio.encoder import AudioEncoder, load_encoder, segment_means
+from hf_unlab.modalities.audio.encoder import AudioEncoder, load_encoder
+from hf_unlab.modalities.audio.segments import segment_means
 from tests.modalities.template import ModalityTemplate
 
 RATE_HZ = 4_000
@@ -74,19 +75,6 @@ def test_classifiers_hide_nothing_and_drop_no_layer() -> None:
     config = encoder.classifier(3, 0).config
     assert (config.num_labels, config.apply_spec_augment, config.layerdrop) == (3, False, 0.0)
     assert (encoder.config.num_labels, encoder.config.apply_spec_augment) == (2, True)
-
-
-@pytest.mark.parametrize("num_segments", [1, 2, 3, 7])
-@pytest.mark.parametrize("num_frames", [1, 2, 5, 6, 7, 20])
-def test_segment_means_against_a_loop(num_frames: int, num_segments: int) -> None:
-    frames_TD = np.random.default_rng(0).normal(size=(num_frames, 3))
-    expected, length = [], num_frames / num_segments
-    for segment in range(num_segments):
-        total = np.zeros(3)
-        for frame in range(num_frames):
-            total += frames_TD[frame] * max(0, min(frame + 1, (segment + 1) * length) - max(frame, segment * length))
-        expected.append(total / length)
-    np.testing.assert_allclose(segment_means(frames_TD, num_segments), np.concatenate(expected), atol=1e-12)
 
 
 def features_alone(model: PreTrainedModel, sound: np.ndarray, layer: int | str, num_segments: int) -> np.ndarray:
@@ -164,8 +152,6 @@ def test_errors(tmp_path) -> None:
         make(settings={"num_segments": 0})
     with pytest.raises(ValueError, match=r"Recording 1 has shape \(2, 100\)"):
         features_of(encoder, [*sounds, np.zeros((2, 100))])
-    with pytest.raises(ValueError, match="0 frames"):
-        segment_means(np.zeros((0, 3)))
     with pytest.raises(ValueError, match="not an encoder of raw audio without an adapter"):
         make(add_adapter=True)
     with pytest.raises(ValueError, match="has no feature extractor"):
