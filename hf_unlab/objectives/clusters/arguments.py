@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 from hf_unlab.training.arguments import PretrainingArguments
 
+NORMALISATIONS = ("clip", "none", "group")
+
 
 @dataclass
 class ClusterTrainingArguments(PretrainingArguments):
@@ -69,6 +71,35 @@ class ClusterTrainingArguments(PretrainingArguments):
     least_snr_db: float = field(
         default=10.0, metadata={"help": "They are at least so far above noise.", "fixed": True}
     )
+    # Views of recordings, where the model reads log-mel frames: in place of level and noise of the waveform
+    normalise: str | None = field(
+        default=None,
+        metadata={
+            "help": "Each mel band is brought to mean 0 and deviation 1 over each clip, over each group (see "
+            "--group_column), or not at all; by default as the model was pretrained.",
+            "choices": NORMALISATIONS,
+            "fixed": True,
+        },
+    )
+    group_statistics_clips: int = field(
+        default=1000,
+        metadata={
+            "help": "For normalise group: clips from which each group's mean and deviation are taken.",
+            "fixed": True,
+        },
+    )
+    stretch: float = field(
+        default=0.2, metadata={"help": "Views are slower or faster by up to exp of this.", "fixed": True}
+    )
+    warp: float = field(default=0.15, metadata={"help": "So is the length of the vocal tract.", "fixed": True})
+    equaliser: float = field(
+        default=0.5, metadata={"help": "Height of a smooth curve that is added to the bands.", "fixed": True}
+    )
+    noise: float = field(
+        default=0.5, metadata={"help": "Noise beside the sound; 1: as loud as its mean.", "fixed": True}
+    )
+    band_mask: float = field(default=0.2, metadata={"help": "Share of the bands that may be hidden.", "fixed": True})
+    time_mask: float = field(default=0.15, metadata={"help": "Share of the time that may be hidden.", "fixed": True})
     # Collapse
     collapse_max_cluster: float = field(
         default=0.5, metadata={"help": "Greatest share of the examples that a cluster may hold; more is warned of."}
@@ -105,6 +136,10 @@ class ClusterTrainingArguments(PretrainingArguments):
         for name in ("least_crop_area", "least_crop_time", "collapse_max_cluster"):
             if not 0 < vars(self)[name] <= 1:
                 raise ValueError(f"{name} must be a share, above 0, not {vars(self)[name]}.")
+        if self.normalise not in (None, *NORMALISATIONS):
+            raise ValueError(f"normalise is {self.normalise!r}; give {', '.join(NORMALISATIONS)}.")
+        if self.group_statistics_clips < 1:
+            raise ValueError(f"group_statistics_clips must be at least 1, not {self.group_statistics_clips}.")
         for name in ("flip_probability", "jitter", "collapse_min_perplexity"):
             if not 0 <= vars(self)[name] <= 1:
                 raise ValueError(f"{name} must lie between 0 and 1, not {vars(self)[name]}.")

@@ -11,7 +11,8 @@ class ClusterModelSettings:
 
     modality: str = field(default="audio", metadata={"help": "What the data is of.", "choices": MODALITIES})
     model: str = field(
-        default="tiny", metadata={"help": "tiny from scratch, or a checkpoint's Hub id or path to go on from."}
+        default="tiny",
+        metadata={"help": "tiny or mel-tiny from scratch, or a checkpoint's Hub id or path to go on from."},
     )
     from_scratch: bool = field(
         default=False, metadata={"help": "Take only the architecture of a checkpoint, with random weights."}

@@ -31,6 +31,7 @@ from hf_unlab.objectives.clusters.rounds import make_targets, share_of
 from hf_unlab.objectives.clusters.targets import Targets
 from hf_unlab.objectives.clusters.views import kind_of
 from hf_unlab.streams.bad_examples import Check, Decode, Example
+from hf_unlab.streams.drawing import draw_evenly
 from hf_unlab.streams.loader import Batch, Collator, ReaderPlan
 from hf_unlab.streams.sources import iterate
 from hf_unlab.training.collapse import HealthyBand
@@ -94,6 +95,7 @@ class ClusterPretrainingTrainer(PretrainingTrainer):
             raise ValueError(
                 f"A {type(model).__name__} needs processing_class: its image processor or feature extractor."
             )
+        self._decode: HashedDecode | None = None
         self._encoder = self.modality.live_encoder(model, named["processing_class"])
         self._encoder.pooling_named(args.pooling)
         super().__init__(model, args, *positional, **named)
@@ -129,10 +131,18 @@ class ClusterPretrainingTrainer(PretrainingTrainer):
 
     def make_decode(self) -> Decode | None:
         """The modality's, with the hash of the content."""
-        settings = self._kind.limit(self.args, self.modality.few_label_settings())
-        column = self.modality.column
-        decode = self.modality.make_decode(settings, without_weights(self._encoder))
-        return HashedDecode(decode, column, is_file=column in self.modality.file_columns)
+        if self._decode is None:  # once, as statistics may have to be taken for it
+            column = self.modality.column
+            decode = self._kind.make_decode(self.args, self.modality, self._encoder, self._first_examples())
+            self._decode = HashedDecode(decode, column, is_file=column in self.modality.file_columns)
+        return self._decode
+
+    def _first_examples(self) -> Iterator[Example]:
+        """Raw training examples from all over the sources; the same ones on every rank and at every start."""
+        most = -(-self.args.group_statistics_clips // len(self.train_dataset))
+        for one in self.train_dataset:
+            drawn = draw_evenly(one.stream, most, lambda example: True, name=one.name)
+            yield from (example for example in (one.select(drawn) if one.select else drawn) if example is not None)
 
     def make_collator(self, *, evaluation: bool) -> Collator:
         """Views of examples; in evaluation the examples themselves."""

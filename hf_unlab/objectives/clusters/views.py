@@ -1,18 +1,18 @@
-"""What is particular to a modality here: how much of an example is read, and views of it in which the same is shown.
+"""What is particular to a modality here: how an example is read, and views of it in which the same is shown.
 
-A view is a function from an input, as the modality's `decode` makes it, and a generator to an input of the encoder.
+A view is a function from an input, as the decode here makes it, and a generator to an input of the encoder.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from hf_unlab.modalities.modality import Encoder, Modality
-from hf_unlab.modalities.settings import FewLabelSettings
+from hf_unlab.modalities.running import without_weights
 from hf_unlab.objectives.clusters.arguments import ClusterTrainingArguments
+from hf_unlab.streams.bad_examples import Decode, Example
 
 View = Callable[[Any, np.random.Generator], Any]
 
@@ -22,27 +22,37 @@ class Kind:
     """What is particular to a modality.
 
     Args:
+        make_decode: From the settings, the modality, the encoder, and raw training examples that statistics may be
+            taken of (read only if they are iterated over), to what makes a raw example an input.
         make_view: From the settings and the encoder to a picklable view.
-        limit: From the settings and the modality's few-label settings to those by which an example is read.
         make_sample: Makes an input, which tells how many features a model has.
     """
 
+    make_decode: Callable[[ClusterTrainingArguments, Modality, Encoder, Iterable[Example]], Decode | None]
     make_view: Callable[[ClusterTrainingArguments, Encoder], View]
-    limit: Callable[[ClusterTrainingArguments, Any], FewLabelSettings]
     make_sample: Callable[[], Any]
 
 
+def _image_decode(args: ClusterTrainingArguments, modality: Modality, encoder: Encoder, first: Any) -> Decode | None:
+    return modality.make_decode(modality.few_label_settings().unlimited(), encoder)
+
+
+@dataclass(frozen=True)
+class _Augmented:
+    """What changes inputs, with its settings: the modules of Pillow and scipy are imported where they are needed."""
+
+    augment: Callable[[Any, Any, np.random.Generator], Any]
+    settings: Any
+
+    def __call__(self, one: Any, rng: np.random.Generator) -> Any:
+        return self.augment(one, self.settings, rng)
+
+
 def _image_view(args: ClusterTrainingArguments, encoder: Encoder) -> View:
-    from hf_unlab.modalities.image.augmentations import ImageAugmentation  # Pillow is of an extra
+    from hf_unlab.modalities.image.augmentations import ImageAugmentation, augment  # Pillow is of an extra
 
     settings = ImageAugmentation(args.least_crop_area, flip_probability=args.flip_probability, jitter=args.jitter)
-    return partial(_augmented_image, settings=settings)
-
-
-def _augmented_image(image: Any, rng: np.random.Generator, *, settings: Any) -> Any:
-    from hf_unlab.modalities.image.augmentations import augment
-
-    return augment(image, settings, rng)
+    return _Augmented(augment, settings)
 
 
 def _sample_image() -> Any:
@@ -51,26 +61,36 @@ def _sample_image() -> Any:
     return Image.new("RGB", (64, 64), "white")
 
 
+def _audio_decode(args: ClusterTrainingArguments, modality: Modality, encoder: Encoder, first: Any) -> Decode | None:
+    from hf_unlab.modalities.audio.encoder import MelEncoder  # soundfile is of an extra
+    from hf_unlab.objectives.clusters.frames import frames_decode
+
+    settings: Any = modality.few_label_settings()
+    settings = replace(settings, few_label_max_seconds=args.max_seconds)
+    decode = modality.make_decode(settings, without_weights(encoder))
+    if isinstance(encoder, MelEncoder):
+        assert decode is not None
+        return frames_decode(args, decode, modality.column, encoder, first)
+    if args.normalise is not None:
+        raise ValueError(
+            f"normalise is {args.normalise!r}: of log-mel frames alone, and the model reads waveforms; leave it out."
+        )
+    return decode
+
+
 def _audio_view(args: ClusterTrainingArguments, encoder: Encoder) -> View:
-    from hf_unlab.modalities.audio.waveform_augmentations import WaveformAugmentation
+    from hf_unlab.modalities.audio.encoder import MelEncoder
+    from hf_unlab.modalities.audio.waveform_augmentations import WaveformAugmentation, augment
+    from hf_unlab.objectives.clusters.frames import frames_view
 
-    settings = WaveformAugmentation(args.least_crop_time, args.level_db, args.least_snr_db)
-    return partial(_augmented_waveform, settings=settings)
-
-
-def _augmented_waveform(waveform_S: np.ndarray, rng: np.random.Generator, *, settings: Any) -> np.ndarray:
-    from hf_unlab.modalities.audio.waveform_augmentations import augment
-
-    return augment(waveform_S, settings, rng)
+    if isinstance(encoder, MelEncoder):
+        return frames_view(args)
+    return _Augmented(augment, WaveformAugmentation(args.least_crop_time, args.level_db, args.least_snr_db))
 
 
 KINDS = {
-    "image": Kind(_image_view, lambda args, settings: settings.unlimited(), _sample_image),
-    "audio": Kind(
-        _audio_view,
-        lambda args, settings: replace(settings, few_label_max_seconds=args.max_seconds),
-        lambda: np.sin(np.arange(4000, dtype=np.float32)),
-    ),
+    "image": Kind(_image_decode, _image_view, _sample_image),
+    "audio": Kind(_audio_decode, _audio_view, lambda: np.sin(np.arange(4000, dtype=np.float32))),
 }
 
 

@@ -16,7 +16,7 @@ from transformers import (
 from hf_unlab.modalities.audio.models import PRESETS
 from hf_unlab.objectives.clusters.arguments import ClusterTrainingArguments
 from hf_unlab.objectives.clusters.trainer import ClusterPretrainingTrainer
-from hf_unlab.testing import tiny_clips, tiny_pairs
+from hf_unlab.testing import tiny_clips, tiny_mel_model, tiny_pairs
 from tests.training.helpers import TINY_RUN
 
 PROCESSOR = ViTImageProcessor(size={"height": 16, "width": 16})
@@ -27,7 +27,7 @@ def with_groups(rows, name="speaker"):
 
 
 IMAGES = with_groups([{"image": row["image"]} for row in tiny_pairs(160)])
-CLIPS = with_groups(tiny_clips(60))
+CLIPS = with_groups(with_groups(tiny_clips(60)), "room")
 
 
 def stream(rows, num_shards=4):
@@ -61,6 +61,11 @@ def wav2vec2(**overrides):
     rate = config.pop("sampling_rate")
     extractor = Wav2Vec2FeatureExtractor(sampling_rate=rate, return_attention_mask=True)
     return Wav2Vec2Model(Wav2Vec2Config(**config)), extractor
+
+
+def mel(**overrides):
+    torch.manual_seed(0)
+    return tiny_mel_model(**{"hidden_dropout": 0.1, "num_hidden_layers": 2, "layerdrop": 0.2, **overrides})
 
 
 def make_images(folder, model=None, data=None, callbacks=None, **settings):

@@ -20,6 +20,8 @@ from hf_unlab.objectives.clusters.arguments import ClusterTrainingArguments
         ({"least_crop_area": 0.0}, "least_crop_area must be a share"),
         ({"least_crop_time": 1.5}, "least_crop_time must be a share"),
         ({"collapse_max_cluster": 0.0}, "collapse_max_cluster must be a share"),
+        ({"normalise": "speaker"}, "normalise is 'speaker'; give clip, none, group"),
+        ({"group_statistics_clips": 0}, "group_statistics_clips must be at least 1"),
         ({"flip_probability": 2.0}, "flip_probability must lie between 0 and 1"),
     ],
 )

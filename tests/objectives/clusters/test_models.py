@@ -4,15 +4,15 @@ import pytest
 import torch
 
 from hf_unlab.modalities import get_modality
-from hf_unlab.objectives.clusters.models import bare_encoder_for, load_bare_encoder
+from hf_unlab.objectives.clusters.models import PRESETS, bare_encoder_for, load_bare_encoder
 from hf_unlab.objectives.clusters.settings import ClusterModelSettings
 from hf_unlab.testing import tiny_wav2vec2
 from tests.objectives.clusters.helpers import PROCESSOR, vit
 
 
-@pytest.mark.parametrize("modality", ["image", "audio"])
-def test_tiny_is_an_encoder_of_its_modality_that_loads_again(modality, tmp_path):
-    model, processor = load_bare_encoder("tiny", modality)
+@pytest.mark.parametrize("modality, name", [(modality, name) for modality in PRESETS for name in PRESETS[modality]])
+def test_presets_are_encoders_of_their_modality_that_load_again(modality, name, tmp_path):
+    model, processor = load_bare_encoder(name, modality)
     for part in (model, processor):
         part.save_pretrained(tmp_path)
     assert model.base_model is model
@@ -40,6 +40,8 @@ def test_an_architecture_is_taken_and_changed(tmp_path):
     assert model.config.num_hidden_layers == 2 and model.config.hidden_size == 16
     resumed, _ = bare_encoder_for(ClusterModelSettings(modality="image"), tmp_path)
     assert resumed.config.num_hidden_layers == 1
+    preset, _ = load_bare_encoder("mel-tiny", "audio", config_overrides="num_hidden_layers=1")
+    assert preset.config.num_hidden_layers == 1 == len(preset.encoder.layers)
     with pytest.raises(ValueError, match="config_overrides change an architecture"):
         load_bare_encoder(str(tmp_path), "image", config_overrides="num_hidden_layers=2")
 

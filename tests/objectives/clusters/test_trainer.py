@@ -21,6 +21,7 @@ from tests.objectives.clusters.helpers import (
     PROCESSOR,
     make_clips,
     make_images,
+    mel,
     resnet,
     stream,
     vit,
@@ -39,6 +40,14 @@ FIXED = {
     "least_crop_time": 0.5,
     "level_db": 1.0,
     "least_snr_db": 20.0,
+    "normalise": "none",
+    "group_statistics_clips": 10,
+    "stretch": 0.1,
+    "warp": 0.1,
+    "equaliser": 0.1,
+    "noise": 0.1,
+    "band_mask": 0.1,
+    "time_mask": 0.1,
 }
 
 
@@ -55,19 +64,29 @@ class TestImages(ObjectiveTemplate):
         return list(IMAGES)
 
 
-class TestClips(ObjectiveTemplate):
-    """By speaker."""
+class TestFrames(ObjectiveTemplate):
+    """Log-mel frames, and features of them, by speaker."""
 
     cuts = ((6, (0, 2), 2),)
-    fixed: ClassVar = {**FIXED, "group_column": None}
+    fixed: ClassVar = {**FIXED, "group_column": "room", "normalise": "clip"}
     column = "audio"
 
     def make(self, folder, callbacks=None, rows=None, **settings):
         data = None if rows is None else stream(rows)
-        return make_clips(folder, data=data, callbacks=callbacks, **{"group_column": "speaker", **settings})
+        by_speaker = {"group_column": "speaker", "normalise": "group"}
+        return make_clips(folder, mel(), data, callbacks, **{**by_speaker, **settings})
 
     def rows(self):
         return list(CLIPS)
+
+
+class TestWaveforms:
+    cuts = ((6, (0, 0), 1),)
+    pytest_generate_tests = ObjectiveTemplate.pytest_generate_tests
+    test_resuming = ObjectiveTemplate.test_a_resumed_run_is_the_uninterrupted_one_to_the_last_bit
+
+    def make(self, folder, callbacks=None, **settings):
+        return make_clips(folder, callbacks=callbacks, group_column="speaker", **settings)
 
 
 class TestBatchNorm:
