@@ -8,6 +8,8 @@ import importlib
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:  # for type checkers and editors: the table's public names
+    from hf_unlab.objectives.best_rq.arguments import BestRQTrainingArguments as BestRQTrainingArguments
+    from hf_unlab.objectives.best_rq.trainer import BestRQPretrainingTrainer as BestRQPretrainingTrainer
     from hf_unlab.objectives.clusters.arguments import ClusterTrainingArguments as ClusterTrainingArguments
     from hf_unlab.objectives.clusters.trainer import ClusterPretrainingTrainer as ClusterPretrainingTrainer
     from hf_unlab.objectives.distillation.arguments import (
@@ -72,6 +74,10 @@ OBJECTIVES: dict[str, Row] = {
         "hf_unlab.objectives.wav2vec2",
         ("Wav2Vec2PretrainingTrainer", "Wav2Vec2TrainingArguments"),
         "a wav2vec 2.0 of synthetic speech",
+    ),
+    "best_rq": Row(
+        "hf_unlab.objectives.best_rq",
+        ("BestRQPretrainingTrainer", "BestRQTrainingArguments"),
     ),
     "distillation": Row(
         "hf_unlab.objectives.distillation",

@@ -12,12 +12,13 @@ from datasets import Dataset
 
 from hf_unlab.app.resources import recipe_path
 from hf_unlab.testing import tiny_clips, tiny_pairs, tiny_texts
-from tests.processes.launching import CLUSTERS, IMAGE_TEXT, RECIPE, WAV2VEC2, pretrain
+from tests.processes.launching import BEST_RQ, CLUSTERS, IMAGE_TEXT, RECIPE, WAV2VEC2, pretrain
 
 WORD_VECTORS = recipe_path("word_vectors", "pretrain.py")
 GOLDEN = Path(__file__).parent
 # The metrics that are kept of each line of the log.
 KEPT = ("loss", "grad_norm", "accuracy", "contrastive_loss", "code_perplexity", "logit_scale", "mean_recall")
+KEPT += ("target_perplexity",)
 STEPS = ["--max_steps", "10", "--logging_steps", "1", "--eval_steps", "10", "--save_steps", "10", "--seed", "7"]
 STEPS += ["--precision", "fp32", "--use_cpu", "true", "--dataloader_num_workers", "0", "--num_readers", "2"]
 OF_IMAGES = ["--per_device_train_batch_size", "24", "--validation_fraction", "0.2"]
@@ -37,6 +38,7 @@ RECIPES = {
         OF_CLUSTERS,
     ),
     "wav2vec2": (WAV2VEC2, lambda: list(tiny_clips(120)), OF_AUDIO),
+    "best_rq": (BEST_RQ, lambda: list(tiny_clips(120)), OF_AUDIO),
 }
 
 

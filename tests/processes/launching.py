@@ -18,9 +18,9 @@ from accelerate.state import AcceleratorState
 from hf_unlab.app.resources import recipe_path
 from hf_unlab.testing import tiny_texts
 
-RECIPE, IMAGE_TEXT, WAV2VEC2, TEXT_CONTRASTIVE, DISTILLATION, CLUSTERS = (
+RECIPE, IMAGE_TEXT, WAV2VEC2, TEXT_CONTRASTIVE, DISTILLATION, BEST_RQ, CLUSTERS = (
     recipe_path(name, "pretrain.py")
-    for name in ("masked_lm", "image_text", "wav2vec2", "text_contrastive", "distillation", "clusters")
+    for name in ("masked_lm", "image_text", "wav2vec2", "text_contrastive", "distillation", "best_rq", "clusters")
 )
 
 

@@ -15,6 +15,16 @@ class AudioDataSettings(DataSettings):
 
 
 @dataclass
+class MelDataSettings(AudioDataSettings):
+    """Raw audio whose frames may be normalised by group."""
+
+    column_settings: ClassVar[dict[str, str]] = {"audio": "audio_column", "group": "group_column"}
+    group_column: str | None = field(
+        default=None, metadata={"help": "A column such as the speaker, for --normalise group."}
+    )
+
+
+@dataclass
 class AudioModelSettings:
     """The model: see `load_audio_model`."""
 

@@ -1,0 +1,100 @@
+"""Settings of BEST-RQ pretraining."""
+
+from dataclasses import dataclass, field
+
+from hf_unlab.modalities.audio.spans import check_varied_spans
+from hf_unlab.objectives.best_rq.quantiser import QuantiserSettings
+from hf_unlab.training.arguments import PretrainingArguments
+
+NORMALISATIONS = ("clip", "none", "group")
+
+
+@dataclass
+class BestRQTrainingArguments(PretrainingArguments):
+    """Settings of BEST-RQ pretraining.
+
+    Defaults that differ from PretrainingArguments: `per_device_train_batch_size` 256, which is only the most clips of
+    a batch, as batches are cut by seconds; `shuffle_block_size` 200, as a block of encoded clips is held in memory.
+    """
+
+    # Data
+    min_seconds: float = field(
+        default=0.0,
+        metadata={
+            "help": "Shorter clips are skipped as bad examples; a clip needs a span of tokens in any case.",
+            "fixed": True,
+        },
+    )
+    max_seconds: float = field(
+        default=15.6, metadata={"help": "Of longer clips a part is taken, each time another one.", "fixed": True}
+    )
+    max_batch_seconds: float = field(
+        default=87.5, metadata={"help": "Seconds of a process's micro-batch, padding included.", "fixed": True}
+    )
+    bucket_num_batches: int = field(
+        default=16, metadata={"help": "Batches' worth of clips that are sorted by length together.", "fixed": True}
+    )
+    normalise: str = field(
+        default="clip",
+        metadata={
+            "help": "Each mel band is brought to mean 0 and deviation 1 over each clip, over each group (see "
+            "--group_column), or not at all.",
+            "choices": NORMALISATIONS,
+            "fixed": True,
+        },
+    )
+    group_statistics_clips: int = field(
+        default=1000,
+        metadata={
+            "help": "For normalise group: the first clips, from which each group's mean and deviation are taken. A "
+            "clip of a group that is not among them is normalised by itself.",
+            "fixed": True,
+        },
+    )
+    # Objective
+    mask_share: float = field(default=0.45, metadata={"help": "Share of the tokens to hide.", "fixed": True})
+    mask_min_tokens: int = field(default=3, metadata={"help": "Tokens of the shortest hidden span.", "fixed": True})
+    mask_max_tokens: int = field(default=7, metadata={"help": "Tokens of the longest hidden span.", "fixed": True})
+    # of another size the heads of a checkpoint do not fit, which refuses them
+    num_codebooks: int = field(default=4, metadata={"help": "Random codebooks."})
+    codebook_size: int = field(default=256, metadata={"help": "Codes of each."})
+    codebook_dim: int = field(default=16, metadata={"help": "Features of a code."})
+    codebook_seed: int = field(default=0, metadata={"help": "Draws projections and codes.", "fixed": True})
+    # Collapse
+    collapse_max_cosine: float = field(
+        default=0.999,
+        metadata={"help": "Greatest mean cosine of the states at hidden tokens; 1 lets all pass but NaN."},
+    )
+    collapse_min_perplexity: float = field(
+        default=0.02, metadata={"help": "Least perplexity of the codes to predict, as a share of a codebook."}
+    )
+    # PretrainingArguments' own, with other defaults
+    per_device_train_batch_size: int = field(default=256, metadata={"help": "The most clips in a micro-batch."})
+    shuffle_block_size: int = field(default=200, metadata={"help": "Clips of a reader that are permuted together."})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.min_seconds < self.max_seconds <= self.max_batch_seconds:
+            raise ValueError(
+                "Clips need 0 <= min_seconds < max_seconds <= max_batch_seconds, not "
+                f"{self.min_seconds}, {self.max_seconds} and {self.max_batch_seconds}."
+            )
+        if self.normalise not in NORMALISATIONS:
+            raise ValueError(f"normalise is {self.normalise!r}; give {', '.join(NORMALISATIONS)}.")
+        check_varied_spans(self.mask_share, self.mask_min_tokens, self.mask_max_tokens)
+        self.quantiser()
+        for name in ("bucket_num_batches", "group_statistics_clips"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}.")
+        for name in ("collapse_max_cosine", "collapse_min_perplexity"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must lie between 0 and 1, not {getattr(self, name)}.")
+
+    def quantiser(self) -> QuantiserSettings:
+        """Sizes and seed of the quantiser.
+
+        Example:
+            >>> BestRQTrainingArguments("out", codebook_size=64, use_cpu=True).quantiser().codebook_size
+            64
+        """
+        return QuantiserSettings(self.num_codebooks, self.codebook_size, self.codebook_dim, self.codebook_seed)
