@@ -5,6 +5,7 @@ that names its neighbours: a recipe whose setting is silently ignored measures s
 """
 
 import argparse
+import contextlib
 import copy
 import dataclasses
 import inspect
@@ -87,6 +88,30 @@ def read_arguments(*dataclass_types: type, argv: Sequence[str] | None = None) ->
         build(dtype, {name: values[name] for name in field_types(dtype) if name in values}, where)
         for dtype in dataclass_types
     )
+
+
+def setting_of(name: str, default: str, argv: Sequence[str] | None = None) -> str:
+    """One setting, of the command line or the YAML file, before it is known which others there are.
+
+    A script reads it so where it decides which dataclasses the rest is read into; one of them must have it, too.
+
+    Args:
+        name: Of the setting.
+        default: Where neither has it.
+        argv: As in `parse_arguments`.
+
+    Example:
+        >>> setting_of("modality", "audio", ["--max_steps", "5", "--modality", "image"])
+        'image'
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for one in (name, "config"):
+        parser.add_argument(f"--{one}")
+    given = vars(parser.parse_known_args(argv)[0])
+    content: dict[str, Any] = {}
+    with contextlib.suppress(ValueError):  # what reads all of it says what is wrong
+        content = read_yaml(Path(given["config"]).expanduser()) if given["config"] else {}
+    return str(given[name] or content.get(name, default))
 
 
 def _accepted(dtype: type) -> dict[str, Any]:

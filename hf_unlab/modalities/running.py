@@ -1,14 +1,16 @@
 """Running a model: its modes, its device, the chance in it, and on which side inputs are padded."""
 
 import contextlib
+import copy
 import logging
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 @contextlib.contextmanager
@@ -68,3 +70,15 @@ def default_device() -> torch.device:
     """Where encoders are put: on the accelerator if there is one, else on the CPU."""
     accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     return accelerator or torch.device("cpu")
+
+
+def without_weights(encoder: T) -> T:
+    """What makes an encoder's batches, without its model, so that worker processes are sent little.
+
+    Args:
+        encoder: An `Encoder`; it is copied, not changed.
+    """
+    reader = copy.copy(encoder)
+    reader.__dict__.pop("model", None)
+    reader.__dict__ |= dict.fromkeys(name for name, value in vars(reader).items() if isinstance(value, torch.Tensor))
+    return reader

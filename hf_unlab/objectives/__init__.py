@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:  # for type checkers and editors: the table's public names
     from hf_unlab.objectives.best_rq.arguments import BestRQTrainingArguments as BestRQTrainingArguments
     from hf_unlab.objectives.best_rq.trainer import BestRQPretrainingTrainer as BestRQPretrainingTrainer
+    from hf_unlab.objectives.clusters.arguments import ClusterTrainingArguments as ClusterTrainingArguments
+    from hf_unlab.objectives.clusters.trainer import ClusterPretrainingTrainer as ClusterPretrainingTrainer
     from hf_unlab.objectives.distillation.arguments import (
         DistillationTrainingArguments as DistillationTrainingArguments,
     )
@@ -80,6 +82,10 @@ OBJECTIVES: dict[str, Row] = {
     "distillation": Row(
         "hf_unlab.objectives.distillation",
         ("DistillationTrainer", "DistillationTrainingArguments"),
+    ),
+    "clusters": Row(
+        "hf_unlab.objectives.clusters",
+        ("ClusterPretrainingTrainer", "ClusterTrainingArguments"),
     ),
 }
 

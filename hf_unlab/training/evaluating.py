@@ -40,6 +40,7 @@ class EvaluatingTrainer(CheckpointingTrainer):
     make_collator: Callable[..., Collator]
     compute_objective: Callable[..., ObjectiveOutput]
     derive_metrics: Callable[..., dict[str, float]]
+    begin_evaluation: Callable[[], None]
     finish_evaluation: Callable[[list[Any]], dict[str, float]]
 
     online_evaluation: OnlineEvaluation | None = None  # what is measured beside the objective's own metrics
@@ -85,6 +86,7 @@ class EvaluatingTrainer(CheckpointingTrainer):
         # Trainer.evaluate hands our own back
         is_own = eval_dataset is None or eval_dataset is self.eval_dataset
         self.evaluated = None if is_own else self._read_together(eval_dataset)
+        self.begin_evaluation()
         stream = self.held_out() if self.evaluated is None else self.evaluated
         # The forward of FSDP and ZeRO is collective: every rank runs every batch, sums and counts stay in proportion.
         place = {"rank": 0, "world_size": 1} if self._is_collective else {}

@@ -108,6 +108,9 @@ class PretrainingTrainer(EvaluatingTrainer):
     def check_step(self, num_micro_batches: int) -> None:
         """Refuse, by a ValueError, a step of so many micro-batches on each rank, if the objective cannot make it."""
 
+    def begin_step(self, step: int) -> None:
+        """Before the losses of optimizer step number `step`, from 1: what is due now and then; on every rank."""
+
     def after_optimizer_step(self, step: int) -> None:
         """Behind optimizer step number `step`, from 1: clamps, moving averages."""
 
@@ -118,6 +121,9 @@ class PretrainingTrainer(EvaluatingTrainer):
     def derive_metrics(self, metrics: dict[str, float], *, evaluation: bool) -> dict[str, float]:
         """Add what follows from means already taken, such as a perplexity."""
         return metrics
+
+    def begin_evaluation(self) -> None:
+        """Before examples are evaluated on, held out or others (then `evaluated`); on every rank."""
 
     def finish_evaluation(self, kept: list[Any]) -> dict[str, float]:
         """Metrics of all held-out batches together, from what each of them `kept`, on all ranks."""
@@ -316,6 +322,7 @@ class PretrainingTrainer(EvaluatingTrainer):
             checkpoint = self._save_where_it_stands()
             self.callback_handler.on_train_end(self.args, self.state, self.control)
             stopping.stop(report, self.args, checkpoint, progress, error)
+        self.begin_step(self.state.global_step + 1)
         self._joint = self.joint_step(self.model_wrapped, batches)
         return batches, report.num_items
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 from transformers import TrainingArguments
 
-from hf_unlab.app.arguments import parse_arguments, read_arguments
+from hf_unlab.app.arguments import parse_arguments, read_arguments, setting_of
 from tests.app.helpers import DerivedArguments, ModelArguments, NeedsPath, RunArguments, message, read
 
 
@@ -142,3 +142,15 @@ def test_training_arguments(write, tmp_path, capsys):
     with pytest.raises(SystemExit):
         parse_arguments(TrainingArguments, argv=["--help"])
     assert "--learning_rate" in capsys.readouterr().out
+
+
+def test_one_setting_is_read_before_the_others_are_known(tmp_path):
+    """The command line goes before the file, and what is wrong with either is not said here."""
+    path = tmp_path / "recipe.yaml"
+    path.write_text("modality: image\nmax_steps: 5\n")
+    config = ["--config", str(path), "--sizes", "1", "2"]
+    assert setting_of("modality", "audio", config) == "image"
+    assert setting_of("modality", "audio", [*config, "--modality=text"]) == "text"
+    assert setting_of("model", "tiny", config) == "tiny"
+    path.write_text("modality: [")
+    assert setting_of("modality", "audio", config) == "audio" == setting_of("modality", "audio", ["--modality_x", "1"])

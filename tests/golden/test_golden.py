@@ -12,7 +12,7 @@ from datasets import Dataset
 
 from hf_unlab.app.resources import recipe_path
 from hf_unlab.testing import tiny_clips, tiny_pairs, tiny_texts
-from tests.processes.launching import BEST_RQ, IMAGE_TEXT, RECIPE, WAV2VEC2, pretrain
+from tests.processes.launching import BEST_RQ, CLUSTERS, IMAGE_TEXT, RECIPE, WAV2VEC2, pretrain
 
 WORD_VECTORS = recipe_path("word_vectors", "pretrain.py")
 GOLDEN = Path(__file__).parent
@@ -23,12 +23,20 @@ STEPS = ["--max_steps", "10", "--logging_steps", "1", "--eval_steps", "10", "--s
 STEPS += ["--precision", "fp32", "--use_cpu", "true", "--dataloader_num_workers", "0", "--num_readers", "2"]
 OF_IMAGES = ["--per_device_train_batch_size", "24", "--validation_fraction", "0.2"]
 OF_WORDS = ["--per_device_train_batch_size", "16", "--num_features", "16"]
+OF_CLUSTERS = ["--model", "mel-tiny", "--config_overrides", "num_hidden_layers=1", "--group_column", "speaker"]
+OF_CLUSTERS += ["--normalise", "group", "--per_device_train_batch_size", "8", "--validation_fraction", "0.1"]
+OF_CLUSTERS += ["--cluster_sizes", "4", "8"]
 OF_AUDIO = ["--max_seconds", "1", "--max_batch_seconds", "6", "--validation_fraction", "0.1"]
 RECIPES = {
     "masked_lm": (RECIPE, lambda: [{"text": text} for text in tiny_texts(900, num_words=30)], ["--vocab_size", "400"]),
     "image_text": (IMAGE_TEXT, lambda: list(tiny_pairs(320)), OF_IMAGES),
     "skip_gram": (WORD_VECTORS, lambda: [{"text": text} for text in tiny_texts(900, num_words=30)], OF_WORDS),
     "glove": (WORD_VECTORS, lambda: [{"text": text} for text in tiny_texts(900)], [*OF_WORDS, "--objective", "glove"]),
+    "clusters": (
+        CLUSTERS,
+        lambda: [{**row, "speaker": "ab"[number % 2]} for number, row in enumerate(tiny_clips(120))],
+        OF_CLUSTERS,
+    ),
     "wav2vec2": (WAV2VEC2, lambda: list(tiny_clips(120)), OF_AUDIO),
     "best_rq": (BEST_RQ, lambda: list(tiny_clips(120)), OF_AUDIO),
 }

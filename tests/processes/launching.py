@@ -18,9 +18,9 @@ from accelerate.state import AcceleratorState
 from hf_unlab.app.resources import recipe_path
 from hf_unlab.testing import tiny_texts
 
-RECIPE, IMAGE_TEXT, WAV2VEC2, TEXT_CONTRASTIVE, DISTILLATION, BEST_RQ = (
+RECIPE, IMAGE_TEXT, WAV2VEC2, TEXT_CONTRASTIVE, DISTILLATION, BEST_RQ, CLUSTERS = (
     recipe_path(name, "pretrain.py")
-    for name in ("masked_lm", "image_text", "wav2vec2", "text_contrastive", "distillation", "best_rq")
+    for name in ("masked_lm", "image_text", "wav2vec2", "text_contrastive", "distillation", "best_rq", "clusters")
 )
 
 
@@ -84,6 +84,20 @@ def distillation_arguments(output_dir, data_file, model, teacher, **settings):
     """Of the recipe of distillation: worker processes, and models from folders."""
     defaults = {"teacher": teacher, "max_characters": 40}
     return saved_model_arguments(output_dir, data_file, model, **{**defaults, **settings})
+
+
+def cluster_arguments(output_dir, data_file, model, **settings):
+    """Of the recipe of clusters, on images: two rounds, of which one begins at a step that is saved."""
+    defaults = {
+        "dataset": "parquet",
+        "modality": "image",
+        "group_column": "speaker",
+        "num_rounds": 2,
+        "max_steps": 40,
+        "max_clustered": 60,
+    }
+    given = saved_model_arguments(output_dir, data_file, model, **{**defaults, **settings})
+    return [*given, "--cluster_sizes", "4", "6"]
 
 
 def audio_arguments(output_dir, data_file, model, **settings):

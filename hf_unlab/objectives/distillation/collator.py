@@ -1,6 +1,5 @@
 """From examples to what the student reads and what the teacher reads of them."""
 
-import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,11 +57,3 @@ class TeachingCollator:
             "rows": torch.from_numpy(rows_N),
             "num_items": torch.tensor(len(inputs)),
         }
-
-
-def without_weights(encoder: Encoder) -> Encoder:
-    """What makes an encoder's batches, without its model, so that worker processes are sent little."""
-    reader = copy.copy(encoder)
-    reader.__dict__.pop("model", None)
-    reader.__dict__ |= dict.fromkeys(name for name, value in vars(reader).items() if isinstance(value, torch.Tensor))
-    return reader

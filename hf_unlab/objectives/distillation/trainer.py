@@ -17,11 +17,11 @@ from transformers import PreTrainedModel
 
 from hf_unlab.losses.distillation import feature_losses, soft_target_losses
 from hf_unlab.modalities.modality import Encoder
-from hf_unlab.modalities.running import seeded
+from hf_unlab.modalities.running import seeded, without_weights
 from hf_unlab.modalities.settings import FewLabelSettings
 from hf_unlab.modalities.text.sentence_models import SentenceModel
 from hf_unlab.objectives.distillation.arguments import DistillationTrainingArguments
-from hf_unlab.objectives.distillation.collator import TeachingCollator, without_weights
+from hf_unlab.objectives.distillation.collator import TeachingCollator
 from hf_unlab.objectives.distillation.crops import kind_of
 from hf_unlab.objectives.distillation.teacher import SOFT_TARGETS, Teacher, TeacherMark, label_names
 from hf_unlab.streams.bad_examples import Check, Decode

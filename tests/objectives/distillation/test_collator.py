@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from hf_unlab.modalities.running import without_weights
 from hf_unlab.modalities.text.static import StaticEncoder
-from hf_unlab.objectives.distillation.collator import TeachingCollator, without_weights
+from hf_unlab.objectives.distillation.collator import TeachingCollator
 from hf_unlab.objectives.distillation.crops import kind_of
 from hf_unlab.streams.loader import Place
 from tests.objectives.distillation.helpers import TEXTS, static, text_teacher
