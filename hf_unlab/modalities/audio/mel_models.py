@@ -35,17 +35,19 @@ _NO_DROPOUT = {
 }
 # What differs from transformers' defaults, which are w2v-BERT 2.0's sizes. The first three go into the extractor.
 MEL_PRESETS: dict[str, dict[str, Any]] = {
-    # Of 8 kHz audio a window is 50 ms and a token 20 ms.
+    # Of 8 kHz audio a window is 50 ms, and a token two frames of 20 ms: on spoken digits one of each frame was no better
+    # in the same time.
     "mel-tiny": {
         "sampling_rate": 8_000,
         "num_mels": 40,
-        "stride": 1,
+        "stride": 2,
         "hidden_size": 144,
-        "num_hidden_layers": 3,
+        "num_hidden_layers": 2,
         "num_attention_heads": 4,
-        "intermediate_size": 576,
-        "conv_depthwise_kernel_size": 15,
-        "mask_time_length": 5,
+        "intermediate_size": 288,
+        "conv_depthwise_kernel_size": 7,
+        "initializer_range": 0.05,
+        "mask_time_length": 4,
         **_NO_DROPOUT,
     },
     # Half of w2v-BERT 2.0's layers, three quarters of its width; a token is 20 ms.

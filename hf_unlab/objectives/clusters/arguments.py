@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from hf_unlab.training.arguments import PretrainingArguments
 
 NORMALISATIONS = ("clip", "none", "group")
+BALANCES = ("none", "group", "all")
 
 
 @dataclass
@@ -30,6 +31,15 @@ class ClusterTrainingArguments(PretrainingArguments):
         metadata={
             "help": "A column of the raw data such as the speaker: features are standardised within each group before "
             "they are clustered; by default over all examples.",
+            "fixed": True,
+        },
+    )
+    balance: str = field(
+        default="none",
+        metadata={
+            "help": "Whether each cluster must hold an equal share of every group (see --group_column), or of all "
+            "examples: where all speakers say the same things, clusters are then of these and not of voices.",
+            "choices": BALANCES,
             "fixed": True,
         },
     )
@@ -122,6 +132,11 @@ class ClusterTrainingArguments(PretrainingArguments):
             )
         if len(set(self.cluster_sizes)) < len(self.cluster_sizes):
             raise ValueError(f"cluster_sizes must differ from one another, not {self.cluster_sizes}.")
+        if self.balance not in BALANCES or (self.balance == "group" and self.group_column is None):
+            raise ValueError(
+                f"balance is {self.balance!r} and group_column {self.group_column!r}: balance is one of "
+                f"{', '.join(BALANCES)}, and group needs the column of the raw data with it."
+            )
         if self.pca_dim < 1:
             raise ValueError(f"pca_dim must be at least 1, not {self.pca_dim}.")
         if self.max_clustered < max(self.cluster_sizes):

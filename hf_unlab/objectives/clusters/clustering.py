@@ -5,7 +5,7 @@ Legend: N examples, D features, P of them behind the PCA, S sizes, K clusters of
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.cluster import KMeans
@@ -15,6 +15,8 @@ from sklearn.metrics import normalized_mutual_info_score
 from threadpoolctl import threadpool_limits
 
 from hf_unlab.evaluation.features import deviations, mean_of
+from hf_unlab.evaluation.side_by_side import to_norm_1
+from hf_unlab.objectives.clusters.balanced import balanced_clusters
 
 _NUM_STARTS, _MAX_ROUNDS = 3, 100  # of k-means
 
@@ -66,6 +68,7 @@ class Clustering:
         mean_D: Subtracted.
         directions_PD: Features of the PCA, whitened or not.
         centres: (K, P) of each size.
+        is_spherical: Whether points are brought to norm 1, as balanced clusters want them.
 
     Example:
         >>> features_ND = np.repeat([[0.0, 0.0], [9.0, 0.0], [0.0, 9.0]], 4, axis=0)
@@ -77,12 +80,13 @@ class Clustering:
     mean_D: np.ndarray
     directions_PD: np.ndarray
     centres: tuple[np.ndarray, ...]
+    is_spherical: bool = False
 
     @classmethod
     def fit(
         cls, features_ND: np.ndarray, sizes: Sequence[int], pca_dim: int, *, whiten: bool = False, seed: int = 0
     ) -> "Clustering":
-        """Fit both.
+        """Fit both, by k-means.
 
         Args:
             features_ND: (N, D).
@@ -94,10 +98,50 @@ class Clustering:
         Raises:
             ValueError: There are fewer examples than clusters, or features are not finite.
         """
-        if len(features_ND) < max(sizes):
+        fitted = cls._with_pca(features_ND, max(sizes), pca_dim, whiten, seed)
+        points_NP = fitted.points(features_ND)
+        return replace(fitted, centres=tuple(_centres(points_NP, size, seed) for size in sizes))
+
+    @classmethod
+    def fit_balanced(
+        cls,
+        features_ND: np.ndarray,
+        sizes: Sequence[int],
+        pca_dim: int,
+        groups: Sequence[str],
+        *,
+        whiten: bool = False,
+        seed: int = 0,
+    ) -> tuple["Clustering", np.ndarray]:
+        """Fit both so that each cluster holds an equal share of each group: see `balanced_clusters`.
+
+        Args:
+            features_ND: As in `fit`.
+            sizes: As in `fit`.
+            pca_dim: As in `fit`.
+            groups: N names.
+            whiten: As in `fit`.
+            seed: As in `fit`.
+
+        Returns:
+            The clustering, and the clusters of these examples (N, S), which are not always the nearest.
+
+        Raises:
+            ValueError: As in `fit`.
+        """
+        fitted = replace(cls._with_pca(features_ND, max(sizes), pca_dim, whiten, seed), is_spherical=True)
+        points_NP = fitted.points(features_ND)
+        found = [balanced_clusters(points_NP, groups, size, seed) for size in sizes]
+        return replace(fitted, centres=tuple(centres for centres, _ in found)), np.stack([ids for _, ids in found], 1)
+
+    @classmethod
+    def _with_pca(
+        cls, features_ND: np.ndarray, most_clusters: int, pca_dim: int, whiten: bool, seed: int
+    ) -> "Clustering":
+        if len(features_ND) < most_clusters:
             raise ValueError(
-                f"There are {len(features_ND)} different training examples for {max(sizes)} clusters: give more data, "
-                "or smaller cluster_sizes."
+                f"There are {len(features_ND)} different training examples for {most_clusters} clusters: give more "
+                "data, or smaller cluster_sizes."
             )
         if not np.isfinite(features_ND).all():
             raise ValueError("The model's features are not finite, so that nothing can be clustered: lower the rate.")
@@ -108,13 +152,12 @@ class Clustering:
         if whiten:
             deviation_P = np.sqrt(pca.explained_variance_)
             directions_PD /= np.maximum(deviation_P, 1e-3 * deviation_P.max() + 1e-12)[:, None].astype(np.float32)
-        fitted = cls(pca.mean_.astype(np.float32), directions_PD, ())
-        points_NP = fitted.points(features_ND)
-        return cls(fitted.mean_D, directions_PD, tuple(_centres(points_NP, size, seed) for size in sizes))
+        return cls(pca.mean_.astype(np.float32), directions_PD, ())
 
     def points(self, features_ND: np.ndarray) -> np.ndarray:
         """Features behind the PCA, (N, P)."""
-        return (features_ND - self.mean_D).astype(np.float32) @ self.directions_PD.T
+        points_NP = (features_ND - self.mean_D).astype(np.float32) @ self.directions_PD.T
+        return to_norm_1(points_NP) if self.is_spherical else points_NP
 
     def assign(self, features_ND: np.ndarray) -> np.ndarray:
         """The nearest centre of each size, (N, S) int64."""

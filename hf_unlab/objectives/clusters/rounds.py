@@ -42,22 +42,26 @@ def make_targets(
     first = together(lambda: joined(list(embed.in_chunks(examples.first()))))
     fitted_on = joined([part for part in first if part is not None])
 
-    def fit() -> tuple[GroupScales, Clustering] | None:
+    def fit() -> tuple[GroupScales, Clustering, np.ndarray] | None:
         if args.process_index:
             return None
         if fitted_on is None:
             raise ValueError("There is no training example that can be read, so that nothing can be clustered.")
         scales = GroupScales.fit(fitted_on.features_ND, fitted_on.groups)
         scaled_ND = scales(fitted_on.features_ND, fitted_on.groups)
-        sizes, seed = args.cluster_sizes, args.seed + number
-        return scales, Clustering.fit(scaled_ND, sizes, args.pca_dim, whiten=args.whiten, seed=seed)
+        named: dict[str, Any] = {"whiten": args.whiten, "seed": args.seed + number}
+        if args.balance == "none":
+            clustering = Clustering.fit(scaled_ND, args.cluster_sizes, args.pca_dim, **named)
+            return scales, clustering, clustering.assign(scaled_ND)
+        groups = fitted_on.groups if args.balance == "group" else np.full(len(scaled_ND), "")
+        return scales, *Clustering.fit_balanced(scaled_ND, args.cluster_sizes, args.pca_dim, groups, **named)
 
     fitted = together(fit)[0]
     assert fitted is not None and fitted_on is not None
-    scales, clustering = fitted
+    scales, clustering, fitted_ids_NS = fitted
 
     def assigned() -> list[tuple[np.ndarray, np.ndarray]]:
-        found = [_assign(fitted_on, scales, clustering)]
+        found = [(fitted_on.hashes_N, fitted_ids_NS)]
         found += [_assign(part, scales, clustering) for part in embed.in_chunks(examples.rest())]
         unseen = joined(list(embed.in_chunks(iter(held_out))))  # whole, for the scale of a group that is new
         return found + ([_assign(unseen, scales, clustering)] if unseen is not None else [])

@@ -12,7 +12,7 @@ from torch import nn
 
 from hf_unlab.objectives.clusters.clustering import Clustering, agreement_of, use_of
 
-_BUFFERS = ("round", "hashes", "ids", "use", "mean", "directions", "centres")
+_BUFFERS = ("round", "hashes", "ids", "use", "mean", "directions", "centres", "is_spherical")
 
 
 def signed(content_hash: int) -> int:
@@ -58,6 +58,7 @@ class Targets(nn.Module):
         self.register_buffer("use", torch.zeros(3))
         for name in ("mean", "directions", "centres"):
             self.register_buffer(name, torch.zeros(0))
+        self.register_buffer("is_spherical", torch.tensor(False))
 
     @property
     def number(self) -> int:
@@ -86,6 +87,7 @@ class Targets(nn.Module):
             "mean": torch.from_numpy(clustering.mean_D),
             "directions": torch.from_numpy(clustering.directions_PD),
             "centres": torch.from_numpy(np.concatenate(clustering.centres)),
+            "is_spherical": torch.tensor(clustering.is_spherical),
         }
         for name, tensor in found.items():
             setattr(self, name, tensor.to(self.round.device))
@@ -93,7 +95,8 @@ class Targets(nn.Module):
     def clustering(self) -> Clustering:
         """That of the round, for features brought to scale as the round's were."""
         mean, directions, centres = (getattr(self, name).cpu().numpy() for name in ("mean", "directions", "centres"))
-        return Clustering(mean, directions, tuple(np.split(centres, np.cumsum(self.sizes)[:-1])))
+        centres_of = tuple(np.split(centres, np.cumsum(self.sizes)[:-1]))
+        return Clustering(mean, directions, centres_of, bool(self.is_spherical))
 
     def forward(self, hashes_B: torch.Tensor) -> torch.Tensor:
         """Clusters of examples, (B, S).
