@@ -56,10 +56,12 @@ def undecoded(stream: IterableDataset | Dataset) -> IterableDataset | Dataset:
 
 def _without_decoding(feature: Any) -> Any:
     """A feature of encoded files, without its decoding; others have a `decode` too, such as `datasets.Json`."""
-    if getattr(feature, "pa_type", None) != datasets.Image.pa_type or not feature.decode:
+    if getattr(feature, "pa_type", None) != datasets.Image.pa_type:
         return feature
-    if isinstance(feature, datasets.Audio):
-        return UndecodedAudio()
+    if isinstance(feature, datasets.Audio):  # one that was not to be decoded before is encoded all the same
+        return feature if isinstance(feature, UndecodedAudio) else UndecodedAudio()
+    if not feature.decode:
+        return feature
     return replace(feature, decode=False)
 
 

@@ -27,6 +27,7 @@ def main(argv: list[str] | None = None) -> None:
     with quiet_libraries(), exit_cleanly():
         checkpoint = find_checkpoint(args)
         sources, eval_sources, modality = data.sources(), data.eval_sources(), get_modality("audio")
+        args.check_group_column(data.group_column)
         check_labels(few_label, sources, modality, args)  # a mistake here should not wait for the end of training
 
         # From a preset or a checkpoint; the feature extractor makes the log-mel frames that the model reads.

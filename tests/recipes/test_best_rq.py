@@ -89,6 +89,9 @@ def test_the_settings_are_understood(name):
     assert data.sources() and model.model in ("mel-tiny", "base") and args.max_steps >= 100
 
 
-def test_groups_without_a_column_of_that_name_are_refused(tmp_path, clips, capsys):
-    data = ["--dataset", "parquet", "--data_files", clips[0], "--output_dir", tmp_path, "--normalise", "group"]
+def test_groups_and_their_column_go_together(tmp_path, clips, capsys):
+    data = ["--dataset", "parquet", "--data_files", clips[0], "--output_dir", tmp_path]
+    said = refusal_of(capsys, run, "--config", TINY, *SMALL, *data, "--group_column", "speaker")
+    assert "group_column='speaker' cannot act" in said
+    data += ["--normalise", "group"]
     assert "column 'group'" in refusal_of(capsys, run, "--config", TINY, *FEW_STEPS, *SMALL, *data)

@@ -130,6 +130,15 @@ def test_images_and_audio_are_left_as_they_lie_and_the_rest_alone(is_stream):
     assert row == {"image": PNG, "audio": {"bytes": b"RIFF", "path": "a.wav"}, "n": 1}
 
 
+def test_audio_that_was_not_to_be_decoded_needs_no_torchcodec_either():
+    """As parquet files say it of their columns: to rename one, examples are encoded."""
+    features = datasets.Features({"audio": datasets.Audio(decode=False), "who": datasets.Value("string")})
+    cells = [{"bytes": b"RIFF", "path": "a.wav"}]
+    data = Dataset.from_dict({"audio": cells, "who": ["Ann"]}).cast(datasets.Features({**features}))
+    stream = undecoded(data.to_iterable_dataset()).rename_columns({"who": "group"})
+    assert list(iterate(stream)) == [{"audio": cells[0], "group": "Ann"}]
+
+
 @pytest.mark.parametrize("is_stream", [False, True])
 def test_files_inside_lists_and_structures_are_left_as_they_lie(is_stream):
     pair = {"images": [datasets.Image()], "more": {"sounds": datasets.List(datasets.Audio())}}

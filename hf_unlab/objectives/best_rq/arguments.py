@@ -98,3 +98,20 @@ class BestRQTrainingArguments(PretrainingArguments):
             64
         """
         return QuantiserSettings(self.num_codebooks, self.codebook_size, self.codebook_dim, self.codebook_seed)
+
+    def check_group_column(self, group_column: str | None) -> None:
+        """Refuse a column of groups that nothing is normalised by.
+
+        Raises:
+            ValueError: There is one, and `normalise` is not group.
+
+        Example:
+            >>> BestRQTrainingArguments("out", use_cpu=True).check_group_column("speaker")
+            Traceback (most recent call last):
+            ValueError: group_column='speaker' cannot act: normalise is 'clip'; say group, or leave it out.
+        """
+        if group_column is not None and self.normalise != "group":
+            raise ValueError(
+                f"group_column={group_column!r} cannot act: normalise is {self.normalise!r}; say group, or leave it "
+                "out."
+            )

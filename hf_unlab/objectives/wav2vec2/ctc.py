@@ -22,7 +22,7 @@ from transformers import (
 )
 
 from hf_unlab.evaluation.measures.transcripts import error_rates
-from hf_unlab.modalities.audio.encoder import AudioEncoder, load_encoder
+from hf_unlab.modalities.audio.encoder import AudioEncoder, MelEncoder, load_encoder
 from hf_unlab.modalities.audio.models import frames_of
 from hf_unlab.modalities.running import evaluating
 from hf_unlab.modalities.weights import load_weights
@@ -185,6 +185,11 @@ def finetune_ctc(
     )
     vocabulary = character_vocabulary(row["text"] for row in train)
     encoder = load_encoder(checkpoint)
+    if isinstance(encoder, MelEncoder):
+        raise ValueError(
+            f"{checkpoint} reads log-mel frames, and transcripts are learnt here by models of raw audio alone: give a "
+            "wav2vec 2.0, or fine-tune it by transformers' AutoModelForCTC."
+        )
     processor = make_processor(vocabulary, encoder.processor)
     config = _ctc_config(encoder.config, processor, settings)
     rows = with_path(encode(train, processor), config)

@@ -18,6 +18,7 @@ from transformers import (
 from hf_unlab.objectives.wav2vec2.ctc import finetune_ctc, transcribe
 from hf_unlab.objectives.wav2vec2.ctc_data import character_vocabulary, make_processor
 from hf_unlab.objectives.wav2vec2.transcribed_audio import TranscribedAudioSettings
+from hf_unlab.testing import tiny_mel_model
 from hf_unlab.training.finetuning import alone_and_quiet
 from tests.objectives.wav2vec2.utterances import TINY, arguments, extractor, tiny_checkpoint, utterances
 
@@ -133,3 +134,11 @@ def test_tones_are_learnt_and_transcribed_without_hf_unlab(tmp_path):
     code = subprocess.run(command, capture_output=True, text=True)
     assert code.returncode == 0, code.stderr
     assert code.stdout.strip() == results.examples[0]["hypothesis"]
+
+
+def test_models_of_log_mel_frames_are_refused(tmp_path):
+    for part in tiny_mel_model():
+        part.save_pretrained(tmp_path / "mel")
+    settings, rows = TranscribedAudioSettings(str(tmp_path / "mel")), utterances(2, seed=0)
+    with pytest.raises(ValueError, match=r"reads log-mel frames.*AutoModelForCTC"):
+        finetune_ctc(tmp_path / "mel", rows, rows, settings, arguments(tmp_path / "out"))
