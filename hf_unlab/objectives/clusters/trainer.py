@@ -181,7 +181,7 @@ class ClusterPretrainingTrainer(PretrainingTrainer):
             embed = Embedder(self._live_encoder(), self.modality.column, args.group_column, args.layer, args.pooling)
             place = (args.process_index, args.world_size)
             examples = TrainingPass(self._plan(), *place, args.max_clustered)
-            found = make_targets(args, embed, examples, share_of(self._held_out_decoded(), *place), number)
+            found = make_targets(args, embed, examples, self._held_out_decoded(*place), number)
         self.targets.replace(number, *found)
         self._renew_heads(number)
         greatest = float(self.targets.use[1])
@@ -200,8 +200,8 @@ class ClusterPretrainingTrainer(PretrainingTrainer):
         assert self._loader is not None
         return self._loader.plan
 
-    def _held_out_decoded(self) -> Iterator[Example]:
-        """The held-out examples that can be read; none where nothing can be held out and nobody evaluates."""
+    def _held_out_decoded(self, rank: int, world_size: int) -> Iterator[Example]:
+        """A rank's held-out examples that can be read; none where nothing can be held out and nobody evaluates."""
         decode = self.make_decode()
         try:
             stream = self.held_out()
@@ -209,7 +209,8 @@ class ClusterPretrainingTrainer(PretrainingTrainer):
             if self.args.eval_strategy != "no":
                 raise
             return iter(())
-        return (example for raw in iterate(stream) if (example := decoded(raw, decode)) is not None)
+        share = share_of(iterate(stream), rank, world_size)
+        return (example for raw in share if (example := decoded(raw, decode)) is not None)
 
     def _renew_heads(self, number: int) -> None:
         """They begin again, as clusters have other numbers in each round; the optimizer forgets them, too."""
