@@ -37,10 +37,16 @@ def quickstart(
     from hf_unlab.app.resources import recipe_path
 
     environment = {"CUDA_VISIBLE_DEVICES": "0", **os.environ}  # one process takes one GPU
-    for name in recipes or SHOWN:
+    wanted = recipes or SHOWN
+    behind = {name: OBJECTIVES[name].behind for name in QUICKSTARTS if OBJECTIVES[name].behind}
+    for name in dict.fromkeys(stage for last in wanted for stage in (behind.get(last, last), last)):
         argv = ["--config", str(recipe_path(name, "tiny.yaml")), "--output_dir", str(output_dir / name)]
         if output_dir == DEFAULT_OUTPUT_DIR:  # run again, the demonstration begins again; another may hold a real run
             argv += ["--overwrite_output_dir", "true"]
+        if name in behind:
+            argv += ["--model", str(output_dir / behind[name])]
+        elif name not in wanted:  # of a first stage a glimpse
+            argv += ["--num_labels_per_class", "5", "--few_label_seeds", "0"]
         if max_steps is not None:
             argv += ["--max_steps", str(max_steps)]
         typer.echo(f"--- {name}: {QUICKSTARTS[name]}\n")

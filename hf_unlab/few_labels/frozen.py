@@ -10,7 +10,8 @@ import joblib  # type: ignore[import-untyped]
 import numpy as np
 
 from hf_unlab.evaluation.labelled import LabelledData
-from hf_unlab.few_labels.blending import Blend, fit_blend
+from hf_unlab.few_labels.blending import Blend, fit_blend, folds_of
+from hf_unlab.few_labels.coherence import SHARPNESS, coherences
 from hf_unlab.few_labels.folders import ENCODER_NAME, FILE_NAME, copy_encoder, make_room, read_card, write_card
 from hf_unlab.few_labels.unlabelled import SecondUse, learn_again, neighbour_graph
 from hf_unlab.few_labels.views import Embed, Embedding, EncoderView, View, views_of
@@ -78,8 +79,12 @@ class PoolOfViews:
             labels_M: Theirs.
             num_classes: C.
         """
-        own = [part[labelled_M] for part in self.features]
-        return fit_blend(own, labels_M, num_classes, self._cs, [view.prior for view in self.views])
+        own, priors = [part[labelled_M] for part in self.features], np.array([view.prior for view in self.views])
+        if len(priors) > 1 and not folds_of(labels_M):
+            found = coherences(self.features, labelled_M, labels_M, num_classes, self._cs)
+            if found is not None:
+                priors = priors * np.exp(SHARPNESS * (found - found.max()))
+        return fit_blend(own, labels_M, num_classes, self._cs, priors)
 
     def learn_again(
         self, blend: Blend, labelled_M: np.ndarray, labels_M: np.ndarray, second_use: SecondUse | None

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.sparse import csr_matrix, diags, issparse
 from scipy.sparse import vstack as sparse_vstack
 from sklearn.neighbors import kneighbors_graph
+from sklearn.preprocessing import normalize
 
 from hf_unlab.evaluation.probes import fit_probe
 from hf_unlab.evaluation.side_by_side import to_norm_1
@@ -49,8 +50,18 @@ def neighbour_graph(features: Sequence[Any], num_neighbours: int = NUM_NEIGHBOUR
     dense = [to_norm_1(part) for part in features if not issparse(part)]
     if not dense or len(dense[0]) < 2:
         return None
-    num_neighbours = min(num_neighbours, len(dense[0]) - 1)
-    distances = kneighbors_graph(np.concatenate(dense, axis=1), num_neighbours, mode="distance")
+    return graph_of(np.concatenate(dense, axis=1), num_neighbours)
+
+
+def graph_of(features_ND: Any, num_neighbours: int = NUM_NEIGHBOURS) -> csr_matrix:
+    """As `neighbour_graph`, of one view, dense or sparse, by the angle between rows.
+
+    Args:
+        features_ND: Two rows at least.
+        num_neighbours: K.
+    """
+    num_neighbours = min(num_neighbours, features_ND.shape[0] - 1)
+    distances = kneighbors_graph(normalize(features_ND), num_neighbours, mode="distance")
     scale = max(float(np.median(distances.data)), 1e-9)
     distances.data = np.exp(-((distances.data / scale) ** 2)) + 1e-9  # what is stored is near, though alike
     near = distances.maximum(distances.T)

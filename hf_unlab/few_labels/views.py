@@ -15,7 +15,8 @@ from hf_unlab.evaluation.features import features_of, standardised_by_group
 from hf_unlab.evaluation.probes import DEFAULT_C, UNIT_NORM_C, Scaling, checked
 from hf_unlab.modalities.modality import Baseline, Encoder
 
-CHEAP_PRIOR = 0.75
+CHEAP_PRIOR = 0.5
+BESIDE_GROUP_PRIOR = 0.05  # of what is not normalised by group where groups are known: the voice is the loudest in it
 MOST_FEATURES = 512
 # From inputs, and groups where inputs are to be normalised within them, to an encoder's features.
 Embed: TypeAlias = Callable[[Sequence[Any], Sequence[str]], np.ndarray]
@@ -173,11 +174,12 @@ def views_of(
     """
     embed = embed or Embedding(encoder)
     own_c = UNIT_NORM_C if encoder.has_unit_norm else DEFAULT_C
-    views: list[View] = [EncoderView("encoder", own_c, 1.0, embed, encoder.has_unit_norm)]
+    plain = BESIDE_GROUP_PRIOR if has_groups else 1.0
+    views: list[View] = [EncoderView("encoder", own_c, plain, embed, encoder.has_unit_norm)]
     if has_groups:
         views.append(EncoderView("encoder, normalised by group", DEFAULT_C, 1.0, embed, is_by_group=True))
     for baseline in baselines:
         if has_groups or not baseline.is_by_group:
-            prior = 1.0 if baseline.is_by_group else CHEAP_PRIOR
+            prior = CHEAP_PRIOR * (1.0 if baseline.is_by_group else plain)
             views.append(CheapView(baseline.name, baseline.inverse_regularisation, prior, baseline))
     return views

@@ -41,12 +41,14 @@ class Row(NamedTuple):
         public_names: What `hf_unlab` offers of it.
         quickstart: What its recipe shows on built-in data; empty where there is no such recipe.
         is_shown: Whether the quickstart runs it unasked: of two on the same data the one that wins.
+        behind: The objective whose checkpoint its recipe goes on from there.
     """
 
     module: str
     public_names: tuple[str, ...] = ()
     quickstart: str = ""
     is_shown: bool = True
+    behind: str = ""
 
 
 OBJECTIVES: dict[str, Row] = {
@@ -74,10 +76,13 @@ OBJECTIVES: dict[str, Row] = {
         "hf_unlab.objectives.wav2vec2",
         ("Wav2Vec2PretrainingTrainer", "Wav2Vec2TrainingArguments"),
         "a wav2vec 2.0 of synthetic speech",
+        is_shown=False,
     ),
     "best_rq": Row(
         "hf_unlab.objectives.best_rq",
         ("BestRQPretrainingTrainer", "BestRQTrainingArguments"),
+        "a conformer of synthetic speech, by the codes of a random quantiser",
+        is_shown=False,
     ),
     "distillation": Row(
         "hf_unlab.objectives.distillation",
@@ -86,6 +91,8 @@ OBJECTIVES: dict[str, Row] = {
     "clusters": Row(
         "hf_unlab.objectives.clusters",
         ("ClusterPretrainingTrainer", "ClusterTrainingArguments"),
+        "the same conformer, by clusters of its own features",
+        behind="best_rq",
     ),
 }
 

@@ -27,11 +27,23 @@ def test_each_recipe_is_run_in_turn_and_begins_anew(runs):
     result = CliRunner().invoke(cli.app, ["quickstart"])
     assert result.exit_code == 0, result.output
     commands, _ = runs
-    assert [Path(command[1]).parent.name for command in commands] == cli.SHOWN
-    for command, name in zip(commands, cli.SHOWN, strict=True):
+    stages = [Path(command[1]).parent.name for command in commands]
+    assert [name for name in stages if name != "best_rq"] == cli.SHOWN
+    for command, name in zip(commands, stages, strict=True):
         assert command[0] == sys.executable and Path(command[1]).is_file() and Path(command[3]).is_file()
         assert command[5] == f"outputs/quickstart/{name}" and "--overwrite_output_dir" in command
     assert all(len(line) <= 80 for line in result.output.splitlines())
+
+
+def test_what_goes_on_from_another_recipe_is_run_behind_it(runs, tmp_path):
+    assert CliRunner().invoke(cli.app, ["quickstart", "clusters", "--output-dir", str(tmp_path)]).exit_code == 0
+    first, second = runs[0]
+    assert [Path(command[1]).parent.name for command in (first, second)] == ["best_rq", "clusters"]
+    assert second[second.index("--model") + 1] == first[first.index("--output_dir") + 1] == str(tmp_path / "best_rq")
+    assert "--few_label_seeds" in first and "--few_label_seeds" not in second
+    runs[0].clear()
+    CliRunner().invoke(cli.app, ["quickstart", "clusters", "best_rq", "--output-dir", str(tmp_path)])
+    assert len(runs[0]) == 2 and "--few_label_seeds" not in runs[0][0]  # both are wanted, and each is run once
 
 
 def test_what_is_not_shown_unasked_is_run_when_it_is_named(runs):

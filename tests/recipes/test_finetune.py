@@ -13,7 +13,13 @@ from hf_unlab.few_labels.kept import load_classifier
 from hf_unlab.modalities import get_modality
 from hf_unlab.testing import tiny_static_model, tiny_texts
 
-FAMILIES = {"text_contrastive": "text", "masked_lm": "text", "image_text": "image_text", "wav2vec2": "audio"}
+FAMILIES = {
+    "text_contrastive": "text",
+    "masked_lm": "text",
+    "image_text": "image_text",
+    "wav2vec2": "audio",
+    "clusters": "audio",
+}
 
 
 def run(family: str, argv: list[str], monkeypatch) -> None:

@@ -35,8 +35,8 @@ _NO_DROPOUT = {
 }
 # What differs from transformers' defaults, which are w2v-BERT 2.0's sizes. The first three go into the extractor.
 MEL_PRESETS: dict[str, dict[str, Any]] = {
-    # Of 8 kHz audio a window is 50 ms, and a token two frames of 20 ms: on spoken digits one of each frame was no better
-    # in the same time.
+    # Of 8 kHz audio a window is 50 ms, and a token two frames of 20 ms: one of each frame was no better on spoken
+    # digits in the same time.
     "mel-tiny": {
         "sampling_rate": 8_000,
         "num_mels": 40,
