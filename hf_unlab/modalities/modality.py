@@ -85,12 +85,7 @@ class Encoder(ABC):
     normalises_by_group = False  # whether `by_group` changes anything
 
     def by_group(self, inputs: Sequence[Any], groups: Sequence[str]) -> Sequence[Any]:
-        """Inputs normalised within each group, such as a speaker, where the model was pretrained on such ones.
-
-        Args:
-            inputs: N of them.
-            groups: N names.
-        """
+        """N inputs normalised within each of N groups, as speakers, where the model was pretrained on such ones."""
         return inputs
 
     reads_names = False  # whether there are `class_features`

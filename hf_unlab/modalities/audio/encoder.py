@@ -14,14 +14,7 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModelForAudioClassification
 
-from hf_unlab.modalities.audio.mel import (
-    HOP_SAMPLES,
-    NORMALISATIONS,
-    MelFrontEnd,
-    normalise_frames,
-    pad_tokens,
-    standardise_by_group,
-)
+from hf_unlab.modalities.audio.mel import HOP_SAMPLES, NORMALISATIONS, MelFrontEnd, normalise_frames, pad_tokens
 from hf_unlab.modalities.audio.mel_models import MODEL_TYPE, forget_inference, is_normalised_by_group, normalisation_of
 from hf_unlab.modalities.audio.models import receptive_field
 from hf_unlab.modalities.audio.segments import NUM_SEGMENTS, check_waveforms, segment_weights
@@ -224,10 +217,7 @@ class MelEncoder(AudioEncoder):
 
     def by_group(self, inputs: Sequence[Any], groups: Sequence[str]) -> Sequence[Any]:
         """Log-mel frames of waveforms, each band at mean 0 and deviation 1 over all of a group."""
-        if not self.normalises_by_group:
-            return inputs
-        check_waveforms(inputs)
-        return standardise_by_group([self.front_end.frames(one) for one in inputs], groups)
+        return self.front_end.frames_by_group(inputs, groups) if self.normalises_by_group else inputs
 
     @classmethod
     def of_model(cls, model: nn.Module, processor: Any) -> Self:

@@ -126,6 +126,10 @@ class MelFrontEnd:
         mel_TM = power_TF @ _filters(self.sampling_rate_hz, self.num_mels)
         return np.log(np.maximum(mel_TM, _FLOOR, out=mel_TM), out=mel_TM).astype(np.float32)
 
+    def frames_by_group(self, waveforms: Sequence[np.ndarray], groups: Sequence[Any]) -> list[np.ndarray]:
+        """`standardise_by_group` of the frames of several waveforms."""
+        return standardise_by_group([self.frames(one) for one in waveforms], groups)
+
     def tokens(self, frames_TM: np.ndarray) -> np.ndarray:
         """Frames stacked by `stride`; those behind the last whole token are left out, as the extractor's mask does.
 
