@@ -9,7 +9,7 @@ from transformers import TrainingArguments
 from hf_unlab.evaluation.label_reading import LabelledRows, read_rows, sample_rows, warn_of
 from hf_unlab.evaluation.label_values import check_classes, shortened
 from hf_unlab.evaluation.labelled import LabelledData
-from hf_unlab.few_labels.left_out import check_groups
+from hf_unlab.few_labels.left_out import check_groups, share_groups
 from hf_unlab.few_labels.methods import refuse_not_positive
 from hf_unlab.few_labels.rows import rare_note
 from hf_unlab.few_labels.sampling import check_draws
@@ -116,7 +116,9 @@ def check_splits(settings: FewLabelSettings, pool: LabelledRows, test: LabelledR
     num_per_class = max(settings.num_labels_per_class)
     drawn_from = replace(pool, rows=sample_rows(pool.rows, settings.few_label_max_pool, num_per_class))
     if any("group" in row for row in drawn_from.rows):
-        check_groups(*(_without_inputs(rows, sorted(pool.sizes)) for rows in (drawn_from, test)))
+        parts = [_without_inputs(rows, sorted(pool.sizes)) for rows in (drawn_from, test)]
+        if share_groups(*parts):
+            check_groups(*parts)
     remarks = []
     if rare := {name: size for name, size in pool.sizes.items() if size < num_per_class}:
         remarks.append(rare_note(rare, num_per_class, "are"))

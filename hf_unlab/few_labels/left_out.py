@@ -53,6 +53,17 @@ def left_out_table(
     )
 
 
+def share_groups(pool: LabelledData, test: LabelledData) -> bool:
+    """Whether a group of the test set is in the pool, too; else nothing could be left out, and all of them are new.
+
+    Example:
+        >>> pool, test = (LabelledData(["x"], np.array([0]), ("a",), (name,)) for name in ("Ann", "Bob"))
+        >>> share_groups(pool, test), share_groups(pool, pool)
+        (False, True)
+    """
+    return not set(pool.groups).isdisjoint(test.groups)
+
+
 def check_groups(pool: LabelledData, test: LabelledData) -> list[str]:
     """The groups of the test set, if each of them can be left out; a group that the pool lacks leaves nothing out.
 

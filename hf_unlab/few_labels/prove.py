@@ -12,7 +12,7 @@ from hf_unlab.few_labels.beside import beside, embedding
 from hf_unlab.few_labels.cells import digest_of
 from hf_unlab.few_labels.draws import few_label_table
 from hf_unlab.few_labels.label_checks import check_settings
-from hf_unlab.few_labels.left_out import check_groups, left_out_table
+from hf_unlab.few_labels.left_out import check_groups, left_out_table, share_groups
 from hf_unlab.few_labels.methods import cheap, finetuned, probed, zero_shot_rows
 from hf_unlab.few_labels.networks import NetworkSettings
 from hf_unlab.few_labels.table import FewLabelTable
@@ -80,7 +80,7 @@ def prove(
         if labelled is None:
             return []
         pool, test = labelled.pool, labelled.test
-        if pool.groups:
+        if share_groups(pool, test):
             check_groups(pool, test)  # now, and not when the first table is done
         embed = embedding(pool, test)
         baselines = modality.make_baselines(pretrained, (*pool.groups, *test.groups))
@@ -107,7 +107,7 @@ def prove(
             more |= {"cells": cells, "key": digest_of((*known, *inputs))}
         labels = {"label_names": pool.label_names, **more}
         tables = [few_label_table(candidates, pool.labels, test.labels, counts, seeds, on_progress, **labels)]
-        if pool.groups:
+        if share_groups(pool, test):
             tables.append(left_out_table(candidates, pool, test, counts, seeds, on_progress, **more))
         if cells is not None:
             shutil.rmtree(cells, ignore_errors=True)

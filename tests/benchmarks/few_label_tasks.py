@@ -18,7 +18,7 @@ from hf_unlab.app.console import quiet_libraries
 from hf_unlab.evaluation.labelled import load_labelled, load_unlabelled
 from hf_unlab.few_labels.auto import auto_rows
 from hf_unlab.few_labels.draws import few_label_table
-from hf_unlab.few_labels.left_out import left_out_table
+from hf_unlab.few_labels.left_out import left_out_table, share_groups
 from hf_unlab.few_labels.methods import cheap, finetuned, probed
 from hf_unlab.few_labels.networks import NetworkSettings
 from hf_unlab.modalities import get_modality
@@ -72,7 +72,7 @@ def tables(checkpoint: str, argv: list[str], raw: list[Source], with_networks: b
         rows += [finetuned("from scratch", untrained, pool, test, NetworkSettings("full", **fit))]
         rows += [finetuned("pretrained", encoder, pool, test, NetworkSettings("full", **fit))]
     found = [few_label_table(rows, pool.labels, test.labels, COUNTS, DRAWS, label_names=pool.label_names)]
-    if pool.groups:
+    if share_groups(pool, test):
         found.append(left_out_table(rows, pool, test, COUNTS, DRAWS))
     return found
 
