@@ -14,7 +14,7 @@ class BestRQTrainingArguments(PretrainingArguments):
     """Settings of BEST-RQ pretraining.
 
     Defaults that differ from PretrainingArguments: `per_device_train_batch_size` 256, which is only the most clips of
-    a batch, as batches are cut by seconds; `shuffle_block_size` 200, as a block of encoded clips is held in memory.
+    a batch, as batches are cut by seconds.
     """
 
     # Data
@@ -70,7 +70,6 @@ class BestRQTrainingArguments(PretrainingArguments):
     )
     # PretrainingArguments' own, with other defaults
     per_device_train_batch_size: int = field(default=256, metadata={"help": "The most clips in a micro-batch."})
-    shuffle_block_size: int = field(default=200, metadata={"help": "Clips of a reader that are permuted together."})
 
     def __post_init__(self) -> None:
         super().__post_init__()

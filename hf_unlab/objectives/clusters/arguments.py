@@ -12,8 +12,7 @@ BALANCES = ("none", "group", "all")
 class ClusterTrainingArguments(PretrainingArguments):
     """Settings of learning by clusters.
 
-    Defaults that differ from PretrainingArguments: `learning_rate` 7e-4, `per_device_train_batch_size` 64,
-    `shuffle_block_size` 200, as a block of encoded examples is held in memory.
+    Defaults that differ from PretrainingArguments: `learning_rate` 7e-4, `per_device_train_batch_size` 64.
     """
 
     # Rounds
@@ -122,7 +121,6 @@ class ClusterTrainingArguments(PretrainingArguments):
     learning_rate: float = field(default=7e-4, metadata={"help": "Of a small model; a large one wants less."})
     per_device_train_batch_size: int = field(default=64, metadata={"help": "Examples of a micro-batch."})
     per_device_eval_batch_size: int = field(default=64, metadata={"help": "Held-out examples of a batch."})
-    shuffle_block_size: int = field(default=200, metadata={"help": "Examples of a reader that are permuted together."})
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -11,7 +11,7 @@ class Wav2Vec2TrainingArguments(PretrainingArguments):
     """Settings of wav2vec 2.0 pretraining; the defaults are the paper's BASE, in fairseq's recipe.
 
     Defaults that differ from PretrainingArguments: `per_device_train_batch_size` 256, which is only the most clips of
-    a batch, as batches are cut by seconds; `shuffle_block_size` 200, as a block of encoded clips is held in memory.
+    a batch, as batches are cut by seconds.
     """
 
     # Data
@@ -59,7 +59,6 @@ class Wav2Vec2TrainingArguments(PretrainingArguments):
     )
     # PretrainingArguments' own, with other defaults
     per_device_train_batch_size: int = field(default=256, metadata={"help": "The most clips in a micro-batch."})
-    shuffle_block_size: int = field(default=200, metadata={"help": "Clips of a reader that are permuted together."})
 
     def __post_init__(self) -> None:
         super().__post_init__()
