@@ -13,8 +13,8 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Literal
+from types import MappingProxyType, NoneType
+from typing import Any, Literal, get_args
 
 from transformers import HfArgumentParser
 
@@ -192,13 +192,30 @@ def _read_command_line(
         action.required = False  # the YAML file may hold it; `build` tells what is missing
     # argparse leaves a name that the namespace has already alone: what is still unset afterwards was not on the line.
     unset = argparse.Namespace(**{action.dest: _UNSET for action in parser._actions if action.dest != "config"})
+    argv, nulls = _take_nulls(sys.argv[1:] if argv is None else argv, dataclass_types)
     namespace, rest = parser.parse_known_args(argv, namespace=unset)
     _check_rest(rest, dataclass_types)
-    given = {name: value for name, value in vars(namespace).items() if value is not _UNSET}
+    given = {name: value for name, value in vars(namespace).items() if value is not _UNSET} | nulls
     configs = given.pop("config") or []
     if len(configs) > 1:
         raise ValueError(f"command line: --config may be given once, got {', '.join(configs)}; merge the files")
     return (Path(configs[0]).expanduser() if configs else None), given
+
+
+def _take_nulls(argv: Sequence[str], dataclass_types: Sequence[type]) -> tuple[list[str], dict[str, None]]:
+    """`--name null`, where null is a value as it is in YAML: the other words, and those names."""
+    types = {name: hint for dtype in dataclass_types for name, hint in field_types(dtype).items()}
+    words, nulls = list(argv), dict[str, None]()
+    for place in reversed(range(len(words) - 1)):
+        name = words[place].removeprefix("--").replace("-", "_")
+        if (
+            words[place + 1 : place + 2] == ["null"]
+            and words[place].startswith("--")
+            and NoneType in get_args(types.get(name))
+        ):
+            nulls[name] = None
+            del words[place : place + 2]
+    return words, nulls
 
 
 def _check_rest(rest: list[str], dataclass_types: Sequence[type]) -> None:

@@ -37,6 +37,20 @@ def test_the_script_s_own_command_line_is_the_default(monkeypatch):
     assert parse_arguments(RunArguments)[0].steps == 3
 
 
+def test_null_is_a_value_where_a_setting_may_have_none(write):
+    @dataclass
+    class Optional:
+        column: str | None = "speaker"
+        most: int | None = 3
+        name: str = "x"
+
+    config = write("column: voice\n")
+    (found,) = read_arguments(Optional, argv=["--config", config, "--column", "null", "--most", "null"])
+    assert (found.column, found.most) == (None, None)
+    (found,) = read_arguments(Optional, argv=["--name", "null"])
+    assert (found.column, found.most, found.name) == ("speaker", 3, "null")
+
+
 def test_reading_leaves_the_dataclass_as_it_was():
     before = {name: field.type for name, field in RunArguments.__dataclass_fields__.items()}
     read("--steps", "3")
