@@ -170,17 +170,24 @@ def _share_of(stream: IterableDataset, turns: range, num_turns: int) -> Iterable
     if num_turns == 1:
         return stream
     # whole ones too, where there are cut ones beside: of streams to be joined all must be of one make
-    is_turn = partial(_are_turns, turns=turns, num_turns=num_turns)
-    how: dict[str, Any] = {"with_indices": True, "batched": True, "batch_size": _TABLE_SIZE}
+    how: dict[str, Any] = {"turns": turns, "num_turns": num_turns}
     if stream._ex_iterable.iter_arrow is None or stream._formatting is not None:
-        return stream.filter(is_turn, **how)
+        # row by row: what is made on the way is not made ahead of its turn
+        return stream.filter(partial(_is_turn, **how), with_indices=True)
     # rows of other readers never become Python's: half the time of two readers, and a third of eight
-    return stream.with_format("arrow").filter(is_turn, **how).with_format(None)
+    tables = stream.with_format("arrow").filter(
+        partial(_are_turns, **how), with_indices=True, batched=True, batch_size=_TABLE_SIZE
+    )
+    return tables.with_format(None)
+
+
+def _is_turn(_: Any, index: int, *, turns: range, num_turns: int) -> bool:
+    # the order of turns moves on from round to round, so that data with a period does not all fall to one reader
+    return (index + index // num_turns) % num_turns in turns
 
 
 def _are_turns(_: Any, indices: list[int], *, turns: range, num_turns: int) -> list[bool]:
-    # the order of turns moves on from round to round, so that data with a period does not all fall to one reader
-    return [(index + index // num_turns) % num_turns in turns for index in indices]
+    return [_is_turn(_, index, turns=turns, num_turns=num_turns) for index in indices]
 
 
 def _joined(pieces: list[IterableDataset]) -> IterableDataset:

@@ -161,7 +161,7 @@ def tiny_wav2vec2(**overrides: Any) -> tuple[Wav2Vec2ForPreTraining, Wav2Vec2Fea
 
 
 def tiny_mel_model(**overrides: Any) -> tuple[Wav2Vec2BertModel, SeamlessM4TFeatureExtractor]:
-    """A Wav2Vec2-BERT of one layer and 16 features for 8 kHz, 20 ms a token, without dropout; and its extractor."""
+    """A Wav2Vec2-BERT of one layer and 16 features for 8 kHz, 40 ms a token, without dropout; and its extractor."""
     config = {
         "hidden_size": 16,
         "num_hidden_layers": 1,

@@ -25,7 +25,7 @@ OF_IMAGES = ["--per_device_train_batch_size", "24", "--validation_fraction", "0.
 OF_WORDS = ["--per_device_train_batch_size", "16", "--num_features", "16"]
 OF_CLUSTERS = ["--model", "mel-tiny", "--config_overrides", "num_hidden_layers=1", "--group_column", "speaker"]
 OF_CLUSTERS += ["--normalise", "group", "--per_device_train_batch_size", "8", "--validation_fraction", "0.1"]
-OF_CLUSTERS += ["--cluster_sizes", "4", "8"]
+OF_CLUSTERS += ["--cluster_sizes", "4", "8", "--warmup_steps", "2"]
 OF_AUDIO = ["--max_seconds", "1", "--max_batch_seconds", "6", "--validation_fraction", "0.1"]
 RECIPES = {
     "masked_lm": (RECIPE, lambda: [{"text": text} for text in tiny_texts(900, num_words=30)], ["--vocab_size", "400"]),
@@ -38,7 +38,7 @@ RECIPES = {
         OF_CLUSTERS,
     ),
     "wav2vec2": (WAV2VEC2, lambda: list(tiny_clips(120)), OF_AUDIO),
-    "best_rq": (BEST_RQ, lambda: list(tiny_clips(120)), OF_AUDIO),
+    "best_rq": (BEST_RQ, lambda: list(tiny_clips(120)), [*OF_AUDIO, "--normalise", "clip"]),
 }
 
 

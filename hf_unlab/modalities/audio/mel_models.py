@@ -81,7 +81,7 @@ def load_mel_model(
     Example:
         >>> model, extractor = load_mel_model("mel-tiny", config_overrides="num_hidden_layers=1")
         >>> model.config.num_hidden_layers, extractor.sampling_rate, MelFrontEnd.of_extractor(extractor).token_seconds
-        (1, 8000, 0.02)
+        (1, 8000, 0.04)
     """
     if name in MEL_PRESETS:
         config, extractor = _from_preset(MEL_PRESETS[name])

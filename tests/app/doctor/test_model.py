@@ -101,7 +101,7 @@ def test_speech_and_dual_encoders(saved, tmp_path):
     speech = found("--model", saved(*tiny_wav2vec2(), name="speech"))
     assert detail_of("extractor", speech)[1] == "8,000 Hz, a frame each 20 ms"
     mel = found("--model", saved(*tiny_mel_model(), name="mel"))
-    assert detail_of("extractor", mel)[1] == "8,000 Hz, a token of 40 bands x 1 frames each 20 ms"
+    assert detail_of("extractor", mel)[1] == "8,000 Hz, a token of 40 bands x 2 frames each 40 ms"
     with quiet_transformers():
         tiny_dual_encoder().save_pretrained(tmp_path / "dual")
     dual = found("--model", tmp_path / "dual")

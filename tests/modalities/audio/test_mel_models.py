@@ -20,7 +20,7 @@ SMALL = "hidden_size=16,num_hidden_layers=1,num_attention_heads=2,intermediate_s
 
 def test_a_preset_is_saved_and_loaded_again(tmp_path):
     model, extractor = load_mel_model("mel-tiny", config_overrides=SMALL)
-    assert (extractor.sampling_rate, extractor.num_mel_bins, extractor.stride) == (8_000, 40, 1)
+    assert (extractor.sampling_rate, extractor.num_mel_bins, extractor.stride) == (8_000, 40, 2)
     model.save_pretrained(tmp_path)
     extractor.save_pretrained(tmp_path)
     again, other = load_mel_model(str(tmp_path))
@@ -68,16 +68,16 @@ def test_mistakes_are_refused(tmp_path):
         load_mel_model(str(tmp_path), config_overrides=SMALL)
     with pytest.raises(ValueError, match="has an adapter"):
         load_mel_model("mel-tiny", config_overrides=f"{SMALL},add_adapter=True")
-    with pytest.raises(ValueError, match="reads 40 numbers a token, and the feature extractor makes 80"):
-        load_with_stride_2(tmp_path)
+    with pytest.raises(ValueError, match="reads 80 numbers a token, and the feature extractor makes 120"):
+        load_with_stride_3(tmp_path)
     Wav2Vec2Config().save_pretrained(tmp_path)
     Wav2Vec2FeatureExtractor().save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="is a wav2vec2, not a Wav2Vec2-BERT"):
         load_mel_model(str(tmp_path))
 
 
-def load_with_stride_2(folder):
+def load_with_stride_3(folder):
     extractor = AutoFeatureExtractor.from_pretrained(folder)
-    extractor.stride = 2
+    extractor.stride = 3
     extractor.save_pretrained(folder)
     return load_mel_model(str(folder))

@@ -33,6 +33,7 @@ from tests.training.helpers import At, stop
 FIXED = {
     "cluster_sizes": [4, 5],
     "group_column": "speaker",
+    "balance": "all",
     "least_crop_area": 0.5,
     "flip_probability": 0.5,
     "jitter": 0.1,
