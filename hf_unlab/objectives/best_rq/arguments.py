@@ -4,13 +4,13 @@ from dataclasses import dataclass, field
 
 from hf_unlab.modalities.audio.spans import check_varied_spans
 from hf_unlab.objectives.best_rq.quantiser import QuantiserSettings
-from hf_unlab.training.arguments import PretrainingArguments
+from hf_unlab.objectives.clips import ClipTrainingArguments
 
 NORMALISATIONS = ("clip", "none", "group")
 
 
 @dataclass
-class BestRQTrainingArguments(PretrainingArguments):
+class BestRQTrainingArguments(ClipTrainingArguments):
     """Settings of BEST-RQ pretraining.
 
     Defaults that differ from PretrainingArguments: `per_device_train_batch_size` 256, which is only the most clips of
@@ -18,22 +18,6 @@ class BestRQTrainingArguments(PretrainingArguments):
     """
 
     # Data
-    min_seconds: float = field(
-        default=0.0,
-        metadata={
-            "help": "Shorter clips are skipped as bad examples; a clip needs a span of tokens in any case.",
-            "fixed": True,
-        },
-    )
-    max_seconds: float = field(
-        default=15.6, metadata={"help": "Of longer clips a part is taken, each time another one.", "fixed": True}
-    )
-    max_batch_seconds: float = field(
-        default=87.5, metadata={"help": "Seconds of a process's micro-batch, padding included.", "fixed": True}
-    )
-    bucket_num_batches: int = field(
-        default=16, metadata={"help": "Batches' worth of clips that are sorted by length together.", "fixed": True}
-    )
     normalise: str = field(
         default="clip",
         metadata={
@@ -68,26 +52,15 @@ class BestRQTrainingArguments(PretrainingArguments):
     collapse_min_perplexity: float = field(
         default=0.02, metadata={"help": "Least perplexity of the codes to predict, as a share of a codebook."}
     )
-    # PretrainingArguments' own, with other defaults
-    per_device_train_batch_size: int = field(default=256, metadata={"help": "The most clips in a micro-batch."})
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.min_seconds < self.max_seconds <= self.max_batch_seconds:
-            raise ValueError(
-                "Clips need 0 <= min_seconds < max_seconds <= max_batch_seconds, not "
-                f"{self.min_seconds}, {self.max_seconds} and {self.max_batch_seconds}."
-            )
         if self.normalise not in NORMALISATIONS:
             raise ValueError(f"normalise is {self.normalise!r}; give {', '.join(NORMALISATIONS)}.")
         check_varied_spans(self.mask_share, self.mask_min_tokens, self.mask_max_tokens)
         self.quantiser()
-        for name in ("bucket_num_batches", "group_statistics_clips"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}.")
-        for name in ("collapse_max_cosine", "collapse_min_perplexity"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must lie between 0 and 1, not {getattr(self, name)}.")
+        self.check_counts("group_statistics_clips")
+        self.check_shares("collapse_max_cosine", "collapse_min_perplexity")
 
     def quantiser(self) -> QuantiserSettings:
         """Sizes and seed of the quantiser.

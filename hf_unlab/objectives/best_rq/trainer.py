@@ -6,7 +6,6 @@ a conformer tells for each hidden token its code in several random, frozen codeb
 Legend: B rows, T tokens, D numbers of a token, H features of a state, N hidden tokens, C codebooks of V codes.
 """
 
-import functools
 import logging
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -18,23 +17,21 @@ from transformers import SeamlessM4TFeatureExtractor, Wav2Vec2BertModel
 from hf_unlab.losses.best_rq import code_losses, code_use
 from hf_unlab.modalities.audio.mel import MelFrontEnd
 from hf_unlab.modalities.audio.mel_models import NORMALISATION_KEY, forget_inference
-from hf_unlab.modalities.audio.reading import decode_example, measure_example
 from hf_unlab.objectives.best_rq.arguments import BestRQTrainingArguments
 from hf_unlab.objectives.best_rq.collator import BestRQCollator
 from hf_unlab.objectives.best_rq.groups import GroupStatistics
 from hf_unlab.objectives.best_rq.quantiser import QuantiserSettings, RandomProjectionQuantiser
-from hf_unlab.streams.bad_examples import Decode, good_examples
-from hf_unlab.streams.bucketing import Buckets
+from hf_unlab.objectives.clips import ClipTrainer, refuse_layerdrop, refuse_showing_all
+from hf_unlab.streams.bad_examples import good_examples
 from hf_unlab.streams.drawing import draw_evenly
 from hf_unlab.streams.loader import Batch, Collator
 from hf_unlab.training.collapse import HealthyBand, cosine_sums
 from hf_unlab.training.objective import ObjectiveOutput, Term
-from hf_unlab.training.trainer import PretrainingTrainer
 
 logger = logging.getLogger(__name__)
 
 
-class BestRQPretrainingTrainer(PretrainingTrainer):
+class BestRQPretrainingTrainer(ClipTrainer):
     """Pretrain, or go on pretraining, a `Wav2Vec2BertModel` on clips of sound.
 
     The data is any stream with an `audio` column, and with `normalise="group"` a `group` column; clips are brought to
@@ -63,9 +60,6 @@ class BestRQPretrainingTrainer(PretrainingTrainer):
         2
     """
 
-    raw_columns: ClassVar[tuple[str, ...]] = ("audio",)
-    file_columns = ("audio",)
-    input_unit = "audio_seconds"
     metric_lines: ClassVar = {
         "targets": {"perplexity": "target_perplexity", "in use": "target_use"},
         "predictions": {"perplexity": "predicted_perplexity", "cosine of states": "state_mean_cosine"},
@@ -82,25 +76,12 @@ class BestRQPretrainingTrainer(PretrainingTrainer):
         extractor, config = named.get("processing_class"), model.config
         if not isinstance(extractor, SeamlessM4TFeatureExtractor):
             raise ValueError("Pass the model's SeamlessM4TFeatureExtractor as processing_class: it makes the frames.")
-        if not config.apply_spec_augment or not hasattr(model, "masked_spec_embed"):
-            raise ValueError(
-                "The model hides no tokens: pretraining needs apply_spec_augment=True and mask_time_prob above 0 in "
-                "its configuration."
-            )
-        if args.world_size > 1 and args.gradient_checkpointing and config.layerdrop:
-            raise ValueError(
-                "Under gradient checkpointing DDP waits for the layers that layerdrop leaves out on one process and "
-                "not on another: set layerdrop=0 in the model's configuration, or gradient_checkpointing=False."
-            )
+        refuse_showing_all(model, config, "tokens")
+        refuse_layerdrop(args, config)
         self._front_end = MelFrontEnd.of_extractor(extractor)
         # a span of tokens and one that is shown, and a sample more against roundings of the resampled length
         shortest = self._front_end.num_samples(args.mask_min_tokens + 1) + 1
-        self._min_seconds = max(args.min_seconds, shortest / self._front_end.sampling_rate_hz)
-        if self._min_seconds > args.max_seconds:
-            raise ValueError(
-                f"A hidden span of {args.mask_min_tokens} tokens takes {self._min_seconds:.3g} seconds, more than "
-                f"max_seconds={args.max_seconds}."
-            )
+        self.read_clips(args, self._front_end.sampling_rate_hz, shortest, f"{args.mask_min_tokens} tokens")
         if args.normalise == "group":
             self.raw_columns = (*self.raw_columns, "group")  # type: ignore[misc]
         self._write_config(config, args)
@@ -119,22 +100,6 @@ class BestRQPretrainingTrainer(PretrainingTrainer):
         setattr(config, NORMALISATION_KEY, args.normalise)
 
     # ---- Data ----
-
-    def make_buckets(self) -> Buckets:
-        """By seconds."""
-        args = self.args
-        measure = functools.partial(measure_example, min_seconds=self._min_seconds, max_seconds=args.max_seconds)
-        most_clips = args.per_device_train_batch_size
-        return Buckets(measure, "seconds", args.max_batch_seconds, most_clips, args.bucket_num_batches)
-
-    def make_decode(self) -> Decode:
-        """To a waveform of the extractor's rate, or a bad example."""
-        return functools.partial(
-            decode_example,
-            sampling_rate_hz=self._front_end.sampling_rate_hz,
-            min_seconds=self._min_seconds,
-            max_seconds=self.args.max_seconds,
-        )
 
     def make_collator(self, *, evaluation: bool) -> Collator:
         """Log-mel tokens, normalised and padded; hide spans."""

@@ -2,35 +2,18 @@
 
 from dataclasses import dataclass, field
 
+from hf_unlab.objectives.clips import ClipTrainingArguments
 from hf_unlab.objectives.wav2vec2.collator import check_spans
-from hf_unlab.training.arguments import PretrainingArguments
 
 
 @dataclass
-class Wav2Vec2TrainingArguments(PretrainingArguments):
+class Wav2Vec2TrainingArguments(ClipTrainingArguments):
     """Settings of wav2vec 2.0 pretraining; the defaults are the paper's BASE, in fairseq's recipe.
 
     Defaults that differ from PretrainingArguments: `per_device_train_batch_size` 256, which is only the most clips of
     a batch, as batches are cut by seconds.
     """
 
-    # Data
-    min_seconds: float = field(
-        default=0.0,
-        metadata={
-            "help": "Shorter clips are skipped as bad examples; a clip needs a span of frames in any case.",
-            "fixed": True,
-        },
-    )
-    max_seconds: float = field(
-        default=15.6, metadata={"help": "Of longer clips a part is taken, each time another one.", "fixed": True}
-    )
-    max_batch_seconds: float = field(
-        default=87.5, metadata={"help": "Seconds of a process's micro-batch, padding included.", "fixed": True}
-    )
-    bucket_num_batches: int = field(
-        default=16, metadata={"help": "Batches' worth of clips that are sorted by length together.", "fixed": True}
-    )
     # Objective
     mask_probability: float = field(
         default=0.65,
@@ -57,26 +40,15 @@ class Wav2Vec2TrainingArguments(PretrainingArguments):
     channels_last: bool | None = field(
         default=None, metadata={"help": "Convolve as matrix products, channels last; by default on CPUs."}
     )
-    # PretrainingArguments' own, with other defaults
-    per_device_train_batch_size: int = field(default=256, metadata={"help": "The most clips in a micro-batch."})
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.min_seconds < self.max_seconds <= self.max_batch_seconds:
-            raise ValueError(
-                "Clips need 0 <= min_seconds < max_seconds <= max_batch_seconds, not "
-                f"{self.min_seconds}, {self.max_seconds} and {self.max_batch_seconds}."
-            )
-        for name in ("collapse_min_perplexity", "collapse_max_accuracy"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must lie between 0 and 1, not {getattr(self, name)}.")
+        self.check_shares("collapse_min_perplexity", "collapse_max_accuracy")
         check_spans(self.mask_probability, self.mask_length, 1)
         for name in ("diversity_weight", "feature_penalty_weight", "feature_grad_scale"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}.")
-        for name in ("bucket_num_batches", "num_negatives"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}.")
+        self.check_counts("num_negatives")
         start, end, decay = (getattr(self, f"gumbel_temperature_{name}") for name in ("start", "end", "decay"))
         if not (0 < end <= start and 0 < decay <= 1):
             raise ValueError(f"The temperature must fall to an end above 0, not from {start} to {end} by {decay}.")

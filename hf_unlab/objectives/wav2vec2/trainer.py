@@ -6,7 +6,6 @@ between what the context network predicts for hidden frames and their quantised 
 Legend: B rows, T frames, G codebooks of V codes, N hidden frames.
 """
 
-import functools
 from typing import Any, ClassVar
 
 from torch import nn
@@ -14,18 +13,15 @@ from transformers import Wav2Vec2FeatureExtractor, Wav2Vec2ForPreTraining
 
 from hf_unlab.losses.wav2vec2 import contrastive_losses, perplexities
 from hf_unlab.modalities.audio.models import receptive_field, use_channels_last, watched
-from hf_unlab.modalities.audio.reading import decode_example, measure_example
+from hf_unlab.objectives.clips import ClipTrainer, refuse_layerdrop, refuse_showing_all
 from hf_unlab.objectives.wav2vec2.arguments import Wav2Vec2TrainingArguments
 from hf_unlab.objectives.wav2vec2.collator import Wav2Vec2Collator
-from hf_unlab.streams.bad_examples import Decode
-from hf_unlab.streams.bucketing import Buckets
 from hf_unlab.streams.loader import Batch, Collator
 from hf_unlab.training.collapse import HealthyBand
 from hf_unlab.training.objective import ObjectiveOutput, Term
-from hf_unlab.training.trainer import PretrainingTrainer
 
 
-class Wav2Vec2PretrainingTrainer(PretrainingTrainer):
+class Wav2Vec2PretrainingTrainer(ClipTrainer):
     """Pretrain, or go on pretraining, a `Wav2Vec2ForPreTraining` on clips of sound.
 
     The data is any stream with an `audio` column; clips are brought to the feature extractor's sampling rate.
@@ -53,8 +49,6 @@ class Wav2Vec2PretrainingTrainer(PretrainingTrainer):
         2
     """
 
-    raw_columns = file_columns = ("audio",)
-    input_unit = "audio_seconds"
     metric_lines: ClassVar = {
         "perplexity": {
             "codes": "code_perplexity",
@@ -75,46 +69,17 @@ class Wav2Vec2PretrainingTrainer(PretrainingTrainer):
         if not isinstance(self.processing_class, Wav2Vec2FeatureExtractor):
             raise ValueError("Pass the model's Wav2Vec2FeatureExtractor as processing_class: it knows the rate.")
         config = model.config
-        if args.world_size > 1 and args.gradient_checkpointing and config.layerdrop:
-            raise ValueError(
-                "Under gradient checkpointing DDP waits for the layers that layerdrop leaves out on one process and "
-                "not on another: set layerdrop=0 in the model's configuration, or gradient_checkpointing=False."
-            )
+        refuse_layerdrop(args, config)
         if config.feat_extract_norm == "group":
             args.per_device_eval_batch_size = 1  # each clip whole and by itself: padding would be seen
-        if not config.apply_spec_augment or not hasattr(model.wav2vec2, "masked_spec_embed"):
-            raise ValueError(
-                "The model hides no frames: pretraining needs apply_spec_augment=True and mask_time_prob above 0 in "
-                "its configuration."
-            )
+        refuse_showing_all(model.wav2vec2, config, "frames")
         if args.channels_last if args.channels_last is not None else args.device.type == "cpu":
             use_channels_last(model)
         # a span of frames, and one more against roundings of the resampled length
         shortest = receptive_field(config) + args.mask_length * config.inputs_to_logits_ratio
-        self._min_seconds = max(args.min_seconds, shortest / self.processing_class.sampling_rate)
-        if self._min_seconds > args.max_seconds:
-            raise ValueError(
-                f"A hidden span of {args.mask_length} frames takes {self._min_seconds:.3g} seconds, more than "
-                f"max_seconds={args.max_seconds}."
-            )
+        self.read_clips(args, self.processing_class.sampling_rate, shortest, f"{args.mask_length} frames")
 
     # ---- Data ----
-
-    def make_buckets(self) -> Buckets:
-        """By seconds."""
-        args = self.args
-        measure = functools.partial(measure_example, min_seconds=self._min_seconds, max_seconds=args.max_seconds)
-        most_clips = args.per_device_train_batch_size
-        return Buckets(measure, "seconds", args.max_batch_seconds, most_clips, args.bucket_num_batches)
-
-    def make_decode(self) -> Decode:
-        """To a waveform of the model's rate, or a bad example."""
-        return functools.partial(
-            decode_example,
-            sampling_rate_hz=self.processing_class.sampling_rate,
-            min_seconds=self._min_seconds,
-            max_seconds=self.args.max_seconds,
-        )
 
     def make_collator(self, *, evaluation: bool) -> Collator:
         """Normalise and pad; hide spans, draw negatives."""
