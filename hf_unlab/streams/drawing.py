@@ -2,14 +2,15 @@
 
 import itertools
 import logging
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from datasets import Dataset, IterableDataset
 
 from hf_unlab.streams.bad_examples import Decode, Example, good_examples
 from hf_unlab.streams.sharding import is_cut_by_number
-from hf_unlab.streams.sources import iterate
+from hf_unlab.streams.sources import WeightedStream, iterate
 
 logger = logging.getLogger(__name__)
 EVENLY = 32  # shards that are drawn from alike
@@ -78,6 +79,23 @@ def draw_evenly(
             *(name, num_examples - missing, num_examples, MOST_ROWS - num_left, len(found)),
         )
     return list(itertools.chain.from_iterable(found[shard] for shard in sorted(found)))
+
+
+def draw_from_all(streams: Sequence[WeightedStream], num_examples: int) -> Iterator[Example]:
+    """Raw training examples from all over several sources, as many of each; the same ones each time.
+
+    Args:
+        streams: The sources; what they hold out is left out.
+        num_examples: How many in all; fewer where a source holds fewer.
+
+    Example:
+        >>> numbers = Dataset.from_dict({"n": [1, 2, 3]}).to_iterable_dataset()
+        >>> [row["n"] for row in draw_from_all([WeightedStream(numbers), WeightedStream(numbers)], 4)]
+        [1, 2, 1, 2]
+    """
+    for one in streams:
+        drawn = draw_evenly(one.stream, math.ceil(num_examples / len(streams)), lambda example: True, name=one.name)
+        yield from (example for example in (one.select(drawn) if one.select else drawn) if example is not None)
 
 
 class _Shards:

@@ -146,13 +146,16 @@ class MelFrontEnd:
         return frames_TM[: num_tokens * self.stride].reshape(num_tokens, -1)
 
 
-def normalise_frames(frames_TM: np.ndarray, normalise: str = "clip") -> np.ndarray:
+def normalise_frames(
+    frames_TM: np.ndarray, normalise: str = "clip", statistics: "FrameStatistics | None" = None
+) -> np.ndarray:
     """Frames as a model reads them.
 
     Args:
         frames_TM: (T, M), as `MelFrontEnd.frames` makes them.
         normalise: "clip" brings each band to mean 0 and deviation 1 over the clip, as the extractor does; a single
             frame becomes zeros. "none" changes nothing.
+        statistics: By which it is done in place of that, such as the speaker's.
 
     Returns:
         (T, M), of the same type.
@@ -166,6 +169,8 @@ def normalise_frames(frames_TM: np.ndarray, normalise: str = "clip") -> np.ndarr
     """
     if normalise not in NORMALISATIONS:
         raise ValueError(f"normalise is {normalise!r}; give {' or '.join(map(repr, NORMALISATIONS))}.")
+    if statistics is not None:
+        return statistics.apply(frames_TM)
     if normalise == "none":
         return frames_TM
     if len(frames_TM) < 2:

@@ -80,5 +80,4 @@ class BestRQCollator:
     def _tokens(self, example: dict[str, Any]) -> np.ndarray:
         frames_TM = self.front_end.frames(example["audio"])
         statistics = self.statistics.get(group_key(example["group"])) if self.statistics else None
-        normalised_TM = statistics.apply(frames_TM) if statistics else normalise_frames(frames_TM, self.normalise)
-        return self.front_end.tokens(normalised_TM)
+        return self.front_end.tokens(normalise_frames(frames_TM, self.normalise, statistics))

@@ -23,7 +23,7 @@ from hf_unlab.objectives.best_rq.groups import GroupStatistics
 from hf_unlab.objectives.best_rq.quantiser import QuantiserSettings, RandomProjectionQuantiser
 from hf_unlab.objectives.clips import ClipTrainer, refuse_layerdrop, refuse_showing_all
 from hf_unlab.streams.bad_examples import good_examples
-from hf_unlab.streams.drawing import draw_evenly
+from hf_unlab.streams.drawing import draw_from_all
 from hf_unlab.streams.loader import Batch, Collator
 from hf_unlab.training.collapse import HealthyBand, cosine_sums
 from hf_unlab.training.objective import ObjectiveOutput, Term
@@ -132,13 +132,9 @@ class BestRQPretrainingTrainer(ClipTrainer):
 
     def _first_clips(self) -> Iterator[tuple[Any, np.ndarray]]:
         """Groups and frames of clips from all over the sources; the same ones on every rank and at every start."""
-        most = -(-self.args.group_statistics_clips // len(self.train_dataset))
-        for one in self.train_dataset:
-            drawn = draw_evenly(one.stream, most, lambda example: True, name=one.name)
-            chosen = one.select(drawn) if one.select else drawn
-            examples = [example for example in chosen if example is not None]
-            for _, example in good_examples(examples, self.make_decode()):
-                yield example["group"], self._front_end.frames(example["audio"])
+        drawn = draw_from_all(self.train_dataset, self.args.group_statistics_clips)
+        for _, example in good_examples(drawn, self.make_decode()):
+            yield example["group"], self._front_end.frames(example["audio"])
 
     # ---- One step ----
 

@@ -43,8 +43,7 @@ class FramesDecode:
         decoded = self.decode(example)
         frames_TM = self.front_end.frames(decoded[self.column])
         known = self.statistics.get(str(example[self.group_column])) if self.group_column else None
-        frames_TM = known.apply(frames_TM) if known else normalise_frames(frames_TM, self.normalise)
-        return {**decoded, self.column: frames_TM}
+        return {**decoded, self.column: normalise_frames(frames_TM, self.normalise, known)}
 
 
 def frames_decode(

@@ -31,7 +31,7 @@ from hf_unlab.objectives.clusters.rounds import make_targets, share_of
 from hf_unlab.objectives.clusters.targets import Targets
 from hf_unlab.objectives.clusters.views import kind_of
 from hf_unlab.streams.bad_examples import Check, Decode, Example
-from hf_unlab.streams.drawing import draw_evenly
+from hf_unlab.streams.drawing import draw_from_all
 from hf_unlab.streams.loader import Batch, Collator, ReaderPlan
 from hf_unlab.streams.sources import iterate
 from hf_unlab.training.collapse import HealthyBand
@@ -133,16 +133,10 @@ class ClusterPretrainingTrainer(PretrainingTrainer):
         """The modality's, with the hash of the content."""
         if self._decode is None:  # once, as statistics may have to be taken for it
             column = self.modality.column
-            decode = self._kind.make_decode(self.args, self.modality, self._encoder, self._first_examples())
+            first = draw_from_all(self.train_dataset, self.args.group_statistics_clips)
+            decode = self._kind.make_decode(self.args, self.modality, self._encoder, first)
             self._decode = HashedDecode(decode, column, is_file=column in self.modality.file_columns)
         return self._decode
-
-    def _first_examples(self) -> Iterator[Example]:
-        """Raw training examples from all over the sources; the same ones on every rank and at every start."""
-        most = -(-self.args.group_statistics_clips // len(self.train_dataset))
-        for one in self.train_dataset:
-            drawn = draw_evenly(one.stream, most, lambda example: True, name=one.name)
-            yield from (example for example in (one.select(drawn) if one.select else drawn) if example is not None)
 
     def make_collator(self, *, evaluation: bool) -> Collator:
         """Views of examples; in evaluation the examples themselves."""
