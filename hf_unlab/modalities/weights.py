@@ -102,6 +102,16 @@ def load_weights(auto_class: Any, checkpoint: str | Path, *, head: Head = "neede
     return model
 
 
+def check_overrides(config_overrides: str | None, *, is_new: bool) -> None:
+    """Refuse changes of an architecture whose weights are to be read.
+
+    Raises:
+        ValueError: They are.
+    """
+    if config_overrides and not is_new:
+        raise ValueError("config_overrides change an architecture: they need a preset or from_scratch=True.")
+
+
 def load_renamed(model: Any, folder: str | Path) -> bool:
     """Take the weights of a checkpoint of this very model whose file has other names for them than the model itself.
 

@@ -6,19 +6,15 @@ from typing import Any
 import torch
 from torch import nn
 from transformers import (
-    AutoConfig,
-    AutoFeatureExtractor,
     SeamlessM4TFeatureExtractor,
     Wav2Vec2BertConfig,
     Wav2Vec2BertModel,
 )
 from transformers.models.wav2vec2_bert.modeling_wav2vec2_bert import Wav2Vec2BertRotaryPositionalEmbedding
 
+from hf_unlab.modalities.audio.checkpoints import change_architecture, load_or_make, read_checkpoint
 from hf_unlab.modalities.audio.mel import MelFrontEnd
 from hf_unlab.modalities.audio.settings import MelModelSettings
-from hf_unlab.modalities.running import pad_on_the_right
-from hf_unlab.modalities.weights import load_weights
-from hf_unlab.streams.messages import one_line
 
 MODEL_TYPE = Wav2Vec2BertConfig.model_type
 # Of a checkpoint's config: how the frames that it was pretrained on were normalised, where not as the extractor does.
@@ -87,23 +83,15 @@ def load_mel_model(
         config, extractor = _from_preset(MEL_PRESETS[name])
         from_scratch = True
     else:
-        config, extractor = _read_checkpoint(name)
-    if config_overrides and not from_scratch:
-        raise ValueError("config_overrides change an architecture: they need a preset or from_scratch=True.")
-    if config_overrides:
-        config.update_from_string(config_overrides)
-    if config.add_adapter:
-        raise ValueError("The model has an adapter, which shortens its output: targets and predictions do not match.")
+        config, extractor = read_checkpoint(name, Wav2Vec2BertConfig, "Wav2Vec2-BERT", MEL_PRESETS)
+    change_architecture(config, config_overrides, is_new=from_scratch)
     front_end = MelFrontEnd.of_extractor(extractor)
     if config.feature_projection_input_dim != front_end.token_features:
         raise ValueError(
             f"The model reads {config.feature_projection_input_dim} numbers a token, and the feature extractor makes "
             f"{front_end.token_features} ({front_end.num_mels} bands x stride {front_end.stride}): give its own."
         )
-    try:
-        return (Wav2Vec2BertModel(config) if from_scratch else load_weights(Wav2Vec2BertModel, name)), extractor
-    except OSError as error:
-        raise _no_model(name, error) from error
+    return load_or_make(Wav2Vec2BertModel, config, name, MEL_PRESETS, is_new=from_scratch), extractor
 
 
 def mel_model_for(
@@ -177,21 +165,3 @@ def _from_preset(preset: dict[str, Any]) -> tuple[Wav2Vec2BertConfig, SeamlessM4
     extractor = make_extractor(*(settings.pop(name) for name in ("sampling_rate", "num_mels", "stride")))
     features = MelFrontEnd.of_extractor(extractor).token_features
     return Wav2Vec2BertConfig(**settings, feature_projection_input_dim=features), extractor
-
-
-def _read_checkpoint(name: str) -> tuple[Wav2Vec2BertConfig, SeamlessM4TFeatureExtractor]:
-    try:
-        config, extractor = AutoConfig.from_pretrained(name), AutoFeatureExtractor.from_pretrained(name)
-    except (OSError, ValueError) as error:
-        raise _no_model(name, error) from error
-    if type(config) is not Wav2Vec2BertConfig:
-        raise ValueError(f"{name!r} is a {config.model_type}, not a Wav2Vec2-BERT model.")
-    pad_on_the_right(extractor)
-    return config, extractor
-
-
-def _no_model(name: str, error: Exception) -> ValueError:
-    return ValueError(
-        f"There is no model {name!r}: give {', '.join(MEL_PRESETS)}, or a checkpoint's Hub id or path, with its "
-        f"feature extractor. ({one_line(error)})"
-    )

@@ -12,14 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoFeatureExtractor, Wav2Vec2Config, Wav2Vec2FeatureExtractor
+from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor
 from transformers import Wav2Vec2ForPreTraining as PretrainingModel
 
 from hf_unlab.losses.wav2vec2 import scale_gradient
+from hf_unlab.modalities.audio.checkpoints import change_architecture, load_or_make, read_checkpoint
 from hf_unlab.modalities.audio.settings import AudioModelSettings
-from hf_unlab.modalities.running import pad_on_the_right
-from hf_unlab.modalities.weights import load_weights
-from hf_unlab.streams.messages import one_line
 
 # What differs from transformers' defaults, which are BASE's sizes. The sampling rate goes into the extractor.
 PRESETS: dict[str, dict[str, Any]] = {
@@ -103,19 +101,11 @@ def load_audio_model(
         config, from_scratch = Wav2Vec2Config(**settings), True
         extractor = Wav2Vec2FeatureExtractor(sampling_rate=rate, do_normalize=True)
     else:
-        config, extractor = _read_checkpoint(name)
-    if config_overrides and not from_scratch:
-        raise ValueError("config_overrides change an architecture: they need a preset or from_scratch=True.")
-    if config_overrides:
-        config.update_from_string(config_overrides)
+        config, extractor = read_checkpoint(name, Wav2Vec2Config, "wav2vec 2.0", PRESETS)
+    change_architecture(config, config_overrides, is_new=from_scratch)
     if name in PRESETS:  # where the normalisation would see the padding, transformers' own extractors give no mask
         extractor.return_attention_mask = config.feat_extract_norm == "layer"
-    if config.add_adapter:
-        raise ValueError("The model has an adapter, which shortens its output: targets and predictions do not match.")
-    try:
-        return (PretrainingModel(config) if from_scratch else load_weights(PretrainingModel, name)), extractor
-    except OSError as error:
-        raise _no_model(name, error) from error
+    return load_or_make(PretrainingModel, config, name, PRESETS, is_new=from_scratch), extractor
 
 
 def audio_model_for(
@@ -131,24 +121,6 @@ def audio_model_for(
         return load_audio_model(str(checkpoint), from_scratch=True)
     return load_audio_model(
         settings.model, from_scratch=settings.from_scratch, config_overrides=settings.config_overrides
-    )
-
-
-def _read_checkpoint(name: str) -> tuple[Wav2Vec2Config, Wav2Vec2FeatureExtractor]:
-    try:
-        config, extractor = AutoConfig.from_pretrained(name), AutoFeatureExtractor.from_pretrained(name)
-    except (OSError, ValueError) as error:
-        raise _no_model(name, error) from error
-    if not isinstance(config, Wav2Vec2Config) or type(config) is not Wav2Vec2Config:
-        raise ValueError(f"{name!r} is a {config.model_type}, not a wav2vec 2.0 model.")
-    pad_on_the_right(extractor)
-    return config, extractor
-
-
-def _no_model(name: str, error: Exception) -> ValueError:
-    return ValueError(
-        f"There is no model {name!r}: give {', '.join(PRESETS)}, or a checkpoint's Hub id or path, with its "
-        f"feature extractor. ({one_line(error)})"
     )
 
 

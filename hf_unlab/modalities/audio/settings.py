@@ -41,18 +41,12 @@ class AudioModelSettings:
 
 
 @dataclass
-class MelModelSettings:
+class MelModelSettings(AudioModelSettings):
     """A model that reads log-mel frames: see `load_mel_model`."""
 
     model: str = field(
         default="mel-tiny",
         metadata={"help": "mel-tiny or base from scratch, or a checkpoint's Hub id or path to go on from."},
-    )
-    from_scratch: bool = field(
-        default=False, metadata={"help": "Take only the architecture of a checkpoint, with random weights."}
-    )
-    config_overrides: str | None = field(
-        default=None, metadata={"help": "For a model from scratch: hidden_size=256,num_hidden_layers=4."}
     )
 
 

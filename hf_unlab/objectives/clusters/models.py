@@ -8,7 +8,7 @@ from transformers import AutoModel, PreTrainedModel, ResNetConfig, ResNetModel, 
 
 from hf_unlab.modalities import get_modality
 from hf_unlab.modalities.modality import TransformersEncoder
-from hf_unlab.modalities.weights import WeightsError
+from hf_unlab.modalities.weights import WeightsError, check_overrides
 from hf_unlab.objectives.clusters.settings import ClusterModelSettings
 from hf_unlab.streams.messages import one_line
 
@@ -41,8 +41,7 @@ def load_bare_encoder(
         ('ResNetModel', [32, 64, 128, 256])
     """
     is_preset = name in PRESETS[modality]
-    if config_overrides and not (is_preset or from_scratch):
-        raise ValueError("config_overrides change an architecture: they need a preset or from_scratch=True.")
+    check_overrides(config_overrides, is_new=is_preset or from_scratch)
     if is_preset:
         model, processor = PRESETS[modality][name]()
     else:
