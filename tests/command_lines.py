@@ -42,11 +42,12 @@ def classes_of(script: Path) -> tuple[type, ...]:
         found.extend(classes)
         raise ReadError
 
+    main = runpy.run_path(str(script))["main"]
+    # in the script alone: modules that it is the first to import would keep it for other tests
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hf_unlab.app.arguments.parse_arguments", read)
-        main = runpy.run_path(str(script))["main"]
-    with pytest.raises(ReadError):
-        main([])
+        patch.setitem(main.__globals__, "parse_arguments", read)
+        with pytest.raises(ReadError):
+            main([])
     return tuple(found)
 
 
