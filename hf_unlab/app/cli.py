@@ -234,11 +234,12 @@ def finetune_command(
     """
     from hf_unlab.app.arguments import parse_arguments
     from hf_unlab.app.console import exit_cleanly, quiet_libraries
-    from hf_unlab.app.embedding import load
     from hf_unlab.app.finetuning import FinetuneSettings, finetune
+    from hf_unlab.modalities import get_modality
+    from hf_unlab.modalities.detect import modality_of
 
     with exit_cleanly(), quiet_libraries():
-        kind = load(model, modality).modality
+        kind = get_modality(modality or modality_of(model))
         (labelled,) = parse_arguments(kind.few_label_settings, argv=["--labelled_dataset", data, *context.args])
         settings = FinetuneSettings(
             model, str(output_dir), method, second_use, labels_per_class, seed, unlabelled, unlabelled_files or None
