@@ -28,6 +28,7 @@ def auto_rows(
     settings: FrozenSettings | None = None,
     unlabelled: Sequence[Any] = (),
     embed: Callable[[Encoder], Parts] | None = None,
+    embed_by_group: Callable[[Encoder], Parts] | None = None,
 ) -> list[Candidate]:
     """A blend of all views of the examples, from the labels alone, and with what of the pool has no label.
 
@@ -41,6 +42,7 @@ def auto_rows(
         unlabelled: Further inputs for the second row, beside those of the pool whose label is not drawn; where there
             are groups, of which none is known of these, they are left out.
         embed: As in `beside`.
+        embed_by_group: As in `methods.probed`.
 
     Example:
         >>> [row.method for row in auto_rows("pretrained", encoder, baselines, pool, test)]  # doctest: +SKIP
@@ -52,11 +54,12 @@ def auto_rows(
     blends: dict[bytes, Blend] = {}  # of the labels alone, by the draw: the second row begins where the first one ends
 
     @cache
-    def embed_by_group() -> Parts:
-        return embedding(*normalised_by_group(encoder, pool, test))(encoder)
+    def embed_groups() -> Callable[[Encoder], Parts]:
+        return embed_by_group or embedding(*normalised_by_group(encoder, pool, test))
 
     def own(inputs: Sequence[Any], groups: Sequence[str]) -> np.ndarray:
-        pool_ND, test_ND = embed_by_group() if len(groups) and encoder.normalises_by_group else embed(encoder)
+        is_by_group = len(groups) and encoder.normalises_by_group
+        pool_ND, test_ND = embed_groups()(encoder) if is_by_group else embed(encoder)
         if inputs is test.inputs:
             return test_ND
         return np.concatenate([pool_ND, features_of(encoder, more)]) if len(more) else pool_ND

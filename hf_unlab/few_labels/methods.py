@@ -64,6 +64,7 @@ def probed(
     *,
     is_random: bool = False,
     embed: Callable[[Encoder], tuple[Any, Any]] | None = None,
+    embed_by_group: Callable[[Encoder], tuple[Any, Any]] | None = None,
 ) -> list[Candidate]:
     """Linear probes on the frozen encoder: on its features, and where there are groups on them normalised by group.
 
@@ -75,14 +76,15 @@ def probed(
         is_random: The encoder has random weights: they are drawn anew from the seed of each draw, as one random
             network says little of others.
         embed: As in `beside`.
+        embed_by_group: The same of inputs `normalised_by_group`, where the encoder was pretrained on such ones.
     """
     embed = embed or embedding(pool, test)
     embedded: dict[tuple[int, bool], tuple[np.ndarray, np.ndarray]] = {}
     probes: dict[tuple[int, bool], Any] = {}
 
     @cache
-    def embed_by_group() -> Callable[[Encoder], tuple[Any, Any]]:
-        return embedding(*normalised_by_group(encoder, pool, test))
+    def embed_groups() -> Callable[[Encoder], tuple[Any, Any]]:
+        return embed_by_group or embedding(*normalised_by_group(encoder, pool, test))
 
     def features(seed: int, is_by_group: bool) -> tuple[np.ndarray, np.ndarray]:
         is_by_group = is_by_group and encoder.normalises_by_group
@@ -91,7 +93,7 @@ def probed(
                 embedded.clear()  # the one before is not asked for again
                 probes.clear()
             one = encoder.fresh(seed) if is_random else encoder
-            embedded[seed, is_by_group] = embed_by_group()(one) if is_by_group else embed(one)
+            embedded[seed, is_by_group] = embed_groups()(one) if is_by_group else embed(one)
         return embedded[seed, is_by_group]
 
     def predict(is_by_group: bool, indices: np.ndarray, seed: int) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any
 
 from hf_unlab.evaluation.labelled import load_labelled, load_unlabelled
 from hf_unlab.few_labels.auto import auto_rows
-from hf_unlab.few_labels.beside import beside, embedding
+from hf_unlab.few_labels.beside import beside, embedding, normalised_by_group
 from hf_unlab.few_labels.cells import digest_of
 from hf_unlab.few_labels.draws import few_label_table
 from hf_unlab.few_labels.label_checks import check_settings
@@ -83,14 +83,20 @@ def prove(
         if share_groups(pool, test):
             check_groups(pool, test)  # now, and not when the first table is done
         embed = embedding(pool, test)
+        embed_by_group = embedding(*normalised_by_group(pretrained, pool, test))
         baselines = modality.make_baselines(pretrained, (*pool.groups, *test.groups))
         unlabelled = load_unlabelled(training, settings, modality, pretrained, settings.few_label_num_unlabelled)
         candidates = [
             *(cheap(each, pool, test) for each in baselines),
             *probed("random weights", untrained, pool, test, is_random=True),
-            *probed("pretrained", pretrained, pool, test, embed=embed),
+            *probed("pretrained", pretrained, pool, test, embed=embed, embed_by_group=embed_by_group),
             *beside("pretrained", pretrained, baselines, pool, test, embed),
-            *auto_rows("pretrained", pretrained, baselines, pool, test, unlabelled=unlabelled, embed=embed),
+            *auto_rows(
+                *("pretrained", pretrained, baselines, pool, test),
+                unlabelled=unlabelled,
+                embed=embed,
+                embed_by_group=embed_by_group,
+            ),
             finetuned("from scratch", untrained, pool, test, NetworkSettings("full", **fit)),
             finetuned("pretrained", pretrained, pool, test, NetworkSettings("full", **fit)),
             *zero_shot_rows("pretrained", pretrained, test, templates),
