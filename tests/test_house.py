@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = (
-    *("losses", "streams", "corpora", "modalities", "evaluation", "training", "objectives", "few_labels", "hub"),
+    *("losses", "streams", "corpora", "modalities", "evaluation", "hub", "training", "objectives", "few_labels"),
     *("testing", "app"),
 )
 SIBLINGS = ("modalities", "objectives")  # rooms whose packages do not import one another

@@ -66,7 +66,7 @@ def test_an_installed_wheel_finds_its_own_recipes(wheel, tmp_path):
     install = ["install", "-q", "--no-deps", "--no-index", "--no-compile", "--target", str(target), str(wheel)]
     run_python("-m", "pip", *install, cwd=elsewhere)
     # PYTHONPATH stands before site-packages, and so before the path that an editable install adds there.
-    code = "from hf_unlab.app.resources import recipe_path; print(recipe_path('masked_lm', 'tiny.yaml'))"
+    code = "from hf_unlab.hub.resources import recipe_path; print(recipe_path('masked_lm', 'tiny.yaml'))"
     found = Path(run_python("-c", code, cwd=elsewhere, path=target).strip())
     assert found.is_file()
     assert found.is_relative_to(target)
@@ -74,7 +74,7 @@ def test_an_installed_wheel_finds_its_own_recipes(wheel, tmp_path):
 
 def test_importing_the_package_changes_nothing(tmp_path):
     code = (
-        "import os, sys; before = dict(os.environ); import hf_unlab, hf_unlab.app.resources;"
+        "import os, sys; before = dict(os.environ); import hf_unlab, hf_unlab.hub.resources;"
         "assert dict(os.environ) == before;"
         "heavy = {'torch', 'transformers', 'datasets', 'numpy'} & set(sys.modules); assert not heavy, heavy"
     )

@@ -34,7 +34,7 @@ def quickstart(
     """Pretrain tiny models without a download, and measure what they are worth with few labels."""
     if unknown := [name for name in recipes or () if name not in QUICKSTARTS]:
         raise typer.BadParameter(f"there is no recipe {unknown[0]!r}; there are: {', '.join(QUICKSTARTS)}")
-    from hf_unlab.app.resources import recipe_path
+    from hf_unlab.hub.resources import recipe_path
 
     environment = {"CUDA_VISIBLE_DEVICES": "0", **os.environ}  # one process takes one GPU
     wanted = recipes or SHOWN

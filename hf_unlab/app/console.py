@@ -17,10 +17,10 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from hf_unlab.app.evaluation_pictures import draw_budget
-from hf_unlab.app.how_to_load import how_to_load
 from hf_unlab.app.progress import console, progress_bar
 from hf_unlab.evaluation.measuring import WITH_LABELS, WITHOUT_LABELS
 from hf_unlab.few_labels.table import FewLabelTable
+from hf_unlab.hub.loading import how_to_load
 from hf_unlab.streams.network import NetworkError
 from hf_unlab.streams.sources import Source
 from hf_unlab.training.finetuning import quiet_transformers

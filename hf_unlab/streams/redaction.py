@@ -6,6 +6,7 @@ from typing import Any
 _USER = re.compile(r"(?<=://)(?:[^/\s?#]*|[^/\s:@]+:(?!\d{1,5}/)(?:(?!://)[^\s@])*)@")
 _QUERY = re.compile(r"(://[^\s?#'\"<>]*[?#])[^\s'\"<>]*[^\s'\"<>:.,;)\]}]")
 _TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{16,}")
+_PATH = re.compile(r"(?<![\w./:-])(?:~|[A-Za-z]:)?[/\\](?:[^\s'\"/\\]+[/\\])*([^\s'\"/\\]+)")
 _SECRET_NAMES = re.compile(
     r"token$|passw|pwd|secret|credential|authorization|cookie|_key$|(api|access)[-_]?key|^sas", re.IGNORECASE
 )
@@ -43,6 +44,23 @@ def without_secrets(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [without_secrets(one) for one in value]
     return redacted(value) if isinstance(value, str) else value
+
+
+def without_folders(value: Any) -> Any:
+    """Texts whose absolute paths have lost their folders, which tell of the machine and of whose it is; `redacted` too.
+
+    Args:
+        value: What JSON can hold.
+
+    Example:
+        >>> without_folders("--dataset /home/ann/data/web.jsonl --output_dir out/web https://a.org/b/c")
+        '--dataset web.jsonl --output_dir out/web https://a.org/b/c'
+    """
+    if isinstance(value, dict):
+        return {name: without_folders(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_folders(one) for one in value]
+    return _PATH.sub(r"\1", redacted(value)) if isinstance(value, str) else value
 
 
 def _is_secret(name: Any, value: Any) -> bool:

@@ -17,13 +17,12 @@ from transformers import TrainerControl, TrainerState
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, TrainOutput
 
 from hf_unlab.modalities.weights import load_renamed
-from hf_unlab.streams.loader import StreamLoader
 from hf_unlab.streams.progress import merge_states
 from hf_unlab.training import checkpoints, run_folder, stopping, stream_state
 from hf_unlab.training.arguments import PretrainingArguments
 from hf_unlab.training.auxiliary import AuxiliaryModules
 from hf_unlab.training.collapse import CollapseGuard, GoBack
-from hf_unlab.training.metrics import MetricSums, gather_objects
+from hf_unlab.training.metrics import gather_objects
 from hf_unlab.training.pushing import PushingTrainer
 
 logger = logging.getLogger(__name__)
@@ -42,12 +41,10 @@ class CheckpointingTrainer(PushingTrainer):
     def __init__(self, *positional: Any, **named: Any) -> None:
         super().__init__(*positional, **named)
         self.signals = stopping.StopSignals()
-        self._loader: StreamLoader | None = None
         self._resume_state: dict[str, Any] | None = None
         self._saved_step = 0
         self._has_held_out = False
         self._is_saving_checkpoint = False
-        self._window = MetricSums(self.args.device)
         self._train_seconds = self._step_started = 0.0
 
     # ---- What an objective may say ----
@@ -140,7 +137,7 @@ class CheckpointingTrainer(PushingTrainer):
         state, self._resume_state = self._resume_state, None
         if state is None:
             return
-        windows = state["windows"]
+        windows, self._num_inputs = state["windows"], state.get("num_inputs", 0.0)
         loss, metrics = stream_state.rank_window(windows, self.args.process_index, self.args.world_size)
         self._globalstep_last_logged, self._train_seconds = windows[0]["last_logged"], windows[0]["seconds"]
         self._tr_loss.fill_(loss)
@@ -239,6 +236,7 @@ class CheckpointingTrainer(PushingTrainer):
                 "mix": self._mix(),
                 "settings": self._fixed(),
                 "windows": [window for _, window in parts],
+                "num_inputs": self._num_inputs,
             }
             checkpoints.write_json(folder / checkpoints.STREAM_STATE_NAME, state)
 

@@ -5,9 +5,10 @@ checkpoint while it is being saved, and hears of no failure but the last, which 
 """
 
 import logging
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from huggingface_hub.utils import httpx
@@ -18,9 +19,14 @@ from transformers.trainer_utils import HubStrategy
 from transformers.utils import SAFE_WEIGHTS_NAME
 from transformers.utils.hub import PushInProgress, hf_api
 
+from hf_unlab.hub.contents import NOT_PUBLISHED
+from hf_unlab.streams.loader import StreamLoader
 from hf_unlab.streams.messages import first_line
-from hf_unlab.training.metrics import gather_objects
-from hf_unlab.training.run_folder import NOT_PUBLISHED
+from hf_unlab.streams.progress import SourceProgress
+from hf_unlab.training.arguments import PretrainingArguments
+from hf_unlab.training.launch import running_precision
+from hf_unlab.training.metrics import MetricSums, gather_objects
+from hf_unlab.training.run_facts import FactsKeeper
 
 logger = logging.getLogger(__name__)
 HUB_ERRORS = (OSError, httpx.RequestError)  # of which HfHubHTTPError, and being offline, are some
@@ -29,9 +35,33 @@ HUB_ERRORS = (OSError, httpx.RequestError)  # of which HfHubHTTPError, and being
 class PushingTrainer(Trainer):
     """Saves and pushes as Trainer does, without its pickle, and checkpoints only when they are whole."""
 
+    # What PretrainingTrainer defines.
+    args: PretrainingArguments
+    input_unit: ClassVar[str]
+    given_data: Sequence[Any]
+    _progress: Callable[[], list[SourceProgress]]
+
     def __init__(self, *positional: Any, **named: Any) -> None:
         self._pushes: list[Future] = []  # that nobody has looked at yet
         super().__init__(*positional, **named)
+        self._loader: StreamLoader | None = None
+        self._window = MetricSums(self.args.device)
+        self._num_inputs = 0.0  # seen since the first step, up to where the window began
+        self._facts: FactsKeeper | None = None
+
+    def begin_facts(self) -> None:
+        """Once everything is loaded, on the first rank: from here on time and energy are counted."""
+        precision = running_precision(self.accelerator, self.model)
+        self._facts = FactsKeeper(type(self), self.args, self.given_data, self.state.global_step, precision)
+
+    def keep_facts(self) -> None:
+        """Write into the run's folder what a card says of the run; every rank must call it."""
+        if self._loader is None:
+            return
+        progress, window = self._progress(), self._window.totals(self.accelerator).get("_inputs", (0.0, 0.0))
+        if self._facts:
+            inputs = (self._num_inputs + window[0], self.input_unit)
+            self._facts.update(self.state, self.published_model(), inputs, progress, self._loader.plan.num_readers)
 
     def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
         """Stock; Trainer calls it at its construction.
@@ -50,7 +80,8 @@ class PushingTrainer(Trainer):
             ) from error
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """Stock; where it pushes too, a failure is a warning."""
+        """Stock, with what a card says of the run; where it pushes too, a failure is a warning. For every rank."""
+        self.keep_facts()
         super().save_model(output_dir, _internal_call=True)
         if self.args.push_to_hub and not _internal_call:
             try:

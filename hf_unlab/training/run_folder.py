@@ -14,6 +14,7 @@ from typing import Any
 from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
+from hf_unlab.hub.facts import FACTS_NAME
 from hf_unlab.streams.redaction import without_secrets
 from hf_unlab.training.arguments import PretrainingArguments
 from hf_unlab.training.checkpoints import ABANDONED_PREFIX, damage, newest_whole_checkpoint, write_json
@@ -23,8 +24,6 @@ logger = logging.getLogger(__name__)
 RUN_NAME = "_run.json"
 HELD_OUT_NAME = "_held_out.parquet"
 RETURNS_NAME = "_returns.json"
-# What is never uploaded: raw data, what a run alone needs, and the pickled settings of other trainers, with a token.
-NOT_PUBLISHED = ("_*", f"{PREFIX_CHECKPOINT_DIR}-*", TRAINING_ARGS_NAME)
 _NEWEST = (True, "auto", "true", "True")
 
 
@@ -155,7 +154,7 @@ def resolve_checkpoint(output_dir: str | Path, resume: str | bool | None, overwr
     run = [folder / RUN_NAME, *folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*")]
     if overwrite:
         abandoned = folder.glob(f"{ABANDONED_PREFIX}{PREFIX_CHECKPOINT_DIR}-*")
-        for path in (*run, *abandoned, folder / HELD_OUT_NAME, folder / RETURNS_NAME):
+        for path in (*run, *abandoned, *(folder / name for name in (HELD_OUT_NAME, RETURNS_NAME, FACTS_NAME))):
             # another process may be deleting the same
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
     elif not was_stopped and any(path.exists() for path in run):

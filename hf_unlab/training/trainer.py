@@ -157,6 +157,7 @@ class PretrainingTrainer(EvaluatingTrainer):
                 "call trainer.evaluate({name: data})."
             )
         run_folder.make_output_dir(Path(args.output_dir))
+        self.given_data = list(train_dataset) if isinstance(train_dataset, Sequence) else [train_dataset]
         training = open_streams(train_dataset, self.raw_columns)
         self._lanes = self._open_lanes(lanes or {})
         stream_state.check_same_data([*training, *(stream for lane in self._lanes.values() for stream in lane)])
@@ -344,6 +345,7 @@ class PretrainingTrainer(EvaluatingTrainer):
         if is_training and self._loader:
             metrics = self._window.means(self.accelerator)
             num_inputs = metrics.pop("_inputs", 0.0)
+            self._num_inputs += num_inputs
             logs |= self.derive_metrics(metrics, evaluation=False)
             logs[f"{self.input_unit}_per_second"] = round(num_inputs / max(self._train_seconds, 1e-9), 1)
             progress = self._progress()
@@ -381,6 +383,8 @@ class _Moments(TrainerCallback):
     def on_train_begin(self, *_: Any, **__: Any) -> None:
         """Everything is loaded, and the first step comes next."""
         self._trainer.begin_training()
+        if self._trainer.is_world_process_zero():
+            self._trainer.begin_facts()
         self._trainer.collapse_guard.begin()
 
     def on_optimizer_step(self, *_: Any, **__: Any) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from datasets import Dataset
 
-from hf_unlab.app.resources import recipe_path
+from hf_unlab.hub.resources import recipe_path
 from hf_unlab.testing import tiny_clips, tiny_pairs, tiny_texts
 from tests.processes.launching import BEST_RQ, CLUSTERS, IMAGE_TEXT, RECIPE, WAV2VEC2, pretrain
 

@@ -15,7 +15,7 @@ import psutil
 import torch
 from accelerate.state import AcceleratorState
 
-from hf_unlab.app.resources import recipe_path
+from hf_unlab.hub.resources import recipe_path
 from hf_unlab.testing import tiny_texts
 
 RECIPE, IMAGE_TEXT, WAV2VEC2, TEXT_CONTRASTIVE, DISTILLATION, BEST_RQ, CLUSTERS = (

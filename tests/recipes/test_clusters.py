@@ -7,7 +7,7 @@ from datasets import Dataset
 from transformers import AutoModel
 
 from hf_unlab.app.arguments import read_arguments
-from hf_unlab.app.resources import recipe_path
+from hf_unlab.hub.resources import recipe_path
 from hf_unlab.modalities import get_modality
 from hf_unlab.objectives.clusters.arguments import ClusterTrainingArguments
 from hf_unlab.objectives.clusters.settings import ClusterModelSettings

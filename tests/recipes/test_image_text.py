@@ -10,7 +10,7 @@ import pytest
 from datasets import Dataset
 
 from hf_unlab.app.arguments import read_arguments
-from hf_unlab.app.resources import recipe_path
+from hf_unlab.hub.resources import recipe_path
 from hf_unlab.modalities.image.settings import ImageFewLabelSettings
 from hf_unlab.modalities.image_text.settings import DualEncoderSettings, ImageTextDataSettings
 from hf_unlab.objectives.image_text.arguments import ImageTextContrastiveTrainingArguments

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hf_unlab.app.arguments import read_arguments
-from hf_unlab.app.resources import recipe_path
+from hf_unlab.hub.resources import recipe_path
 from hf_unlab.modalities.text.settings import TextDataSettings, TextFewLabelSettings, TextModelSettings
 from hf_unlab.objectives.masked_lm.trainer import MaskedLMTrainer, MaskedLMTrainingArguments
 from hf_unlab.testing import tiny_texts

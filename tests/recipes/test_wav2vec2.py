@@ -6,7 +6,7 @@ import pytest
 from datasets import Dataset
 
 from hf_unlab.app.arguments import read_arguments
-from hf_unlab.app.resources import recipe_path
+from hf_unlab.hub.resources import recipe_path
 from hf_unlab.modalities.audio.settings import AudioDataSettings, AudioFewLabelSettings, AudioModelSettings
 from hf_unlab.objectives.wav2vec2.arguments import Wav2Vec2TrainingArguments
 from hf_unlab.objectives.wav2vec2.trainer import Wav2Vec2PretrainingTrainer

@@ -5,7 +5,7 @@ import runpy
 
 import numpy as np
 
-from hf_unlab.app.resources import recipe_path
+from hf_unlab.hub.resources import recipe_path
 from hf_unlab.training.finetuning import alone_and_quiet
 from tests.objectives.wav2vec2.utterances import tiny_checkpoint, utterances, write_clips
 

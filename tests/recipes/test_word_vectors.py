@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from hf_unlab.app.arguments import read_arguments
-from hf_unlab.app.resources import recipe_path
+from hf_unlab.hub.resources import recipe_path
 from hf_unlab.modalities.text.encoder import load_encoder
 from hf_unlab.modalities.text.settings import SentenceModelSettings, TextDataSettings, TextFewLabelSettings
 from hf_unlab.objectives.word_vectors.arguments import WordVectorsTrainingArguments

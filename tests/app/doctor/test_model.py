@@ -14,7 +14,7 @@ from transformers import (
 
 from hf_unlab.app import doctor
 from hf_unlab.app.doctor.model import check_model, local_folder
-from hf_unlab.app.resources import recipe_path
+from hf_unlab.hub.resources import recipe_path
 from hf_unlab.testing import (
     tiny_bert,
     tiny_dual_encoder,

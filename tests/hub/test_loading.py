@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from hf_unlab.app.how_to_load import how_to_load
+from hf_unlab.hub.loading import how_to_load
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_unlab.app import resources
+from hf_unlab.hub import resources
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -31,15 +31,15 @@ def test_a_name_below_a_file_is_a_clear_error():
 
 
 def copy_package(target: Path) -> Path:
-    for room in ("app", "objectives"):
+    for room in ("hub", "objectives"):
         (target / "hf_unlab" / room).mkdir(parents=True)
-    for name in ("__init__.py", "app/__init__.py", "app/resources.py", "objectives/__init__.py"):
+    for name in ("__init__.py", "hub/__init__.py", "hub/resources.py", "objectives/__init__.py"):
         shutil.copy(ROOT / "hf_unlab" / name, target / "hf_unlab" / name)
     return target
 
 
 def find(root: Path) -> subprocess.CompletedProcess[str]:
-    code = "from hf_unlab.app import resources; print(resources.recipe_path())"
+    code = "from hf_unlab.hub import resources; print(resources.recipe_path())"
     return subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
 
 
