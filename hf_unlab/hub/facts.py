@@ -3,6 +3,7 @@
 A run writes `_facts.json` into its folder each time it saves. The file itself stays at home.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -86,6 +87,7 @@ class RunFacts:
         metrics: Of the last evaluation on held-out data.
         history: Trainer's lines of the log.
         sessions: The launches.
+        weights: SHA-256 of each file of weights that the run saved last.
     """
 
     objective: str = ""
@@ -99,6 +101,7 @@ class RunFacts:
     metrics: dict[str, float] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     sessions: list[Session] = field(default_factory=list)
+    weights: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, content: Any) -> "RunFacts":
@@ -108,6 +111,7 @@ class RunFacts:
             ValueError: It is not of this form.
 
         Example:
+            >>> from dataclasses import asdict
             >>> facts = RunFacts(sources=[SourceFacts("web")], inputs=(2.0, "tokens"), sessions=[Session()])
             >>> RunFacts.of(json.loads(json.dumps(asdict(facts)))) == facts
             True
@@ -152,6 +156,23 @@ def read_facts(folder: str | Path) -> RunFacts | None:
         raise ValueError(
             f"{path} cannot be read: {error}. Delete it, and the card goes without the run's facts."
         ) from error
+
+
+def hashes_of_weights(folder: str | Path) -> dict[str, str]:
+    """SHA-256 of the files of weights in a checkpoint's folder, those of its modules included.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> _ = (folder / "model.safetensors").write_bytes(b"")
+        >>> hashes_of_weights(folder)["model.safetensors"][:8]
+        'e3b0c442'
+    """
+    folder, found = Path(folder), {}
+    for path in sorted([*folder.glob("*.safetensors"), *folder.glob("[0-9]*_*/*.safetensors")]):
+        with path.open("rb") as file:
+            found[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
 
 
 def _known(kind: Any, content: Mapping[str, Any]) -> dict[str, Any]:

@@ -110,7 +110,7 @@ def _adapter(folder: Path, called: str, inputs: str) -> Loading:
     if not config:
         raise ValueError(
             f"The adapter in {folder} belongs to a classifier that no library has a class for (the encoder of an "
-            "open_clip or CLIP model with a head): only hf_unlab loads it, with `hf-unlab predict`. Publish the encoder."
+            "open_clip or CLIP model with a head): hf_unlab alone loads it (`hf-unlab predict`). Publish the encoder."
         )
     auto, base = _auto_class(config), base or "THE BASE MODEL"
     lines = (

@@ -47,7 +47,7 @@ def without_secrets(value: Any) -> Any:
 
 
 def without_folders(value: Any) -> Any:
-    """Texts whose absolute paths have lost their folders, which tell of the machine and of whose it is; `redacted` too.
+    """Texts, `redacted`, whose absolute paths have lost their folders, which tell of the machine and whose it is.
 
     Args:
         value: What JSON can hold.

@@ -54,14 +54,19 @@ class PushingTrainer(Trainer):
         precision = running_precision(self.accelerator, self.model)
         self._facts = FactsKeeper(type(self), self.args, self.given_data, self.state.global_step, precision)
 
-    def keep_facts(self) -> None:
-        """Write into the run's folder what a card says of the run; every rank must call it."""
+    def keep_facts(self, has_saved: bool) -> None:
+        """Write into the run's folder what a card says of the run; every rank must call it.
+
+        Args:
+            has_saved: Whether the folder holds the model as it is now.
+        """
         if self._loader is None:
             return
         progress, window = self._progress(), self._window.totals(self.accelerator).get("_inputs", (0.0, 0.0))
         if self._facts:
             inputs = (self._num_inputs + window[0], self.input_unit)
-            self._facts.update(self.state, self.published_model(), inputs, progress, self._loader.plan.num_readers)
+            num_readers = self._loader.plan.num_readers
+            self._facts.update(self.state, self.published_model(), inputs, progress, num_readers, has_saved)
 
     def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
         """Stock; Trainer calls it at its construction.
@@ -81,8 +86,8 @@ class PushingTrainer(Trainer):
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Stock, with what a card says of the run; where it pushes too, a failure is a warning. For every rank."""
-        self.keep_facts()
         super().save_model(output_dir, _internal_call=True)
+        self.keep_facts(has_saved=Path(output_dir or self.args.output_dir) == Path(self.args.output_dir))
         if self.args.push_to_hub and not _internal_call:
             try:
                 self.push_to_hub(commit_message="Model save", revision=self.args.hub_revision)

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from transformers import TrainerState
 
-from hf_unlab.hub.facts import FACTS_NAME, RunFacts, Session, SourceFacts, read_facts
+from hf_unlab.hub.facts import FACTS_NAME, RunFacts, Session, SourceFacts, hashes_of_weights, read_facts
 from hf_unlab.streams.progress import SourceProgress
 from hf_unlab.streams.redaction import without_folders, without_secrets
 from hf_unlab.streams.sources import Source
@@ -57,6 +57,7 @@ class FactsKeeper:
             trainer=trainer.__name__,
             settings=told_settings(args),
             sessions=[one for one in before.sessions if one.first_step < first_step] if before else [],
+            weights=before.weights if before else {},
         )
         num_nodes = max(1, args.world_size // int(os.environ.get("LOCAL_WORLD_SIZE") or args.world_size))
         self._meter, self._begin = EnergyMeter(num_nodes), time.perf_counter()
@@ -79,6 +80,7 @@ class FactsKeeper:
         inputs: tuple[float, str],
         progress: Sequence[SourceProgress],
         num_readers: int,
+        has_saved: bool,
     ) -> None:
         """Bring the facts up to a step, and write them into the run's folder, whole or not at all.
 
@@ -88,6 +90,7 @@ class FactsKeeper:
             inputs: How much was seen since the first step, and of what.
             progress: How far each source has been read.
             num_readers: That read them.
+            has_saved: Whether the run's folder holds the model as it is now.
         """
         facts, session, args = self.facts, self._session, self._args
         session.last_step = facts.num_steps = state.global_step
@@ -101,6 +104,8 @@ class FactsKeeper:
         facts.history = state.log_history
         facts.metrics = last_metrics(state.log_history)
         facts.sources = [self._source(one, num_readers) for one in progress]
+        if has_saved:
+            facts.weights = hashes_of_weights(self._folder)
         write_json(self._folder / FACTS_NAME, asdict(facts))
 
     def _source(self, progress: SourceProgress, num_readers: int) -> SourceFacts:
@@ -137,7 +142,7 @@ def told_settings(args: PretrainingArguments) -> dict[str, Any]:
     usual = json.loads(json.dumps(defaults, default=str))
     # what is worked out at the start (num_readers, lr_scheduler_kwargs) is no setting of the user's unless it is told
     told = {name: value for name, value in given.items() if name in usual and value != usual[name]}
-    nothing = (None, [], {})
+    nothing: tuple[Any, ...] = (None, [], {})
     told = {
         name: value
         for name, value in told.items()
