@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from hf_unlab.app.publishing import publish_command, verify_command
 from hf_unlab.objectives import OBJECTIVES
 
 DEFAULT_OUTPUT_DIR = Path("outputs/quickstart")
@@ -268,6 +269,10 @@ def predict_command(
     with exit_cleanly(), quiet_libraries():
         number = predict(model, data, context.args, output, group_column)
         console.print(f"{number:,} rows answered in {output}")
+
+
+app.command(name="publish")(publish_command)
+app.command(name="verify")(verify_command)
 
 
 def _layer(given: str | None) -> int | str | None:

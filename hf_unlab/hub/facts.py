@@ -19,7 +19,7 @@ class SourceFacts:
 
     Args:
         name: Its label.
-        path: What `load_dataset` was given, if it is a `Source`: a Hub id, a builder, `builtin:...`.
+        path: What `load_dataset` was given, a Hub id or a builder; empty of local and of built-in data.
         revision: Git revision of a Hub data set.
         licence: Of the data.
         weight: Share in the mix, relative to the others'.

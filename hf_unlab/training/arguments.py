@@ -115,6 +115,11 @@ class PretrainingArguments(TrainingArguments):
     )
     collapse_patience_steps: int = field(default=1000, metadata={"help": "Steps outside, behind the warm-up."})
     collapse_lr_factor: float = field(default=0.5, metadata={"help": "What reduce_lr and go_back multiply by."})
+    # The Hub
+    hub_licence: str | None = field(
+        default=None,
+        metadata={"help": "Of the model, by the Hub's name (apache-2.0, mit, ...): push_to_hub needs one for the card."},
+    )
     # TrainingArguments' own, with other defaults
     seed: int = field(default=42, metadata={"help": "Of weights, dropout, order, masks and crops.", "fixed": True})
     data_seed: int | None = field(

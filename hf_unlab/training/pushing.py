@@ -1,4 +1,5 @@
-"""PushingTrainer: Trainer's pushes to the Hub, of what may be published alone, and so that no failing Hub ends a run.
+"""PushingTrainer: Trainer's pushes to the Hub, with the card, the list of files and the checks of `publish_model`, and so
+that no failing Hub ends a run.
 
 Trainer pickles its arguments beside each model it saves; with them goes the token that they may hold. It pushes a
 checkpoint while it is being saved, and hears of no failure but the last, which loses what comes behind the training.
@@ -7,6 +8,7 @@ checkpoint while it is being saved, and hears of no failure but the last, which 
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,7 +21,10 @@ from transformers.trainer_utils import HubStrategy
 from transformers.utils import SAFE_WEIGHTS_NAME
 from transformers.utils.hub import PushInProgress, hf_api
 
-from hf_unlab.hub.contents import NOT_PUBLISHED
+from hf_unlab.hub.card import CardSettings
+from hf_unlab.hub.contents import CARD_NAME, NOT_PUBLISHED
+from hf_unlab.hub.publish import held_out_texts
+from hf_unlab.hub.staging import check_staged, staged
 from hf_unlab.streams.loader import StreamLoader
 from hf_unlab.streams.messages import first_line
 from hf_unlab.streams.progress import SourceProgress
@@ -72,8 +77,9 @@ class PushingTrainer(Trainer):
         """Stock; Trainer calls it at its construction.
 
         Raises:
-            ValueError: The repository cannot be made or reached.
+            ValueError: There is no licence, or the repository cannot be made or reached.
         """
+        self._check_licence()
         try:
             super().init_hf_repo(token, private)
         except (*HUB_ERRORS, ValueError) as error:  # a ValueError: the name is none
@@ -91,8 +97,85 @@ class PushingTrainer(Trainer):
         if self.args.push_to_hub and not _internal_call:
             try:
                 self.push_to_hub(commit_message="Model save", revision=self.args.hub_revision)
-            except HUB_ERRORS as error:
+            except (*HUB_ERRORS, ValueError) as error:  # a ValueError: something must not go up
                 self._warn(error)
+
+    def push_to_hub(
+        self,
+        commit_message: str | None = "End of training",
+        blocking: bool = True,
+        token: str | None = None,
+        revision: str | None = None,
+        private: bool | None = None,
+        license: str | None = None,
+        language: str | Sequence[str] = (),
+    ) -> Any:
+        """Push the model as `publish_model` does, but for loading it again: see `hf-unlab verify`.
+
+        Args:
+            commit_message: As in Trainer.
+            blocking: As in Trainer.
+            token: As in Trainer.
+            revision: As in Trainer.
+            private: As in Trainer.
+            license: The Hub's name of it; by default `hub_licence`.
+            language: ISO codes of the data's languages.
+
+        Returns:
+            As in Trainer; None on the other ranks.
+
+        Raises:
+            ValueError: Something must not go up.
+            HfHubHTTPError: The Hub refuses or fails.
+        """
+        self.callback_handler.on_push_begin(self.args, self.state, self.control)
+        self.args.hub_licence = license or self.args.hub_licence
+        if self.hub_model_id is None:
+            self.init_hf_repo(token=token, private=private)
+        self.save_model(_internal_call=True)
+        if not self.is_world_process_zero():
+            return None
+        self._finish_current_push()
+        languages = (language,) if isinstance(language, str) else tuple(language)
+        return self._upload(
+            commit_message or "End of training", token=token, revision=revision, blocking=blocking, languages=languages
+        )
+
+    def _upload(
+        self,
+        message: str,
+        *,
+        token: str | None = None,
+        revision: str | None = None,
+        blocking: bool = True,
+        languages: tuple[str, ...] = (),
+    ) -> Any:
+        """One commit of what may go up, with the card of the run as it stands."""
+        args, folder = self.args, self.args.output_dir
+        assert self.hub_model_id
+        with ExitStack() as stack:
+            one = stack.enter_context(staged(folder, self.hub_model_id, CardSettings(args.hub_licence, languages)))
+            check_staged(one, folder, held_out_texts(folder))
+            pushed = hf_api().upload_folder(
+                repo_id=self.hub_model_id,
+                folder_path=one.folder,
+                commit_message=message,
+                token=token if token is not None else args.hub_token,
+                revision=revision or args.hub_revision,
+                run_as_future=not blocking,
+            )
+            if not blocking:  # the files are needed until it is done
+                kept = stack.pop_all()
+                pushed.add_done_callback(lambda _: kept.close())
+            return pushed
+
+    def _check_licence(self) -> None:
+        card = Path(self.args.output_dir) / CARD_NAME
+        if not self.args.hub_licence and not card.is_file():
+            raise ValueError(
+                "push_to_hub needs a licence for the model's card: --hub_licence apache-2.0, or another of "
+                "https://huggingface.co/docs/hub/repositories-licenses."
+            )
 
     def _finish_current_push(self) -> None:
         """Wait for what is uploaded in the background, and say if it failed."""
@@ -161,20 +244,25 @@ class PushingTrainer(Trainer):
             return
         self._tell_of_failures()
         self.callback_handler.on_push_begin(args, self.state, self.control)
-        message = f"Training in progress, step {self.state.global_step}"
-        common: dict[str, Any] = {
-            "repo_id": self.hub_model_id,
-            "token": args.hub_token,
-            "revision": args.hub_revision,
-            "run_as_future": True,
-            "ignore_patterns": list(NOT_PUBLISHED),
-        }
-        jobs = [hf_api().upload_folder(folder_path=args.output_dir, commit_message=message, **common)]
+        message, jobs = f"Training in progress, step {self.state.global_step}", []
+        try:
+            jobs.append(self._upload(message, blocking=False))
+        except ValueError as error:
+            self._warn(error)
+            return
         if args.hub_strategy in (HubStrategy.CHECKPOINT, HubStrategy.ALL_CHECKPOINTS):
             name = "last-checkpoint" if args.hub_strategy == HubStrategy.CHECKPOINT else checkpoint.name
-            message += ", checkpoint"
             jobs.append(
-                hf_api().upload_folder(folder_path=checkpoint, path_in_repo=name, commit_message=message, **common)
+                hf_api().upload_folder(
+                    repo_id=self.hub_model_id,
+                    folder_path=checkpoint,
+                    path_in_repo=name,
+                    commit_message=f"{message}, checkpoint",
+                    token=args.hub_token,
+                    revision=args.hub_revision,
+                    run_as_future=True,
+                    ignore_patterns=list(NOT_PUBLISHED),
+                )
             )
         self._pushes += jobs
         if is_busy and before is not None:

@@ -21,7 +21,7 @@ from transformers import TrainerState
 from hf_unlab.hub.facts import FACTS_NAME, RunFacts, Session, SourceFacts, hashes_of_weights, read_facts
 from hf_unlab.streams.progress import SourceProgress
 from hf_unlab.streams.redaction import without_folders, without_secrets
-from hf_unlab.streams.sources import Source
+from hf_unlab.streams.sources import BUILTIN_PREFIX, Source
 from hf_unlab.training.argument_table import default_values
 from hf_unlab.training.arguments import PretrainingArguments
 from hf_unlab.training.checkpoints import write_json
@@ -117,7 +117,8 @@ class FactsKeeper:
             reasons=dict(progress.tally.reasons),
         )
         if source := self._described.get(progress.name):
-            facts.path, facts.revision = without_folders(source.path), source.revision
+            is_local = source.path.startswith(BUILTIN_PREFIX) or Path(source.path).exists()
+            facts.path, facts.revision = "" if is_local else without_folders(source.path), source.revision
             facts.licence, facts.weight = source.licence, source.weight
         return facts
 

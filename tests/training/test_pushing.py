@@ -61,7 +61,7 @@ def all_bytes(folder):
 
 @pytest.mark.parametrize("strategy", ["end", "every_save", "checkpoint", "all_checkpoints"])
 def test_neither_raw_data_nor_secrets_are_pushed_or_kept(tmp_path, hub, strategy):
-    settings = {"hub_token": TOKEN, "push_to_hub": True, "hub_strategy": strategy, "max_steps": 6}
+    settings = {"hub_token": TOKEN, "push_to_hub": True, "hub_licence": "mit", "hub_strategy": strategy, "max_steps": 6}
     trainer = make_trainer(tmp_path / "out", eval_strategy="steps", eval_steps=3, **settings)
     trainer.train()
     trainer.save_model()  # which pushes too
@@ -86,7 +86,7 @@ def test_neither_raw_data_nor_secrets_are_pushed_or_kept(tmp_path, hub, strategy
 def test_a_pushed_checkpoint_is_whole_and_a_run_goes_on_from_it(tmp_path, hub):
     whole = make_trainer(tmp_path / "whole")
     whole.train()
-    settings = {"push_to_hub": True, "hub_strategy": "checkpoint", "callbacks": [At(10, stop)]}
+    settings = {"push_to_hub": True, "hub_licence": "mit", "hub_strategy": "checkpoint", "callbacks": [At(10, stop)]}
     make_trainer(tmp_path / "cut", **settings).train()
     assert damage(hub.folder / "last-checkpoint") is None
     state = json.loads((hub.folder / "last-checkpoint" / "trainer_state.json").read_text())
@@ -103,7 +103,7 @@ def test_a_pushed_checkpoint_is_whole_and_a_run_goes_on_from_it(tmp_path, hub):
 
 
 def test_the_published_part_is_pushed_while_the_run_goes_on(tmp_path, hub):
-    settings = {"push_to_hub": True, "hub_strategy": "every_save", "max_steps": 3}
+    settings = {"push_to_hub": True, "hub_licence": "mit", "hub_strategy": "every_save", "max_steps": 3}
     trainer = make_trainer(tmp_path / "out", kind=PartTrainer, **settings)
     trainer.train()
     assert json.loads((hub.folder / "config.json").read_text())["architectures"] == ["BertModel"]
@@ -114,7 +114,7 @@ def test_a_push_that_takes_long_is_not_overtaken(tmp_path, hub, monkeypatch):
     waiting = Future()
     upload = hub.upload_folder
     monkeypatch.setattr(hub, "upload_folder", lambda **given: (upload(**given), waiting)[1])
-    settings = {"push_to_hub": True, "hub_strategy": "every_save", "max_steps": 9}
+    settings = {"push_to_hub": True, "hub_licence": "mit", "hub_strategy": "every_save", "max_steps": 9}
     finish = At(7, lambda control: waiting.set_result(None))
     make_trainer(tmp_path / "out", callbacks=[finish], **settings).train()
     assert hub.messages == ["Training in progress, step 3", "Training in progress, step 9"]
@@ -132,7 +132,7 @@ def test_without_a_network_it_is_refused_before_training(tmp_path):
     with pytest.raises(
         ValueError, match=r"push_to_hub cannot .* 'run': .*offline.* Log in .* or leave push_to_hub out"
     ):
-        make_trainer(tmp_path / "run", push_to_hub=True)
+        make_trainer(tmp_path / "run", push_to_hub=True, hub_licence="mit")
 
 
 def test_without_a_token_it_is_refused_before_training(tmp_path, hub, monkeypatch):
@@ -141,13 +141,13 @@ def test_without_a_token_it_is_refused_before_training(tmp_path, hub, monkeypatc
 
     monkeypatch.setattr(hub, "create_repo", create_repo)
     with pytest.raises(ValueError, match=r"repository 'me/bert': refused\. Log in"):
-        make_trainer(tmp_path, push_to_hub=True, hub_model_id="me/bert")
+        make_trainer(tmp_path, push_to_hub=True, hub_licence="mit", hub_model_id="me/bert")
 
 
 @pytest.mark.parametrize("error", [OSError("503 Service Unavailable"), httpx.ConnectError("connection refused")])
 def test_a_hub_that_fails_later_is_a_warning(tmp_path, hub, caplog, error):
     hub.error = error
-    trainer = make_trainer(tmp_path / "out", push_to_hub=True, save_steps=6)
+    trainer = make_trainer(tmp_path / "out", push_to_hub=True, hub_licence="mit", save_steps=6)
     trainer.train()
     assert trainer.state.global_step == 12
     trainer.save_model()
