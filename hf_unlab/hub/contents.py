@@ -18,7 +18,7 @@ _READERS = (
 )
 _OF_ALL = rf"{re.escape(CARD_NAME)}|LICEN[CS]E(\.\w+)?|NOTICE(\.\w+)?|{_READERS}"
 # Tables and pictures that recipes, `hf-unlab evaluate` and the card write.
-_PROOF = r"few_label\w*\.(json|png)|(eval|all)_results\.json|results\.json|[\w-]+\.png|labels\.json|classifier\.json"
+_PROOF = r"few_label\w*\.(json|png)|training\.png|(eval|all)_results\.json|labels\.json|classifier\.json"
 _OF_KIND: dict[Kind, str] = {
     "transformers": rf"config\.json|generation_config\.json|{_WEIGHTS}",
     "sentence-transformers": rf"config\.json|modules\.json|config_sentence_transformers\.json|"
@@ -79,7 +79,7 @@ def contents_of(folder: str | Path) -> Contents:
         else:
             left_out[name] = _why_not(name)
     if not any(name.endswith(".safetensors") for name in published):
-        pickled = [name for name in left_out if name.endswith((".bin", ".pt", ".pth"))]
+        pickled = [name for name in left_out if re.fullmatch(r"[\w-]*model[\w-]*\.(bin|pt|pth)", name)]
         mend = f"those in {pickled[0]} are pickled; save them with save_pretrained" if pickled else "train it first"
         raise ValueError(f"{folder} has no weights in the safetensors format: {mend}.")
     return Contents(kind, tuple(published), left_out)

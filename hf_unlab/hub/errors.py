@@ -42,8 +42,18 @@ def hub_errors(repo_id: str, consequence: str = "") -> Iterator[None]:
     except HFValidationError as error:
         raise ValueError(f"{repo_id!r} is no name of a repository: {first_line(error)}") from error
     except (httpx.RequestError, LocalEntryNotFoundError, ConnectionError, TimeoutError) as error:
-        reason = f"the connection failed ({redacted(first_line(error)) or type(error).__name__}): try again; what is "
-        raise ValueError(_sentence(repo_id, reason + "uploaded is kept", consequence)) from error
+        raise ValueError(_sentence(repo_id, _lost(error), consequence)) from error
+    except RuntimeError as error:  # what the client makes of a large file that cannot be uploaded
+        cause = error.__cause__
+        if not isinstance(cause, HfHubHTTPError | httpx.RequestError | OSError):
+            raise
+        reason = _reason(cause) if isinstance(cause, HfHubHTTPError) else _lost(cause)
+        raise ValueError(_sentence(repo_id, reason, consequence)) from error
+
+
+def _lost(error: Exception) -> str:
+    said = redacted(first_line(error)).rstrip(".") or type(error).__name__
+    return f"the connection failed ({said}): try again; what is uploaded is kept"
 
 
 def _reason(error: HfHubHTTPError) -> str:

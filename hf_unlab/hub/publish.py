@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.hf_api import ModelInfo
+from huggingface_hub.utils import httpx
 
 from hf_unlab.hub.card import CardSettings
 from hf_unlab.hub.contents import is_published
@@ -135,29 +136,44 @@ def commit_staged(one: Staged, repo_id: str, settings: PublishSettings, *, token
     with hub_errors(repo_id, "Nothing has changed there."):
         info = _info(api, repo_id, branch, settings.is_private)
         url = f"{api.endpoint}/{repo_id}"
-        contents, there = one.contents, info.siblings or ()
-        remote = {file.rfilename: file.lfs.sha256 if file.lfs else file.blob_id for file in there}
-        changed = [name for name in contents.published if remote.get(name) not in _hashes(one.folder / name)]
-        obsolete = [name for name in remote if is_published(name, contents.kind) and name not in contents.published]
+        changed, obsolete = _differences(one, info)
         tags = {tag.name: tag.target_commit for tag in api.list_repo_refs(repo_id).tags}
         tag = _next_tag(settings.tag, tags, info.sha if not changed and not obsolete else None)
         commit = info.sha or ""
         if changed or obsolete:
-            made = api.create_commit(
-                repo_id,
-                [
-                    *(CommitOperationAdd(name, one.folder / name) for name in changed),
-                    *(CommitOperationDelete(name) for name in obsolete),
-                ],
-                commit_message="Publish the model and its card",
-                revision=branch,
-                parent_commit=info.sha,  # what somebody else commits meanwhile is not overwritten
-            )
-            commit = made.oid
+            commit = _commit(api, one, repo_id, branch, info, changed, obsolete)
     with hub_errors(repo_id, f"The files are there, as commit {commit[:8]}; the tag is missing."):
         if tag and tag not in tags:
             api.create_tag(repo_id, tag=tag, revision=commit)
     return Publication(repo_id, url, commit, tuple(changed), tuple(obsolete), tag)
+
+
+def _differences(one: Staged, info: ModelInfo) -> tuple[list[str], list[str]]:
+    """Files that are not there, or not the same; and files of a model that are no part of it any more."""
+    remote = {file.rfilename: file.lfs.sha256 if file.lfs else file.blob_id for file in info.siblings or ()}
+    names, kind = one.contents.published, one.contents.kind
+    changed = [name for name in names if remote.get(name) not in _hashes(one.folder / name)]
+    return changed, [name for name in remote if is_published(name, kind) and name not in names]
+
+
+def _commit(
+    api: HfApi, one: Staged, repo_id: str, branch: str, info: ModelInfo, changed: list[str], obsolete: list[str]
+) -> str:
+    """All changes by one commit, which is there or is not; the revision then."""
+    added = [CommitOperationAdd(name, one.folder / name) for name in changed]
+    try:
+        return api.create_commit(
+            repo_id,
+            [*added, *(CommitOperationDelete(name) for name in obsolete)],
+            commit_message="Publish the model and its card",
+            revision=branch,
+            parent_commit=info.sha,  # what somebody else commits meanwhile is not overwritten
+        ).oid
+    except httpx.RequestError:  # the answer was lost; what became of the commit, the branch tells
+        now = api.model_info(repo_id, revision=branch, files_metadata=True)
+        if now.sha == info.sha or any(_differences(one, now)):
+            raise
+        return now.sha or ""
 
 
 def held_out_texts(folder: str | Path) -> Iterator[str]:

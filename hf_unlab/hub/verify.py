@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from huggingface_hub import HfApi, constants, get_token, snapshot_download
+from huggingface_hub import HfApi, constants, get_token
 
 from hf_unlab.hub import load_and_run
 from hf_unlab.hub.card import read_card
@@ -89,9 +89,10 @@ def verify_published(
     """
     token = token or get_token()
     with tempfile.TemporaryDirectory() as scratch, hub_errors(repo_id):
-        commit = HfApi(token=token).repo_info(repo_id, revision=revision).sha or ""
+        api = HfApi(token=token)
+        commit = api.repo_info(repo_id, revision=revision).sha or ""
         home = Path(scratch) / "home"
-        snapshot = Path(snapshot_download(repo_id, revision=commit, cache_dir=Path(scratch) / "cache", token=token))
+        snapshot = Path(api.snapshot_download(repo_id, revision=commit, cache_dir=Path(scratch) / "cache"))
         checks = [_card(snapshot)]
         if folder is not None:
             checks.append(_checksums(snapshot, Path(folder)))

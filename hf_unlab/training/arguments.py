@@ -118,7 +118,9 @@ class PretrainingArguments(TrainingArguments):
     # The Hub
     hub_licence: str | None = field(
         default=None,
-        metadata={"help": "Of the model, by the Hub's name (apache-2.0, mit, ...): push_to_hub needs one for the card."},
+        metadata={
+            "help": "Of the model, by the Hub's name (apache-2.0, mit, ...): push_to_hub needs one for the card."
+        },
     )
     # TrainingArguments' own, with other defaults
     seed: int = field(default=42, metadata={"help": "Of weights, dropout, order, masks and crops.", "fixed": True})

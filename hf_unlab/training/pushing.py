@@ -1,4 +1,4 @@
-"""PushingTrainer: Trainer's pushes to the Hub, with the card, the list of files and the checks of `publish_model`, and so
+"""PushingTrainer: Trainer's pushes to the Hub, with the card, the files and the checks of `publish_model`, and so
 that no failing Hub ends a run.
 
 Trainer pickles its arguments beside each model it saves; with them goes the token that they may hold. It pushes a
