@@ -270,6 +270,7 @@ def say(tables: FewLabelTable | Sequence[FewLabelTable] | None, output_dir: str)
     for table in tables:
         path = Path(output_dir) / (LEFT_OUT_NAME if table.groups else TABLE_NAME)
         table.save(path)
+        path.with_suffix(".md").write_text(table.to_markdown() + "\n", encoding="utf-8")  # for the model's card
         drawn = draw_budget(table, path.with_suffix(".png"))
         saved = " and ".join(map(str, [path, *drawn]))
         console.print(f"\n{table.render()}\n\nSaved as {saved}")

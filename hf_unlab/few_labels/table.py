@@ -142,8 +142,7 @@ class FewLabelTable:
                 lines.append(f"| {name} | {method} | " + " | ".join(cells) + " |")
             lines += ["", f"{self._title(measure, with_task=False)}.", ""]
         notes = [f"{STAR}.".replace("*", "Bold:"), *self._notes()]
-        lines[-2] = " ".join([lines[-2], *notes])
-        return "\n".join(lines[:-1])
+        return "\n".join([*lines, " ".join(notes)])
 
     def to_json(self) -> str:
         """All of it as JSON; means and standard deviations stand beside the accuracies for readers of the file."""

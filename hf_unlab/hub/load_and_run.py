@@ -30,10 +30,10 @@ def _answers(lines: str, seed: int) -> dict[str, np.ndarray]:
     torch.manual_seed(seed)
     names: dict[str, Any] = {}
     exec(lines, names)
-    with torch.inference_mode():
-        return answers(names)
+    return answers(names)
 
 
+@torch.inference_mode()
 def answers(names: dict[str, Any]) -> dict[str, np.ndarray]:
     """What a model says to the fixed inputs, in single precision.
 
@@ -46,9 +46,7 @@ def answers(names: dict[str, Any]) -> dict[str, np.ndarray]:
         pixels = torch.stack([names["preprocess"](image) for image in _images()])
         features = model.encode_image(pixels), model.encode_text(names["tokenizer"](TEXTS))
         return {"images": _plain(features[0]), "texts": _plain(features[1])}
-    if hasattr(model, "encode") and not hasattr(model, "config"):
-        return {"embeddings": np.asarray(model.encode(TEXTS), dtype=np.float32)}
-    if hasattr(model, "encode") and "tokenizer" not in names and "feature_extractor" not in names:
+    if hasattr(model, "encode") and not names.keys() & {"tokenizer", "feature_extractor", "image_processor"}:
         return {"embeddings": np.asarray(model.encode(TEXTS), dtype=np.float32)}
     inputs = _inputs(names)
     output = model(**inputs)

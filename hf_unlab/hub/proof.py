@@ -23,13 +23,15 @@ class Proof:
         title: What it is on.
         verdict: How the model does beside the cheap baseline and the same model from scratch, losses included.
         table: Of the leading measure, in Markdown, with its caption.
-        others: Of further measures.
+        notes: What follows from it.
+        others: Tables of further measures.
         picture: File of its curves, if there is one.
     """
 
     title: str
     verdict: str
     table: str
+    notes: str
     others: str
     picture: str | None
 
@@ -46,11 +48,12 @@ def proofs_of(folder: str | Path) -> list[Proof]:
         if content is None:
             continue
         text = folder / f"{name}.md"
-        tables = _tables(text.read_text(encoding="utf-8")) if text.is_file() else [_plain(content)]
+        rendered = text.read_text(encoding="utf-8") if text.is_file() else _plain(content)
+        tables, notes = _parts(rendered)
         task = _task(content)
         title = f"{task}, {how}" if how else task
         picture = f"{name}.png" if (folder / f"{name}.png").is_file() else None
-        found.append(Proof(title, verdict(content), tables[0], "\n\n".join(tables[1:]), picture))
+        found.append(Proof(title, verdict(content), tables[0], notes, "\n\n".join(tables[1:]), picture))
     return found
 
 
@@ -129,10 +132,11 @@ def _task(content: dict[str, Any]) -> str:
     return name if name == task else f"{name} (built in)"
 
 
-def _tables(text: str) -> list[str]:
-    """A Markdown of several tables, cut before the head of each."""
-    parts = re.split(r"\n\n(?=\| \| method \|)", text.strip())
-    return [part for part in parts if part]
+def _parts(text: str) -> tuple[list[str], str]:
+    """The tables of a Markdown, each with its caption, and the paragraph behind the last."""
+    tables = re.split(r"\n\n(?=\| \| method \|)", text.strip())
+    *last, notes = tables[-1].split("\n\n") if tables[-1].count("\n\n") > 1 else (tables[-1], "")
+    return [*tables[:-1], "\n\n".join(last)], notes
 
 
 def _plain(content: dict[str, Any]) -> str:

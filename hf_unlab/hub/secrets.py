@@ -33,7 +33,12 @@ class Finding:
 
 
 def find_secrets(
-    folder: Path, files: Sequence[str], *, user_names: Sequence[str] | None = None, raw_texts: Iterable[str] = ()
+    folder: Path,
+    files: Sequence[str],
+    *,
+    user_names: Sequence[str] | None = None,
+    raw_texts: Iterable[str] = (),
+    places: Sequence[Path] = (),
 ) -> list[Finding]:
     """Read files to their end for what must not be published; of safetensors the header alone.
 
@@ -49,6 +54,8 @@ def find_secrets(
             `user.name` and `user.email` and the machine's name, where they tell somebody apart.
         raw_texts: Rows of training or held-out data, of which no part may stand in a file. Those of fewer than 48
             letters are not looked for.
+        places: Further folders of this machine, beside the home, the current and the given one: a path in them is
+            found, whatever it is called.
 
     Returns:
         What was found, file by file.
@@ -64,7 +71,7 @@ def find_secrets(
         [Finding(file='config.json', where='hub.token', what='a Hugging Face token')]
     """
     names = own_names() if user_names is None else user_names
-    here = [Path.home(), Path.cwd(), Path(folder).absolute()]
+    here = [Path.home(), Path.cwd(), *(Path(place).absolute() for place in (folder, *places))]
     search = _Search(OwnNames(names, [*here, *(path.resolve() for path in here)]), RawRows(raw_texts))
     found: list[Finding] = []
     for file in files:

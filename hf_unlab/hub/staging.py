@@ -100,7 +100,7 @@ def check_staged(one: Staged, checkpoint: str | Path, held_out: Iterator[str] | 
     Raises:
         ValueError: Names what was found and where, and no secret.
     """
-    found = find_secrets(one.folder, one.contents.published, raw_texts=held_out)
+    found = find_secrets(one.folder, one.contents.published, raw_texts=held_out, places=[Path(checkpoint)])
     if found:
         lines = [f"  {each.file}, {each.where}: {each.what}" for each in found[:MAX_TOLD]]
         more = [f"  and {len(found) - MAX_TOLD:,} more"] * (len(found) > MAX_TOLD)

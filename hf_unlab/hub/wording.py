@@ -56,7 +56,7 @@ def short_count(count: float) -> str:
 
     Example:
         >>> short_count(950), short_count(7_300_000), short_count(7_680_000_000)
-        ('950', '7.3 million', '7.7 billion')
+        ('950', '7.3 million', '7.68 billion')
     """
     for name, size in (("billion", 1e9), ("million", 1e6)):
         if count >= size:

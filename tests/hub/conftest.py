@@ -1,6 +1,7 @@
 """Checkpoints that runs wrote, and a Hub on this machine that this process talks to."""
 
 import json
+import shutil
 import warnings
 
 import huggingface_hub.constants
@@ -64,7 +65,12 @@ def trained(tmp_path_factory):
     trainer.train()
     trainer.save_model()
     rows = [
-        {"name": "TF-IDF", "method": "logistic regression", "mean": {"5": 0.5, "50": 0.9}, "std": {"5": 0.1, "50": 0.1}},
+        {
+            "name": "TF-IDF",
+            "method": "logistic regression",
+            "mean": {"5": 0.5, "50": 0.9},
+            "std": {"5": 0.1, "50": 0.1},
+        },
         {"name": "pretrained", "method": "linear probe", "mean": {"5": 0.7, "50": 0.8}, "std": {"5": 0.1, "50": 0.0}},
         {"name": "from scratch", "method": "fine-tuned", "mean": {"5": 0.4, "50": 0.6}, "std": {"5": 0.1, "50": 0.0}},
     ]
@@ -76,6 +82,4 @@ def trained(tmp_path_factory):
 @pytest.fixture
 def checkpoint(trained, tmp_path):
     """A copy of `trained` to change."""
-    import shutil
-
     return shutil.copytree(trained, tmp_path / "out")

@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 
 from hf_unlab.app import cli
 from hf_unlab.app.arguments import read_arguments
-from hf_unlab.hub.resources import recipe_path
 from hf_unlab.evaluation.embedding_files import read_embeddings
+from hf_unlab.hub.resources import recipe_path
 from hf_unlab.modalities.audio.settings import AudioFewLabelSettings, MelDataSettings, MelModelSettings
 from hf_unlab.objectives.best_rq.arguments import BestRQTrainingArguments
 from hf_unlab.testing import tiny_clips, tiny_mel_model

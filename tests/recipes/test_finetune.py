@@ -8,8 +8,8 @@ import torch
 
 from hf_unlab.app.arguments import read_arguments
 from hf_unlab.app.finetuning import FinetuneSettings
-from hf_unlab.hub.resources import recipe_path
 from hf_unlab.few_labels.kept import load_classifier
+from hf_unlab.hub.resources import recipe_path
 from hf_unlab.modalities import get_modality
 from hf_unlab.testing import tiny_static_model, tiny_texts
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from hf_unlab.app.arguments import read_arguments
-from hf_unlab.hub.resources import recipe_path
 from hf_unlab.evaluation.features import features_of
+from hf_unlab.hub.resources import recipe_path
 from hf_unlab.modalities.text.encoder import load_encoder
 from hf_unlab.modalities.text.settings import SentenceModelSettings, TextFewLabelSettings, TextPairDataSettings
 from hf_unlab.objectives.text_contrastive.trainer import TextContrastiveTrainingArguments

@@ -61,7 +61,13 @@ def all_bytes(folder):
 
 @pytest.mark.parametrize("strategy", ["end", "every_save", "checkpoint", "all_checkpoints"])
 def test_neither_raw_data_nor_secrets_are_pushed_or_kept(tmp_path, hub, strategy):
-    settings = {"hub_token": TOKEN, "push_to_hub": True, "hub_licence": "mit", "hub_strategy": strategy, "max_steps": 6}
+    settings = {
+        "hub_token": TOKEN,
+        "push_to_hub": True,
+        "hub_licence": "mit",
+        "hub_strategy": strategy,
+        "max_steps": 6,
+    }
     trainer = make_trainer(tmp_path / "out", eval_strategy="steps", eval_steps=3, **settings)
     trainer.train()
     trainer.save_model()  # which pushes too
