@@ -83,6 +83,11 @@ def read_arguments(*dataclass_types: type, argv: Sequence[str] | None = None) ->
         for key, value in content.items():
             values[key] = convert(value, known[key], f"{config}: {key}")
     values |= given
+    for field in (field for dtype in dataclass_types for field in init_fields(dtype)):
+        if field.metadata.get("is_checkpoint") and "@" in str(values.get(field.name)):
+            from hf_unlab.modalities.checkpoint_files import pinned  # which imports transformers
+
+            values[field.name] = pinned(values[field.name])
     where = f"{config} and the command line" if config else "command line"
     return tuple(
         build(dtype, {name: values[name] for name in field_types(dtype) if name in values}, where)

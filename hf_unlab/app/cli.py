@@ -93,7 +93,7 @@ _DATA_OPTIONS = {"allow_extra_args": True, "ignore_unknown_options": True}
 @app.command(name="embed", context_settings=_DATA_OPTIONS)
 def embed_command(
     context: typer.Context,
-    model: Annotated[str, typer.Argument(help="A checkpoint: a folder or a Hub id.")],
+    model: Annotated[str, typer.Argument(help="A checkpoint: a folder or a Hub id (ME/NAME@REVISION).")],
     data: Annotated[str, typer.Argument(help="As --dataset of the recipes: a Hub id, a builder, a file, a folder.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write, .parquet.")],
     layer: LayerName = None,
@@ -237,9 +237,11 @@ def finetune_command(
     from hf_unlab.app.console import exit_cleanly, quiet_libraries
     from hf_unlab.app.finetuning import FinetuneSettings, finetune
     from hf_unlab.modalities import get_modality
+    from hf_unlab.modalities.checkpoint_files import pinned
     from hf_unlab.modalities.detect import modality_of
 
     with exit_cleanly(), quiet_libraries():
+        model = pinned(model)
         kind = get_modality(modality or modality_of(model))
         (labelled,) = parse_arguments(kind.few_label_settings, argv=["--labelled_dataset", data, *context.args])
         settings = FinetuneSettings(

@@ -17,7 +17,7 @@ from hf_unlab.app.progress import console, row_progress
 from hf_unlab.evaluation.embed import OF_THE_FILE, EmbedReport, EmbedSettings, RowReader, embed
 from hf_unlab.evaluation.layers import choose_layer
 from hf_unlab.modalities import get_modality
-from hf_unlab.modalities.checkpoint_files import checkpoint_hash
+from hf_unlab.modalities.checkpoint_files import checkpoint_hash, pinned
 from hf_unlab.modalities.detect import modality_of
 from hf_unlab.modalities.modality import Encoder, Layer, Modality, TransformersEncoder
 from hf_unlab.streams.sources import Source, iterate, open_stream
@@ -48,12 +48,13 @@ def load(name: str, modality: str | None = None, batch_size: int | None = None) 
     """A checkpoint by its folder or Hub id.
 
     Args:
-        name: The folder or id.
+        name: The folder or id; "ME/NAME@REVISION" for a revision of one.
         modality: Its modality's name; by default told from its files.
         batch_size: Inputs that go through the model at a time, where the encoder has such a number.
     """
-    value = get_modality(modality or modality_of(name))
-    encoder = value.load_encoder(name)
+    checkpoint = pinned(name)
+    value = get_modality(modality or modality_of(checkpoint))
+    encoder = value.load_encoder(checkpoint)
     if batch_size is not None:
         if not hasattr(encoder, "batch_size"):
             raise ValueError(f"The batches of {value.noun} are cut by their length: leave --batch_size out.")

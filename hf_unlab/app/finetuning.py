@@ -37,7 +37,7 @@ NUM_TOGETHER = 1000  # rows that are decoded and answered at a time
 class FinetuneSettings:
     """From a checkpoint and a few labels to a classifier; data by the recipes' settings of labelled data."""
 
-    model: str = field(metadata={"help": "The pretrained checkpoint: a folder or a Hub id."})
+    model: str = field(metadata={"is_checkpoint": True, "help": "The pretrained checkpoint: a folder or a Hub id."})
     output_dir: str = field(default="outputs/classifier", metadata={"help": "Where the classifier goes."})
     method: str = field(
         default="auto",

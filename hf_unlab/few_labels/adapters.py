@@ -15,6 +15,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from hf_unlab.few_labels.heads import head_modules, name_classes
+from hf_unlab.modalities.checkpoint_files import hub_name
 from hf_unlab.modalities.modality import Encoder, TransformersEncoder
 from hf_unlab.modalities.running import seeded
 from hf_unlab.training.rates import is_within
@@ -133,7 +134,7 @@ def hub_id(checkpoint: str | Path | None) -> str | None:
         ('google-bert/bert-base-uncased', 'laion/CLIP-ViT-B-32', None)
     """
     if checkpoint is None or Path(checkpoint).exists() or isinstance(checkpoint, PurePath):
-        return None
+        return None if checkpoint is None else hub_name(checkpoint)  # a revision that was fetched
     prefix, _, name = checkpoint.rpartition(":")
     is_id = name.count("/") <= 1 and not name.startswith((".", "/", "~"))
     return name if is_id and (not prefix or prefix.endswith("hf-hub")) else None
@@ -178,6 +179,7 @@ def save_adapter(
         base.name_or_path = base.config._name_or_path = name or ""
         if label_names is not None:
             name_classes(base.config, label_names)
+        base.config.architectures = [type(base).__name__]  # and not what the checkpoint was of
         base.config.save_pretrained(folder / CONFIG_FOLDER)
     elif label_names is not None:
         folder.mkdir(parents=True, exist_ok=True)

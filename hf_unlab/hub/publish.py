@@ -201,8 +201,9 @@ def load_staged(one: Staged) -> Answers:
     try:
         return run_lines(loading.lines)
     except ValueError as error:
+        reason = str(error).rstrip(".")
         raise ValueError(
-            f"Nothing is published, as the model does not load by its card's lines ({loading.kind}): {error}. "
+            f"Nothing is published, as the model does not load by its card's lines ({loading.kind}): {reason}. "
             "Mend it, or publish without this look (--no-verify)."
         ) from error
 

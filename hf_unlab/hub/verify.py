@@ -104,7 +104,7 @@ def verify_published(
             return Verification(repo_id, commit, tuple(checks))
         checks.append(Check("loads by its card's lines", True, "without hf_unlab, from an empty cache"))
         if answers is None and folder is not None:
-            answers = run_lines(loading_of(folder).lines)
+            answers = run_lines(loading_of(Path(folder).absolute()).lines)  # the process stands elsewhere
         if answers is not None:
             checks.append(compare(answers, theirs))
     return Verification(repo_id, commit, tuple(checks))

@@ -2,10 +2,15 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import snapshot_download
+from huggingface_hub.utils import httpx
 from transformers.utils import cached_file
+
+from hf_unlab.streams.messages import first_line
 
 
 def find_file(checkpoint: str | Path, name: str) -> Path | None:
@@ -27,6 +32,46 @@ def find_file(checkpoint: str | Path, name: str) -> Path | None:
     except (OSError, ValueError):  # no such repository, or no name of one: who reads its configuration says so
         return None
     return Path(found) if found else None
+
+
+_PINNED = re.compile(r"(?:open_clip:hf-hub:|hf-hub:)?([\w.-]+/[\w.-]+)@([\w./-]+)")
+_SNAPSHOT = re.compile(r"models--([^/\\]+?)--([^/\\]+)[/\\]snapshots[/\\][0-9a-f]{40}$")
+
+
+def pinned(checkpoint: str) -> str:
+    """Where a revision of a Hub id is on this machine, of "ME/NAME@REVISION"; any other name as it is.
+
+    A revision is a branch, a tag or a commit. The whole of it is fetched, so that nothing of another one is mixed in.
+
+    Args:
+        checkpoint: As a user names it.
+
+    Raises:
+        ValueError: There is no such revision, or it cannot be fetched.
+
+    Example:
+        >>> pinned("me/model"), pinned("a/folder")
+        ('me/model', 'a/folder')
+    """
+    found = None if Path(checkpoint).exists() else _PINNED.fullmatch(checkpoint)
+    if found is None:
+        return checkpoint
+    name, revision = found.groups()
+    try:
+        return snapshot_download(name, revision=revision)
+    except (OSError, ValueError, httpx.RequestError) as error:
+        raise ValueError(f"Cannot fetch revision {revision!r} of {name!r}: {first_line(error)}") from error
+
+
+def hub_name(checkpoint: str | Path) -> str | None:
+    """The Hub id whose files a folder of the Hub's cache holds; None of any other folder.
+
+    Example:
+        >>> hub_name("/cache/models--me--reviews/snapshots/" + "0" * 40), hub_name("outputs/reviews")
+        ('me/reviews', None)
+    """
+    found = _SNAPSHOT.search(str(checkpoint).rstrip("/"))
+    return f"{found[1]}/{found[2]}" if found else None
 
 
 def read_json(checkpoint: str | Path, name: str) -> Any:

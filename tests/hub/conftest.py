@@ -5,6 +5,7 @@ import shutil
 import warnings
 
 import huggingface_hub.constants
+import huggingface_hub.hf_api
 import pytest
 
 from hf_unlab.objectives.masked_lm.trainer import MaskedLMTrainer, MaskedLMTrainingArguments
@@ -28,6 +29,8 @@ def hub(monkeypatch, tmp_path):
             ("HF_HUB_CACHE", str(tmp_path / "cache")),
         ):
             monkeypatch.setattr(huggingface_hub.constants, name, value)
+        monkeypatch.setattr(huggingface_hub.hf_api.api, "endpoint", one.endpoint)
+        monkeypatch.setattr("transformers.utils.hub._hf_api", None)  # made of the endpoint when it is first asked
         monkeypatch.setenv("HF_TOKEN", TOKEN)
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")  # for the processes that load models

@@ -30,7 +30,10 @@ class AudioModelSettings:
 
     model: str = field(
         default="tiny",
-        metadata={"help": "tiny, base or large from scratch, or a checkpoint's Hub id or path to go on from."},
+        metadata={
+            "is_checkpoint": True,
+            "help": "tiny, base or large from scratch, or a checkpoint's Hub id or path to go on from.",
+        },
     )
     from_scratch: bool = field(
         default=False, metadata={"help": "Take only the architecture of a checkpoint, with random weights."}
@@ -46,7 +49,10 @@ class MelModelSettings(AudioModelSettings):
 
     model: str = field(
         default="mel-tiny",
-        metadata={"help": "mel-tiny or base from scratch, or a checkpoint's Hub id or path to go on from."},
+        metadata={
+            "is_checkpoint": True,
+            "help": "mel-tiny or base from scratch, or a checkpoint's Hub id or path to go on from.",
+        },
     )
 
 

@@ -22,12 +22,17 @@ class DualEncoderSettings:
     model: str = field(
         default="tiny",
         metadata={
+            "is_checkpoint": True,
             "help": "tiny, tiny-groupnorm or base from scratch, open_clip:ARCHITECTURE from scratch, "
-            "open_clip:hf-hub:NAME, or a dual encoder's Hub id or path (of an image encoder, with text_tower)."
+            "open_clip:hf-hub:NAME, or a dual encoder's Hub id or path (of an image encoder, with text_tower).",
         },
     )
     text_tower: str | None = field(
-        default=None, metadata={"help": "A text encoder to join with the image encoder `model`."}
+        default=None,
+        metadata={
+            "help": "A text encoder to join with the image encoder `model`.",
+            "is_checkpoint": True,
+        },
     )
     from_scratch: bool = field(
         default=False, metadata={"help": "Take only the architecture of a checkpoint, with random weights."}

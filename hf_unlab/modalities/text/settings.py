@@ -21,7 +21,10 @@ class TextModelSettings:
 
     model: str = field(
         default="tiny",
-        metadata={"help": "tiny, mini, small or base from scratch, or a checkpoint's Hub id or path to go on from."},
+        metadata={
+            "is_checkpoint": True,
+            "help": "tiny, mini, small or base from scratch, or a checkpoint's Hub id or path to go on from.",
+        },
     )
     from_scratch: bool = field(
         default=False, metadata={"help": "Take only the architecture of a checkpoint, with random weights."}
@@ -31,7 +34,10 @@ class TextModelSettings:
     )
     tokenizer: str | None = field(
         default=None,
-        metadata={"help": "A Hub id or path. By default the checkpoint's; from scratch, one trained on the data."},
+        metadata={
+            "is_checkpoint": True,
+            "help": "A Hub id or path. By default the checkpoint's; from scratch, one trained on the data.",
+        },
     )
     vocab_size: int = field(default=8192, metadata={"help": "Tokens of a tokenizer that is trained."})
     tokenizer_num_examples: int = field(
@@ -112,8 +118,9 @@ class SentenceModelSettings:
     model: str = field(
         default="static",
         metadata={
+            "is_checkpoint": True,
             "help": "static (a table of embeddings), or a transformer: tiny, mini, small or base from scratch; or a "
-            "checkpoint's Hub id or path, static or not, to go on from."
+            "checkpoint's Hub id or path, static or not, to go on from.",
         },
     )
     from_scratch: bool = field(
@@ -133,13 +140,17 @@ class SentenceModelSettings:
     )
     initial_embeddings: str | None = field(
         default=None,
-        metadata={"help": "A static checkpoint that the embeddings of a transformer from scratch start from."},
+        metadata={
+            "is_checkpoint": True,
+            "help": "A static checkpoint that the embeddings of a transformer from scratch start from.",
+        },
     )
     tokenizer: str | None = field(
         default=None,
         metadata={
+            "is_checkpoint": True,
             "help": "words or bpe, trained on the data; a Hub id or path. By default the checkpoint's, from scratch "
-            "words for static and bpe for transformers."
+            "words for static and bpe for transformers.",
         },
     )
     vocab_size: int = field(default=30_000, metadata={"help": "Tokens of a tokenizer that is trained."})

@@ -11,7 +11,10 @@ class TeacherSettings:
 
     teacher: str | None = field(
         default=None,
-        metadata={"help": "A checkpoint's Hub id or path: an encoder, or for soft_targets a fine-tuned classifier."},
+        metadata={
+            "is_checkpoint": True,
+            "help": "A checkpoint's Hub id or path: an encoder, or for soft_targets a fine-tuned classifier.",
+        },
     )
     target: str = field(
         default=FEATURES,
