@@ -19,6 +19,10 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not follow __getatt
     from hf_unlab.few_labels.kept import fit_classifier as fit_classifier
     from hf_unlab.few_labels.kept import load_classifier as load_classifier
     from hf_unlab.few_labels.sampling import sample_few_labels as sample_few_labels
+    from hf_unlab.hub.card import CardSettings as CardSettings
+    from hf_unlab.hub.publish import PublishSettings as PublishSettings
+    from hf_unlab.hub.publish import publish_model as publish_model
+    from hf_unlab.hub.verify import verify_published as verify_published
     from hf_unlab.modalities.audio.mel_models import load_mel_model as load_mel_model
     from hf_unlab.modalities.audio.models import load_audio_model as load_audio_model
     from hf_unlab.modalities.image_text.dual_encoder import DualEncoder as DualEncoder
@@ -35,11 +39,13 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not follow __getatt
 
 # Where each public name lives; those of objectives stand in their table. A test holds this and the imports together.
 _MODULES = {
+    "CardSettings": "hf_unlab.hub.card",
     "DualEncoder": "hf_unlab.modalities.image_text.dual_encoder",
     "EvalLoader": "hf_unlab.streams.eval_loader",
     "ObjectiveOutput": "hf_unlab.training.objective",
     "PretrainingArguments": "hf_unlab.training.arguments",
     "PretrainingTrainer": "hf_unlab.training.trainer",
+    "PublishSettings": "hf_unlab.hub.publish",
     "Source": "hf_unlab.streams.sources",
     "StreamLoader": "hf_unlab.streams.loader",
     "fit_classifier": "hf_unlab.few_labels.kept",
@@ -49,7 +55,9 @@ _MODULES = {
     "load_dual_encoder": "hf_unlab.modalities.image_text.models",
     "load_mel_model": "hf_unlab.modalities.audio.mel_models",
     "open_stream": "hf_unlab.streams.sources",
+    "publish_model": "hf_unlab.hub.publish",
     "sample_few_labels": "hf_unlab.few_labels.sampling",
+    "verify_published": "hf_unlab.hub.verify",
 }
 _MODULES |= {name: row.module for row in OBJECTIVES.values() for name in row.public_names}
 __all__ = sorted(_MODULES)

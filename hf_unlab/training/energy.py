@@ -47,7 +47,7 @@ class EnergyMeter:
             parts = ["processors by their counters (RAPL)"]
         else:
             low, high = CORE_WATTS
-            parts = [f"processors estimated: seconds x {_num_cores()} cores x {low:g} to {high:g} W"]
+            parts = [f"processors estimated: seconds x {_num_cores()} core(s) x {low:g} to {high:g} W"]
         if self._gpu_start is not None:
             parts.append("GPUs by their counters (NVML)")
         elif torch.cuda.is_available():

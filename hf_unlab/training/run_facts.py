@@ -159,19 +159,22 @@ def command_line(argv: Sequence[str]) -> str:
         >>> command_line(["/usr/lib/recipes/masked_lm/pretrain.py", "--config", "a b.yaml", "--hub_token", "x"])
         'recipes/masked_lm/pretrain.py --config "a b.yaml" --hub_token ***'
     """
-    script = Path(argv[0]) if argv and argv[0] else Path("python")
-    parts = script.parts
-    name = "/".join(parts[parts.index("recipes") :]) if "recipes" in parts else script.name
-    words, is_secret = [name], False
+    words, is_secret = [_of_recipes(argv[0]) if argv and argv[0] else "python"], False
     for word in argv[1:]:
         if is_secret:
             word = "***"
         elif re.match(r"--\w*(token|secret|password|_key)\b.*=", word):
             word = word.split("=")[0] + "=***"
         is_secret = bool(re.fullmatch(r"--\w*(token|secret|password|_key)", word))
-        word = without_folders(word)
+        word = without_folders(_of_recipes(word) if word.endswith((".yaml", ".py")) else word)
         words.append(f'"{word}"' if re.search(r"\s", word) else word)
     return " ".join(words)
+
+
+def _of_recipes(path: str) -> str:
+    """A path into recipes/ from there on, as it is where everybody has it; of others the name."""
+    parts = Path(path).parts
+    return "/".join(parts[parts.index("recipes") :]) if "recipes" in parts else Path(path).name
 
 
 def hardware(device: torch.device) -> str:

@@ -42,7 +42,7 @@ def test_without_counters_it_is_a_range_with_its_formula(counters, monkeypatch, 
     monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
     meter = EnergyMeter(folder=counters)
     assert meter.joules() == pytest.approx([10 * watts for watts in energy.CORE_WATTS])
-    assert meter.how == "processors estimated: seconds x 1 cores x 3 to 12 W"
+    assert meter.how == "processors estimated: seconds x 1 core(s) x 3 to 12 W"
 
 
 def test_gpus_by_their_counters_or_by_a_formula(counters, monkeypatch):
