@@ -1,6 +1,8 @@
 """Every family's checkpoints, and adapters, over the Hub and back: published, verified, loaded, fine-tuned."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -12,7 +14,9 @@ from hf_unlab.app.embedding import load
 from hf_unlab.evaluation.features import features_of
 from hf_unlab.few_labels.adapters import adapted, save_adapter
 from hf_unlab.hub.card import CardSettings
+from hf_unlab.hub.facts import read_facts
 from hf_unlab.hub.publish import PublishSettings, publish_model
+from hf_unlab.hub.resources import recipe_path
 from hf_unlab.hub.verify import run_lines
 from hf_unlab.modalities import get_modality
 from hf_unlab.modalities.image_text.models import load_dual_encoder
@@ -25,6 +29,7 @@ from hf_unlab.testing import (
     tiny_tokenizer,
     tiny_wav2vec2,
 )
+from tests.hub.conftest import TOKEN
 
 pytestmark = pytest.mark.slow
 SETTINGS = PublishSettings(CardSettings("apache-2.0"))
@@ -39,6 +44,11 @@ def static(folder):
 
 def bert(folder):
     tiny_bert().base_model.save_pretrained(folder)
+    tiny_tokenizer().save_pretrained(folder)
+
+
+def bert_with_head(folder):
+    tiny_bert().save_pretrained(folder)
     tiny_tokenizer().save_pretrained(folder)
 
 
@@ -123,3 +133,31 @@ def test_a_private_model_needs_a_token(hub, tmp_path, monkeypatch):
     lines = 'from sentence_transformers import SentenceTransformer\nmodel = SentenceTransformer("alice/static")'
     with pytest.raises(ValueError):
         run_lines(lines, home=tmp_path / "home")
+
+
+def test_a_recipe_goes_on_from_a_tag_over_a_private_data_set(hub, tmp_path):
+    bert_with_head(tmp_path / "out")
+    publish_model(tmp_path / "out", "alice/base", PublishSettings(CardSettings("mit"), is_verified=False))
+    rows = "".join(json.dumps({"text": f"{TEXTS[i % 3]}, number {i} of many"}) + "\n" for i in range(300))
+    hub.put_files("alice/reviews", {"train.jsonl": rows.encode()}, "dataset", private=True)
+    argv = ["--model", "alice/base@v1", "--dataset", "alice/reviews", "--output_dir", str(tmp_path / "more")]
+    argv += ["--max_steps", "2", "--sequence_length", "16", "--per_device_train_batch_size", "4", "--use_cpu", "true"]
+    argv += ["--num_readers", "1", "--report_to", "none"]
+
+    def run(token):
+        return subprocess.run(
+            [sys.executable, recipe_path("masked_lm", "pretrain.py"), *argv],
+            env=hub.environment(tmp_path / "home", token) | {"OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    refused = run(None)
+    assert refused.returncode == 2 and "alice/base" in refused.stderr and "Traceback" not in refused.stderr
+    done = run(TOKEN)
+    assert done.returncode == 0, done.stderr
+    facts = read_facts(tmp_path / "more")
+    assert facts and facts.sources[0].path == "alice/reviews"
+    publish_model(tmp_path / "more", "alice/more", PublishSettings(CardSettings("mit"), is_verified=False))
+    assert "- alice/reviews\n" in hub.files("alice/more")["README.md"].decode()
