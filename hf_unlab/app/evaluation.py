@@ -74,6 +74,8 @@ def evaluate_models(asked: Asked) -> list[Found]:
     Raises:
         ValueError: A model or the data cannot be read.
     """
+    if asked.slices is not None and asked.slices == asked.label_column:
+        asked = replace(asked, slices="label")  # as it is called once it is read
     folder = asked.output_dir
     folder.mkdir(parents=True, exist_ok=True)
     names = _short_names(asked.models)

@@ -17,6 +17,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from hf_unlab.evaluation.plots import plot_curves
 from hf_unlab.hub.contents import CARD_NAME, Contents
+from hf_unlab.hub.evaluated import evaluation_of
 from hf_unlab.hub.facts import RunFacts, SourceFacts, read_facts
 from hf_unlab.hub.loading import Loading, loading_of
 from hf_unlab.hub.proof import eval_results, proofs_of
@@ -105,6 +106,7 @@ def make_card(folder: str | Path, contents: Contents, repo_id: str, settings: Ca
         classifier=classifier,
         metrics=_told(classifier.get("metrics") or {}) or _told(facts.metrics),
         proofs=proofs_of(folder),
+        evaluation=evaluation_of(folder),
         curves=CURVES_NAME if CURVES_NAME in contents.published else None,
     )
     text = re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"

@@ -19,6 +19,7 @@ _READERS = (
 _OF_ALL = rf"{re.escape(CARD_NAME)}|LICEN[CS]E(\.\w+)?|NOTICE(\.\w+)?|{_READERS}"
 # Tables and pictures that recipes, `hf-unlab evaluate` and the card write.
 _PROOF = r"few_label\w*\.(json|png)|training\.png|(eval|all)_results\.json|labels\.json|classifier\.json"
+_EVALUATION = r"evaluation/(results\.json|[\w-]+\.(slices|confusion|reliability|map)\.png)"
 _OF_KIND: dict[Kind, str] = {
     "transformers": rf"config\.json|generation_config\.json|{_WEIGHTS}",
     "sentence-transformers": rf"config\.json|modules\.json|config_sentence_transformers\.json|"
@@ -35,6 +36,7 @@ _REASONS = {
     r".*\.(bin|pt|pth|pkl|pickle|joblib|npy|npz|ckpt)": "may hold pickled code",
     r".*\.(jsonl|csv|parquet|arrow|txt|tsv|wav|flac|mp3|ogg|jpg|jpeg)": "data",
     r"encoder/.*": "a copy of the base model",
+    r"evaluation/.*": "not shown on the card",
 }
 
 
@@ -93,7 +95,7 @@ def is_published(name: str, kind: Kind) -> bool:
         >>> is_published("1_Pooling/config.json", "sentence-transformers"), is_published("optimizer.pt", "peft")
         (True, False)
     """
-    return re.fullmatch(f"{_OF_ALL}|{_PROOF}|{_OF_KIND[kind]}", name) is not None
+    return re.fullmatch(f"{_OF_ALL}|{_PROOF}|{_EVALUATION}|{_OF_KIND[kind]}", name) is not None
 
 
 def _files(folder: Path) -> Iterator[str]:

@@ -34,6 +34,15 @@ def test_a_model_with_labels_slices_and_perturbations(tmp_path, checkpoint, data
     assert {one["name"] for one in content["slices"]["groups"]} == {"0", "1", "2"}
 
 
+def test_slices_may_be_the_labels_themselves(tmp_path, checkpoint, data) -> None:  # noqa: F811
+    invoke(
+        *("evaluate", checkpoint, "--dataset", str(data[0]), "--label_column", "kind", "--slices", "kind"),
+        *("-o", str(tmp_path / "out"), "--no-pictures", "--text_column", "body"),
+    )
+    (content,) = json.loads((tmp_path / "out" / "results.json").read_text())["models"]
+    assert {one["name"] for one in content["slices"]["groups"]} == set(content["label_names"])
+
+
 def test_files_side_by_side(tmp_path, checkpoint, data, embedded) -> None:  # noqa: F811
     other = str(tmp_path / "first.parquet")
     invoke(
