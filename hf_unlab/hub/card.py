@@ -174,7 +174,8 @@ def write_curves(folder: str | Path, target: str | Path) -> bool:
     """
     facts = read_facts(folder)
     history = facts.history if facts else []
-    names = [name for name in ("loss", "eval_loss") if sum(name in entry for entry in history) > 1]
+    steps = {name: {entry.get("step") for entry in history if name in entry} for name in ("loss", "eval_loss")}
+    names = [name for name, found in steps.items() if len(found) > 1]
     if names:
         plot_curves(history, names, target)
     return bool(names)

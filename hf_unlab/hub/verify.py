@@ -96,13 +96,15 @@ def verify_published(
         checks = [_card(snapshot)]
         if folder is not None:
             checks.append(_checksums(snapshot, Path(folder)))
-        lines = _lines(snapshot, repo_id, is_main=revision in (None, "main"))
+        lines = _lines(snapshot, repo_id) if revision in (None, "main") else None
+        name = "loads by its card's lines" if lines else "loads by its library"  # a card's name no revision
+        lines = lines or loading_of(snapshot).lines
         try:
             theirs = run_lines(lines, home=home, token=token)
         except ValueError as error:
-            checks.append(Check("loads by its card's lines", False, str(error)))
+            checks.append(Check(name, False, str(error)))
             return Verification(repo_id, commit, tuple(checks))
-        checks.append(Check("loads by its card's lines", True, "without hf_unlab, from an empty cache"))
+        checks.append(Check(name, True, "without hf_unlab, from an empty cache"))
         if answers is None and folder is not None:
             answers = run_lines(loading_of(Path(folder).absolute()).lines)  # the process stands elsewhere
         if answers is not None:
@@ -191,13 +193,13 @@ def _hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _lines(snapshot: Path, repo_id: str, is_main: bool) -> str:
-    """Those of the card; of another revision than main, which they do not name, on what was downloaded."""
+def _lines(snapshot: Path, repo_id: str) -> str | None:
+    """Those of the card that load this model; a card that somebody wrote may have none, or load another."""
     card = snapshot / CARD_NAME
-    found = _PYTHON.search(card.read_text(encoding="utf-8")) if card.is_file() else None
-    if found and is_main:
-        return found[1]
-    return loading_of(snapshot).lines
+    found = _PYTHON.findall(card.read_text(encoding="utf-8")) if card.is_file() else []
+    return next(
+        (lines for lines in found if repo_id in lines and re.search(r"^model\b.* = ", lines, re.MULTILINE)), None
+    )
 
 
 def _why(errors: str, token: str | None) -> str:

@@ -47,6 +47,14 @@ def test_what_is_not_there(hub):
         verify_published("alice/nothing")
 
 
+@pytest.mark.slow
+def test_a_written_card_that_loads_another_model_is_not_believed(hub, checkpoint):
+    other = '```python\nfrom transformers import AutoModel\nmodel = AutoModel.from_pretrained("bob/other")\n```\n'
+    (checkpoint / "README.md").write_text(f"---\nlicense: mit\n---\n# Mine\n{other}")
+    made = publish_model(checkpoint, "alice/reviews", PublishSettings())
+    assert made.verification.is_right and "loads by its library" in [check.name for check in made.verification.checks]
+
+
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
