@@ -112,7 +112,7 @@ def fit_classifier(
         ValueError: As `fit_frozen`'s and `fit_network`'s, or no library has a class for such a network.
     """
     if not isinstance(settings, NetworkSettings):
-        return fit_frozen(checkpoint, modality, labelled, unlabelled, unlabelled_groups, settings)
+        return fit_frozen(checkpoint, modality, labelled, unlabelled, unlabelled_groups, settings, seed)
     refuse_one_class(labelled)
     encoder = modality.load_encoder(checkpoint)
     if not settings.is_adapter and not isinstance(encoder, TransformersEncoder):

@@ -7,7 +7,8 @@ import torch
 from hf_unlab.evaluation.features import features_of
 from hf_unlab.few_labels import views
 from hf_unlab.few_labels.auto import AUTO, AUTO_TWICE, auto_rows
-from hf_unlab.few_labels.frozen import FrozenSettings, PoolOfViews, fit_frozen
+from hf_unlab.few_labels.frozen import FrozenSettings, fit_frozen
+from hf_unlab.few_labels.pool import PoolOfViews
 from hf_unlab.few_labels.sampling import sample_few_labels
 from hf_unlab.modalities import get_modality
 from hf_unlab.modalities.text.baseline import TF_IDF
