@@ -16,6 +16,7 @@ from hf_unlab.few_labels.blending import geometric_mean
 from hf_unlab.few_labels.heads import ReadOut
 from hf_unlab.few_labels.networks import Network, NetworkSettings, fit_network
 from hf_unlab.modalities.modality import Encoder
+from hf_unlab.modalities.running import device_of, seeded
 
 NetworkUse: TypeAlias = Literal["small", "always", "never"]
 # A fit takes 100 steps and more: of 0.6 M weights 5 to 10 seconds on one core, of 100 M an hour.
@@ -50,8 +51,11 @@ class Tuned:
         """
         with safe_open(path, "pt") as file:
             num_classes, num_features = file.get_slice(_HEAD).get_shape()
-        module = ReadOut(encoder.fresh(0), num_features, num_classes).float()
-        load_model(module, path)
+        own = encoder.fresh(0)
+        device = device_of(own.model)
+        with seeded(0):  # torch draws a head before it is read
+            module = ReadOut(own, num_features, num_classes).to(device).float()
+        load_model(module, path, device=str(device))
         return cls(Network(module.eval(), encoder, 0), share)
 
 
@@ -61,6 +65,11 @@ def is_used(use: NetworkUse, encoder: Encoder) -> bool:
     Args:
         use: "small": what takes seconds; "always", "never": what they say.
         encoder: What would be fine-tuned.
+
+    Example:
+        >>> from hf_unlab.testing import tiny_static_model
+        >>> [is_used(use, tiny_static_model().encoder()) for use in ("small", "always")]  # a table of words
+        [False, True]
     """
     if use != "small" or not encoder.worth_tuning:
         return use == "always"
@@ -88,10 +97,8 @@ def fit_tuned(
 
 
 def said_of(network: Network, inputs: Sequence[Any], num_classes: int) -> np.ndarray:
-    """As `Network.probabilities`, and all alike where there is nothing to read in any input, or no input."""
-    if not len(inputs) or not network.encoder.sizes(inputs).any():
-        return np.full((len(inputs), num_classes), 1 / num_classes)
-    return network.probabilities(inputs)
+    """As `Network.probabilities`; of no input it is (0, C)."""
+    return network.probabilities(inputs) if len(inputs) else np.zeros((0, num_classes))
 
 
 def beside(blend_NC: np.ndarray, network_NC: np.ndarray, share: float) -> np.ndarray:
