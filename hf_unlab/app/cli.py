@@ -218,6 +218,10 @@ def finetune_command(
             "--second_use", "--second-use", help="Of examples without label: both, spreading, self-training or none."
         ),
     ] = "both",
+    network: Annotated[
+        str,
+        typer.Option(help="Whether auto fine-tunes all weights, too: small (what takes seconds), always or never."),
+    ] = "small",
     labels_per_class: Annotated[
         int | None,
         typer.Option(
@@ -226,7 +230,7 @@ def finetune_command(
             help="Labels to draw; by default all, of 20,000 examples at most.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the draw, and of a network.")] = 0,
     modality: Annotated[str | None, typer.Option(help="By default told from the checkpoint's files.")] = None,
 ) -> None:
     """Learn a classifier from a few labels, measure it, and save it.
@@ -245,7 +249,8 @@ def finetune_command(
         kind = get_modality(modality or modality_of(model))
         (labelled,) = parse_arguments(kind.few_label_settings, argv=["--labelled_dataset", data, *context.args])
         settings = FinetuneSettings(
-            model, str(output_dir), method, second_use, labels_per_class, seed, unlabelled, unlabelled_files or None
+            *(model, str(output_dir), method, second_use, network, labels_per_class, seed, unlabelled),
+            unlabelled_files or None,
         )
         finetune(labelled, settings, kind.name)
 

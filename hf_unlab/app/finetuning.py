@@ -49,6 +49,13 @@ class FinetuneSettings:
     second_use: str = field(
         default="both", metadata={"help": "Of examples without label: both, spreading, self-training or none."}
     )
+    network: str = field(
+        default="small",
+        metadata={
+            "help": "Whether auto fine-tunes all weights, too, and asks both: small (up to 5 M weights, of images and "
+            "recordings; seconds), always or never."
+        },
+    )
     labels_per_class: int | None = field(
         default=None, metadata={"help": "Labels to draw; by default all, of 20,000 examples at most."}
     )
@@ -85,7 +92,7 @@ def finetune(labelled: FewLabelSettings, settings: FinetuneSettings, modality: s
     Raises:
         ValueError: The checkpoint or the data cannot be read, or there is nothing to learn.
     """
-    method = settings_of(settings.method, settings.second_use)
+    method = settings_of(settings.method, settings.second_use, settings.network)
     refuse_overwriting(settings.model, settings.output_dir)
     loaded = load(settings.model, modality)
     labelled = _of_one_file(labelled)

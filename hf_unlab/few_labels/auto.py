@@ -1,7 +1,7 @@
 """The rows of the few-label table that choose by the labels at hand how to read them."""
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,9 @@ from hf_unlab.evaluation.labelled import LabelledData
 from hf_unlab.few_labels.beside import Parts, embedding, normalised_by_group
 from hf_unlab.few_labels.blending import Blend
 from hf_unlab.few_labels.draws import Candidate
-from hf_unlab.few_labels.frozen import FrozenSettings, PoolOfViews
+from hf_unlab.few_labels.frozen import FrozenSettings
+from hf_unlab.few_labels.pool import PoolOfViews
+from hf_unlab.few_labels.tuned import beside, fit_tuned, said_of
 from hf_unlab.few_labels.unlabelled import SecondUse
 from hf_unlab.few_labels.views import views_of
 from hf_unlab.modalities.modality import Baseline, Encoder
@@ -49,36 +51,76 @@ def auto_rows(
         ['auto', 'auto, unlabelled used again']
     """
     settings = settings or FrozenSettings()
-    embed, num_classes = embed or embedding(pool, test), len(pool.label_names)
-    more = () if pool.groups else unlabelled
-    blends: dict[bytes, Blend] = {}  # of the labels alone, by the draw: the second row begins where the first one ends
+    auto = _Auto(encoder, baselines, pool, test, settings, unlabelled, embed, embed_by_group)
+    rows = [Candidate(name, AUTO, partial(auto.predict, None))]
+    if settings.second_use:
+        rows.append(Candidate(name, AUTO_TWICE, partial(auto.predict, settings.second_use)))
+    return rows
 
-    @cache
-    def embed_groups() -> Callable[[Encoder], Parts]:
-        return embed_by_group or embedding(*normalised_by_group(encoder, pool, test))
 
-    def own(inputs: Sequence[Any], groups: Sequence[str]) -> np.ndarray:
-        is_by_group = len(groups) and encoder.normalises_by_group
-        pool_ND, test_ND = embed_groups()(encoder) if is_by_group else embed(encoder)
-        if inputs is test.inputs:
-            return test_ND
-        return np.concatenate([pool_ND, features_of(encoder, more)]) if len(more) else pool_ND
+class _Auto:
+    """What both rows share: views that are fitted once, and of each draw what the first row has made."""
 
-    @cache
-    def views() -> tuple[PoolOfViews, list[Any]]:
-        chosen = settings.chosen(views_of(encoder, baselines, bool(pool.groups), own))
-        fitted = PoolOfViews(chosen, [*pool.inputs, *more], pool.groups)
+    def __init__(
+        self,
+        encoder: Encoder,
+        baselines: Sequence[Baseline],
+        pool: LabelledData,
+        test: LabelledData,
+        settings: FrozenSettings,
+        unlabelled: Sequence[Any],
+        embed: Callable[[Encoder], Parts] | None,
+        embed_by_group: Callable[[Encoder], Parts] | None,
+    ) -> None:
+        self.encoder, self.baselines, self.pool, self.test, self.settings = encoder, baselines, pool, test, settings
+        self.more = () if pool.groups else unlabelled
+        self._embed, self._embed_by_group = embed or embedding(pool, test), embed_by_group
+        self._blends: dict[bytes, Blend] = {}
+        self._said: dict[tuple[bytes, int], Parts] = {}
+
+    def predict(self, second_use: SecondUse | None, indices: np.ndarray, seed: int) -> np.ndarray:
+        """Probabilities of the test, (num_test, C), from the labels at some indices."""
+        (pool, of_test), labels_M, draw = self._views, self.pool.labels[indices], indices.tobytes()
+        if draw not in self._blends:
+            self._blends[draw] = pool.fit(indices, labels_M, len(self.pool.label_names))
+        blend = pool.learn_again(self._blends[draw], indices, labels_M, second_use)
+        found_NC = blend.probabilities(of_test)
+        if not (self.settings.has_network(self.encoder) and pool.can_weigh(indices, labels_M)):
+            return found_NC
+        if (draw, seed) not in self._said:
+            self._said[draw, seed] = self._network_says(indices, seed)
+        said_UC, said_NC = self._said[draw, seed]
+        return beside(found_NC, said_NC, pool.share_of(said_UC, blend, indices, labels_M))
+
+    def _network_says(self, indices: np.ndarray, seed: int) -> Parts:
+        """Of those of the pool that are asked, and of the test; the network itself is let go."""
+        of_pool, of_test = self._read
+        num_classes, labels_M = len(self.pool.label_names), self.pool.labels[indices]
+        network = fit_tuned(self.encoder, [of_pool[int(i)] for i in indices], labels_M, num_classes, seed)
+        others = [of_pool[int(i)] for i in self._views[0].asked(indices)]
+        return said_of(network, others, num_classes), network.probabilities(of_test)
+
+    @cached_property
+    def _embed_groups(self) -> Callable[[Encoder], Parts]:
+        return self._embed_by_group or embedding(*normalised_by_group(self.encoder, self.pool, self.test))
+
+    @cached_property
+    def _read(self) -> Parts:
+        """Pool and test as a network reads them."""
+        of_pool, of_test = normalised_by_group(self.encoder, self.pool, self.test)
+        return [*of_pool.inputs, *self.more], of_test.inputs
+
+    def _features(self, inputs: Sequence[Any], groups: Sequence[str]) -> np.ndarray:
+        is_by_group = len(groups) and self.encoder.normalises_by_group
+        pool_ND, test_ND = (self._embed_groups if is_by_group else self._embed)(self.encoder)
+        if inputs is self.test.inputs:
+            return np.asarray(test_ND)
+        more = self.more
+        return np.concatenate([pool_ND, features_of(self.encoder, more)]) if len(more) else np.asarray(pool_ND)
+
+    @cached_property
+    def _views(self) -> tuple[PoolOfViews, list[Any]]:
+        pool, test = self.pool, self.test
+        chosen = self.settings.chosen(views_of(self.encoder, self.baselines, bool(pool.groups), self._features))
+        fitted = PoolOfViews(chosen, [*pool.inputs, *self.more], pool.groups)
         return fitted, [view.features(test.inputs, test.groups) for view in chosen]
-
-    def predicting(second_use: SecondUse | None) -> Callable[[np.ndarray, int], np.ndarray]:
-        def predict(indices: np.ndarray, seed: int) -> np.ndarray:
-            fitted, of_test = views()
-            labels_M, draw = pool.labels[indices], indices.tobytes()
-            if draw not in blends:
-                blends[draw] = fitted.fit(indices, labels_M, num_classes)
-            return fitted.learn_again(blends[draw], indices, labels_M, second_use).probabilities(of_test)
-
-        return predict
-
-    rows = [Candidate(name, AUTO, predicting(None))]
-    return [*rows, Candidate(name, AUTO_TWICE, predicting(settings.second_use))] if settings.second_use else rows

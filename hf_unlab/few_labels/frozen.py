@@ -10,18 +10,26 @@ import joblib  # type: ignore[import-untyped]
 import numpy as np
 
 from hf_unlab.evaluation.labelled import LabelledData
-from hf_unlab.few_labels.blending import Blend, fit_blend, folds_of
-from hf_unlab.few_labels.coherence import SHARPNESS, coherences
-from hf_unlab.few_labels.folders import ENCODER_NAME, FILE_NAME, copy_encoder, make_room, read_card, write_card
-from hf_unlab.few_labels.unlabelled import SecondUse, learn_again, neighbour_graph
+from hf_unlab.few_labels.blending import Blend
+from hf_unlab.few_labels.folders import (
+    ENCODER_NAME,
+    FILE_NAME,
+    NETWORK_NAME,
+    copy_encoder,
+    make_room,
+    read_card,
+    write_card,
+)
+from hf_unlab.few_labels.pool import PoolOfViews
+from hf_unlab.few_labels.tuned import NetworkUse, Tuned, as_read, beside, fit_tuned, is_used, said_of
+from hf_unlab.few_labels.unlabelled import SecondUse
 from hf_unlab.few_labels.views import Embed, Embedding, EncoderView, View, views_of
 from hf_unlab.modalities import get_modality
 from hf_unlab.modalities.modality import Encoder, Modality
 
 FrozenMethod: TypeAlias = Literal["auto", "probe", "cheap"]
 MOST_UNLABELLED = 20_000
-# Of 6,000 unlabelled reviews nothing more was learnt than of 1,000, and it takes as many times as long.
-MOST_GUESSED = 2_000
+FINE_TUNED = "fine-tuned"
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,8 @@ class FrozenSettings:
             are known); "cheap": the baselines alone.
         second_use: What is done with unlabelled examples: "spreading" of labels over neighbours, "self-training", or
             "both", one behind the other; None: they serve the scales of features alone.
+        network: Whether "auto" fits all weights to the labels, too, and asks both: "small", where that takes seconds
+            and was worth them, "always" or "never"; see `is_used`.
 
     Raises:
         ValueError: A name is unknown.
@@ -40,11 +50,13 @@ class FrozenSettings:
 
     method: FrozenMethod = "auto"
     second_use: SecondUse | None = "both"
+    network: NetworkUse = "small"
 
     def __post_init__(self) -> None:
         for what, given, known in (
             ("method", self.method, get_args(FrozenMethod)),
             ("second_use", self.second_use, (None, *get_args(SecondUse))),
+            ("network", self.network, get_args(NetworkUse)),
         ):
             if given not in known:
                 raise ValueError(f"{what} is {given!r}; it is one of {', '.join(map(str, known))}.")
@@ -56,56 +68,9 @@ class FrozenSettings:
             return own[-1:]
         return [view for view in views if view not in own] if self.method == "cheap" else list(views)
 
-
-class PoolOfViews:
-    """All examples that may be learnt from, with or without a label, as the views show them: fitted once.
-
-    Args:
-        views: As the settings choose them; they are fitted here.
-        inputs: N of them.
-        groups: What each belongs to, where that is known.
-    """
-
-    def __init__(self, views: Sequence[View], inputs: Sequence[Any], groups: Sequence[str]) -> None:
-        self.views = tuple(views)
-        self.features = [view.fit(inputs, groups) for view in views]
-        self._cs = [view.inverse_regularisation for view in views]
-
-    def fit(self, labelled_M: np.ndarray, labels_M: np.ndarray, num_classes: int) -> Blend:
-        """Learn from the labels of some of the examples.
-
-        Args:
-            labelled_M: Which have a label.
-            labels_M: Theirs.
-            num_classes: C.
-        """
-        own, priors = [part[labelled_M] for part in self.features], np.array([view.prior for view in self.views])
-        if len(priors) > 1 and not folds_of(labels_M):
-            found = coherences(self.features, labelled_M, labels_M, num_classes, self._cs)
-            if found is not None:
-                priors = priors * np.exp(SHARPNESS * (found - found.max()))
-        return fit_blend(own, labels_M, num_classes, self._cs, priors)
-
-    def learn_again(
-        self, blend: Blend, labelled_M: np.ndarray, labels_M: np.ndarray, second_use: SecondUse | None
-    ) -> Blend:
-        """Learn from the others, or from `MOST_GUESSED` of them that are drawn at random.
-
-        Args:
-            blend: As `fit` made it of these labels.
-            labelled_M: Which have a label.
-            labels_M: Theirs.
-            second_use: What is done with the others; None: nothing.
-        """
-        if second_use is None or len(np.unique(labels_M)) < 2:
-            return blend
-        order = np.random.default_rng(0).permutation(self.features[0].shape[0])
-        rows = np.concatenate([labelled_M, order[~np.isin(order, labelled_M)][:MOST_GUESSED]])
-        features = [part[rows] for part in self.features]
-        # among recordings of several speakers the nearest are of the same voice, unless that is taken out
-        by_group = [part for view, part in zip(self.views, features, strict=True) if view.is_by_group]
-        graph = neighbour_graph(by_group or features) if second_use != "self-training" else None
-        return learn_again(blend, features, np.arange(len(labelled_M)), labels_M, self._cs, second_use, graph)
+    def has_network(self, encoder: Encoder) -> bool:
+        """Whether a network is fitted beside them."""
+        return self.method == "auto" and is_used(self.network, encoder)
 
 
 @dataclass
@@ -120,6 +85,7 @@ class FrozenClassifier:
         settings: How it was made.
         checkpoint: A Hub id, or the folder that the encoder was read from.
         encoder: Of the checkpoint.
+        tuned: A network that is asked, too.
     """
 
     views: tuple[View, ...]
@@ -129,6 +95,7 @@ class FrozenClassifier:
     settings: FrozenSettings
     checkpoint: str
     encoder: Encoder
+    tuned: Tuned | None = None
 
     def probabilities(self, inputs: Sequence[Any], groups: Sequence[str] = ()) -> np.ndarray:
         """Of each class, (N, C).
@@ -143,7 +110,11 @@ class FrozenClassifier:
         self.check_groups(bool(len(groups)))
         if len(groups) not in (0, len(inputs)):
             raise ValueError(f"There are {len(groups)} groups for {len(inputs)} inputs; give one an input.")
-        return self.blend.probabilities([view.features(inputs, groups) for view in self.views])
+        found_NC = self.blend.probabilities([view.features(inputs, groups) for view in self.views])
+        if self.tuned is None:
+            return found_NC
+        read = as_read(self.encoder, inputs, groups)
+        return beside(found_NC, self.tuned.network.probabilities(read), self.tuned.share)
 
     def check_groups(self, has_groups: bool) -> None:
         """Refuse to answer without groups where they are needed.
@@ -168,14 +139,21 @@ class FrozenClassifier:
         folder = Path(folder)
         make_room(folder)
         encoder = copy_encoder(self.checkpoint, folder)
-        weights_V = self.blend.weights_V[: len(self.views)]  # those behind them are the same again
-        said = zip(self.views, weights_V / weights_V.sum(), strict=True)
-        views = {view.name: round(float(weight), 4) for view, weight in said}
-        write_card(
-            folder, self.label_names, self.modality, encoder, asdict(self.settings), metrics, views=views, **more
-        )
+        more["views"] = self._shares()
+        write_card(folder, self.label_names, self.modality, encoder, asdict(self.settings), metrics, **more)
         bare = [_with_embedding(view, None) for view in self.views]
-        joblib.dump({"views": bare, "blend": self.blend}, folder / FILE_NAME, compress=3)
+        share = None if self.tuned is None else self.tuned.share
+        joblib.dump({"views": bare, "blend": self.blend, "share": share}, folder / FILE_NAME, compress=3)
+        if self.tuned is not None:
+            self.tuned.save(folder / NETWORK_NAME)
+
+    def _shares(self) -> dict[str, float]:
+        """How much of the say each view has, and the network."""
+        weights_V = self.blend.weights_V[: len(self.views)]  # those behind them are the same again
+        rest = 1.0 if self.tuned is None else 1 - self.tuned.share
+        said = zip(self.views, rest * weights_V / weights_V.sum(), strict=True)
+        shares = {view.name: round(float(weight), 4) for view, weight in said}
+        return shares if self.tuned is None else {**shares, FINE_TUNED: round(self.tuned.share, 4)}
 
     @classmethod
     def load(cls, folder: str | Path) -> "FrozenClassifier":
@@ -191,8 +169,9 @@ class FrozenClassifier:
         encoder = modality.load_encoder(checkpoint)
         embed = Embedding(encoder)
         views = tuple(_with_embedding(view, embed) for view in content["views"])
-        settings = FrozenSettings(**card["settings"])
-        return cls(views, content["blend"], tuple(card["labels"]), modality, settings, checkpoint, encoder)
+        settings, share = FrozenSettings(**card["settings"]), content.get("share")
+        tuned = None if share is None else Tuned.load(folder / NETWORK_NAME, encoder, share)
+        return cls(views, content["blend"], tuple(card["labels"]), modality, settings, checkpoint, encoder, tuned)
 
 
 def fit_frozen(
@@ -202,6 +181,7 @@ def fit_frozen(
     unlabelled: Sequence[Any] = (),
     unlabelled_groups: Sequence[str] = (),
     settings: FrozenSettings | None = None,
+    seed: int = 0,
 ) -> FrozenClassifier:
     """A classifier from a few labels, and unlabelled examples if there are some.
 
@@ -212,6 +192,7 @@ def fit_frozen(
         unlabelled: Further inputs; of more than `MOST_UNLABELLED` the first. Never what is to be tested on.
         unlabelled_groups: What each belongs to, where labels come with groups.
         settings: How labels are used.
+        seed: Of a network.
 
     Raises:
         ValueError: There are no labels, or of one class only; groups are missing.
@@ -232,11 +213,17 @@ def fit_frozen(
         )
     encoder = modality.load_encoder(checkpoint)
     views = settings.chosen(views_of(encoder, modality.make_baselines(encoder, groups), has_groups))
-    pool = PoolOfViews(views, [*labelled.inputs, *unlabelled], groups)
-    known = np.arange(len(labelled))
-    blend = pool.fit(known, labelled.labels, len(labelled.label_names))
-    blend = pool.learn_again(blend, known, labelled.labels, settings.second_use)
-    return FrozenClassifier(pool.views, blend, labelled.label_names, modality, settings, str(checkpoint), encoder)
+    inputs, known, labels_M = [*labelled.inputs, *unlabelled], np.arange(len(labelled)), labelled.labels
+    pool, num_classes = PoolOfViews(views, inputs, groups), len(labelled.label_names)
+    blend = pool.learn_again(pool.fit(known, labels_M, num_classes), known, labels_M, settings.second_use)
+    tuned = None
+    if settings.has_network(encoder) and pool.can_weigh(known, labels_M):
+        read = as_read(encoder, inputs, groups)
+        network = fit_tuned(encoder, read[: len(known)], labels_M, num_classes, seed)
+        said_UC = said_of(network, [read[int(i)] for i in pool.asked(known)], num_classes)
+        tuned = Tuned(network, pool.share_of(said_UC, blend, known, labels_M))
+    of = labelled.label_names, modality, settings, str(checkpoint), encoder
+    return FrozenClassifier(pool.views, blend, *of, tuned)
 
 
 def refuse_one_class(labelled: LabelledData) -> None:

@@ -112,7 +112,7 @@ def fit_classifier(
         ValueError: As `fit_frozen`'s and `fit_network`'s, or no library has a class for such a network.
     """
     if not isinstance(settings, NetworkSettings):
-        return fit_frozen(checkpoint, modality, labelled, unlabelled, unlabelled_groups, settings)
+        return fit_frozen(checkpoint, modality, labelled, unlabelled, unlabelled_groups, settings, seed)
     refuse_one_class(labelled)
     encoder = modality.load_encoder(checkpoint)
     if not settings.is_adapter and not isinstance(encoder, TransformersEncoder):
@@ -140,12 +140,13 @@ def load_classifier(folder: str | Path) -> Classifier:
     return NetworkClassifier.load(folder) if "kind" in read_card(folder)["settings"] else FrozenClassifier.load(folder)
 
 
-def settings_of(method: str, second_use: str) -> FrozenSettings | NetworkSettings:
+def settings_of(method: str, second_use: str, network: str = "small") -> FrozenSettings | NetworkSettings:
     """From the words of a command line.
 
     Args:
         method: One of `FrozenMethod` or of `KINDS`.
         second_use: One of `SecondUse`, or "none".
+        network: One of `NetworkUse`.
 
     Raises:
         ValueError: A word is unknown.
@@ -156,4 +157,5 @@ def settings_of(method: str, second_use: str) -> FrozenSettings | NetworkSetting
     """
     if method in KINDS:
         return NetworkSettings(method)
-    return FrozenSettings(method, None if second_use == "none" else second_use)  # type: ignore[arg-type]
+    second = None if second_use == "none" else second_use
+    return FrozenSettings(method, second, network)  # type: ignore[arg-type]

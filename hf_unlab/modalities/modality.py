@@ -35,6 +35,7 @@ class Encoder(ABC):
 
     poolings: ClassVar[tuple[str, ...]] = ("pooled",)  # the names that `embed` knows, the default first
     has_unit_norm = False  # whether features are brought to norm 1
+    worth_tuning: ClassVar[bool] = False  # whether `auto` fits all weights too, if they are few
     checkpoint: str | Path | None = None  # a folder or a Hub id that its weights are read from; None: from neither
 
     @property
@@ -280,8 +281,7 @@ class Modality:
         data_settings: What a recipe is told of raw data.
         few_label_settings: What it is told of labelled data.
         file_columns: Of its raw columns those that may hold the path or URL of a file.
-        perturbations: What may befall an input without changing what it is of: from an input and a generator to
-            another, by name.
+        perturbations: What may befall an input and leave its class: from it and a generator to another, by name.
     """
 
     name: str

@@ -74,11 +74,13 @@ def test_files_to_learn_from_alone_and_data_without_labels(tmp_path, checkpoint,
     assert json.loads((out / "classifier.json").read_text())["settings"] == {
         "method": "cheap",
         "second_use": "self-training",
+        "network": "small",
     }
 
 
 def test_mistakes_are_said_in_a_line(tmp_path, checkpoint, files) -> None:
     train = options(files, "train")
+    assert "network is 'big'" in invoke("finetune", checkpoint, *train, "--network", "big", code=2)
     assert "method is 'magic'" in invoke("finetune", checkpoint, *train, "--method", "magic", code=2)
     assert "another folder" in invoke("finetune", checkpoint, *train, "-o", checkpoint, code=2)
     one = tmp_path / "one.jsonl"
@@ -133,6 +135,7 @@ def test_images_of_pairs_and_a_file_alone(tmp_path, files) -> None:
         *("--labels_per_class", "3"),
     )
     assert "6 labels of 2 classes, 6 without label" in said
+    assert "fine-tuned 50%" in " ".join(said.split()) and (out / "network.safetensors").is_file()
     data = ("imagefolder", "--data_dir", pictures, "--split", "test")
     assert "12 rows answered" in invoke("predict", str(out), *data, "-o", str(tmp_path / "a.csv"))
 

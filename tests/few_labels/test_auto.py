@@ -5,14 +5,17 @@ import pytest
 import torch
 
 from hf_unlab.evaluation.features import features_of
-from hf_unlab.few_labels import views
+from hf_unlab.evaluation.labelled import LabelledData
+from hf_unlab.few_labels import auto, views
 from hf_unlab.few_labels.auto import AUTO, AUTO_TWICE, auto_rows
-from hf_unlab.few_labels.frozen import FrozenSettings, PoolOfViews, fit_frozen
+from hf_unlab.few_labels.frozen import FrozenSettings, fit_frozen
+from hf_unlab.few_labels.pool import PoolOfViews
 from hf_unlab.few_labels.sampling import sample_few_labels
 from hf_unlab.modalities import get_modality
 from hf_unlab.modalities.text.baseline import TF_IDF
-from hf_unlab.testing import tiny_static_model
+from hf_unlab.testing import tiny_dual_encoder, tiny_static_model
 from tests.few_labels.test_frozen import DATA, TEST
+from tests.modalities.image.test_encoder import noisy_colours
 
 POOL = DATA.take(np.arange(80))
 
@@ -71,3 +74,27 @@ def test_what_other_rows_have_embedded_is_not_embedded_again_and_a_draw_is_fitte
 
 def test_without_a_second_use_there_is_one_row(encoder) -> None:
     assert len(auto_rows("x", encoder, [TF_IDF], POOL, TEST, FrozenSettings(second_use=None))) == 1
+
+
+def test_a_network_has_its_say_as_in_the_classifier_that_is_kept(tmp_path, monkeypatch) -> None:
+    torch.manual_seed(0)
+    tiny_dual_encoder().save_pretrained(tmp_path)
+    modality = get_modality("image_text")
+    encoder = modality.load_encoder(tmp_path)
+    labels = np.arange(90) % 2
+    images = noisy_colours(labels, 0)
+    pool = LabelledData(images[:70], labels[:70], ("blue", "red"))
+    test = LabelledData(images[70:], labels[70:], ("blue", "red"))
+    fits, fit = [], auto.fit_tuned
+    monkeypatch.setattr(auto, "fit_tuned", lambda *given: fits.append(given) or fit(*given))
+    drawn = sample_few_labels(pool.labels, 3, 0)
+    rows = auto_rows("x", encoder, modality.make_baselines(encoder, ()), pool, test)
+    found = [row.predict(drawn, 0) for row in rows]
+    assert len(fits) == 1  # for both rows
+    rest = pool.take(np.setdiff1d(np.arange(70), drawn)).inputs
+    for answers, second_use in zip(found, (None, "both"), strict=True):
+        kept = fit_frozen(tmp_path, modality, pool.take(drawn), rest, settings=FrozenSettings(second_use=second_use))
+        # those without label are asked in another order there
+        np.testing.assert_allclose(answers, kept.probabilities(test.inputs), atol=0.05)
+    rows = auto_rows("x", encoder, modality.make_baselines(encoder, ()), pool, test, FrozenSettings(network="never"))
+    assert np.abs(rows[0].predict(drawn, 0) - found[0]).max() > 1e-3 and len(fits) == 1

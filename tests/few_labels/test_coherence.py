@@ -4,7 +4,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from hf_unlab.few_labels.coherence import LEAST_UNLABELLED, coherences
-from hf_unlab.few_labels.frozen import PoolOfViews
+from hf_unlab.few_labels.pool import PoolOfViews
 from hf_unlab.few_labels.views import CheapView
 from hf_unlab.modalities.modality import Baseline
 

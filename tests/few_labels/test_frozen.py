@@ -9,9 +9,11 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from hf_unlab.evaluation.labelled import LabelledData
-from hf_unlab.few_labels.frozen import FrozenClassifier, FrozenSettings, fit_frozen
+from hf_unlab.few_labels.frozen import FINE_TUNED, FrozenClassifier, FrozenSettings, fit_frozen
+from hf_unlab.few_labels.pool import SHARE
 from hf_unlab.modalities import get_modality
-from hf_unlab.testing import tiny_static_model, tiny_texts
+from hf_unlab.testing import tiny_dual_encoder, tiny_static_model, tiny_texts
+from tests.modalities.image.test_encoder import noisy_colours
 
 TEXT = get_modality("text")
 TEXTS = tiny_texts(160)
@@ -81,6 +83,8 @@ def test_what_cannot_be_learnt_or_loaded_is_said(tmp_path, checkpoint) -> None:
         fit_frozen(checkpoint, TEXT, TRAIN.take(np.array([], dtype=int)))
     with pytest.raises(ValueError, match="method is 'lora-x'"):
         FrozenSettings("lora-x")
+    with pytest.raises(ValueError, match="network is 'big'"):
+        FrozenSettings(network="big")
     with pytest.raises(ValueError, match="hf-unlab finetune"):
         FrozenClassifier.load(tmp_path)
 
@@ -90,3 +94,41 @@ def test_a_thousand_classes_of_one_label_each(checkpoint) -> None:
     data = LabelledData(texts, np.arange(1000), tuple(f"c{i}" for i in range(1000)))
     settings = FrozenSettings(second_use=None)
     assert fit_frozen(checkpoint, TEXT, data, settings=settings).probabilities(texts[:3]).shape == (3, 1000)
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    torch.manual_seed(0)
+    tiny_dual_encoder().save_pretrained(tmp_path / "pairs")
+    return tmp_path / "pairs"
+
+
+IMAGES, COLOURS = noisy_colours(np.arange(80) % 2, 0), np.arange(80) % 2
+LABELLED = LabelledData(IMAGES[:12], COLOURS[:12], ("blue", "red"))
+
+
+def test_a_network_is_asked_beside_the_probes_and_kept_with_them(tmp_path, pairs) -> None:
+    modality = get_modality("image_text")
+    classifier = fit_frozen(pairs, modality, LABELLED, IMAGES[12:72], seed=3)
+    assert classifier.tuned is not None and 0 < classifier.tuned.share < 1
+    answers = classifier.probabilities(IMAGES)
+    without = fit_frozen(pairs, modality, LABELLED, IMAGES[12:72], settings=FrozenSettings(network="never"))
+    assert without.tuned is None and np.abs(without.probabilities(IMAGES) - answers).max() > 1e-3
+    classifier.save(tmp_path / "saved")
+    shutil.rmtree(pairs)
+    again = FrozenClassifier.load(tmp_path / "saved")
+    np.testing.assert_allclose(again.probabilities(IMAGES), answers, atol=1e-6)
+    shares = json.loads((tmp_path / "saved/classifier.json").read_text())["views"]
+    assert list(shares)[-1] == FINE_TUNED and sum(shares.values()) == pytest.approx(1, abs=1e-3)
+    without.checkpoint = str(tmp_path / "saved/encoder")
+    without.save(tmp_path / "other")
+    assert not (tmp_path / "other/network.safetensors").exists()
+    assert FrozenClassifier.load(tmp_path / "other").tuned is None
+
+
+def test_with_one_label_and_nothing_to_ask_there_is_no_network(pairs) -> None:
+    one, modality = LABELLED.take(np.arange(2)), get_modality("image_text")
+    assert fit_frozen(pairs, modality, one).tuned is None
+    assert fit_frozen(pairs, modality, one, IMAGES[12:72]).tuned is not None
+    assert fit_frozen(pairs, modality, LABELLED).tuned.share == SHARE
+    assert fit_frozen(pairs, modality, LABELLED, settings=FrozenSettings("probe")).tuned is None

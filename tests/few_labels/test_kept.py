@@ -70,6 +70,7 @@ def test_a_table_is_no_network_that_a_library_knows(tmp_path) -> None:
 def test_words_of_the_command_line() -> None:
     assert settings_of("dora", "both") == NetworkSettings("dora")
     assert settings_of("auto", "none") == FrozenSettings("auto", None)
+    assert settings_of("auto", "both", "never") == FrozenSettings(network="never")
     with pytest.raises(ValueError, match="method is 'x'"):
         settings_of("x", "both")
 

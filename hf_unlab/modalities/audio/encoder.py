@@ -59,6 +59,7 @@ class AudioEncoder(TransformersEncoder):
     """
 
     auto_class = AutoModelForAudioClassification
+    worth_tuning = True
     poolings = ("segments", "mean")
     batch_seconds: float = field(default=60.0, kw_only=True)
     num_segments: int = field(default=NUM_SEGMENTS, kw_only=True)

@@ -27,6 +27,7 @@ class ImageEncoder(TransformersEncoder):
     auto_class = AutoModelForImageClassification
     poolings = ("pooled", "mean", "cls")
     reads_pooler = True
+    worth_tuning = True
 
     def collate(self, inputs: Sequence[Any]) -> Batch:
         """`pixel_values`, (B, 3, H, W), without chance."""

@@ -91,6 +91,7 @@ class ImageTextEncoder(Encoder):
             return ImageClassifier(tower, num_features, num_classes).to(device)
 
     reads_names = True
+    worth_tuning = True
 
     def class_features(self, names: Sequence[str], templates: Sequence[str]) -> torch.Tensor:
         """CLIP's prompt ensemble: see `prompt_features`."""
