@@ -56,6 +56,9 @@ def parse_python(words: list[str]) -> None:
         assert importlib.util.find_spec(words[1]), f"there is no module {words[1]}"
         return
     script, *argv = words
+    if Path(script).parent.name == "hub_scripts":
+        parse_hf_unlab([Path(script).stem, *argv])  # the same command
+        return
     classes = classes_of(ROOT / script)
     if argv and argv != ["--help"]:
         read_arguments(*classes, argv=argv)
@@ -107,7 +110,12 @@ def parse_pip(words: list[str]) -> None:
     assert set((found[1] or "dev").split(",")) <= extras.keys(), f"there is no extra {found[1]}"
 
 
+def parse_hf(words: list[str]) -> None:
+    assert words == ["auth", "login"], "only the login is anything to show"
+
+
 PROGRAMS = {
+    "hf": parse_hf,
     "accelerate": parse_accelerate,
     "hf-unlab": parse_hf_unlab,
     "make": parse_make,
@@ -135,5 +143,6 @@ def known_options() -> set[str]:
     options = {option for action in launch_command_parser()._actions for option in action.option_strings}
     classes = {cls for script in ROOT.glob("recipes/*/*.py") for cls in classes_of(script)}
     commands = typer.main.get_command(app).commands.values()
-    options |= {option for command in commands for one in command.params for option in one.opts}
+    params = [one for command in commands for one in command.params]
+    options |= {option for one in params for option in (*one.opts, *one.secondary_opts)}
     return options | {"--help", "--config"} | {f"--{field}" for cls in classes for field in cls.__dataclass_fields__}

@@ -10,6 +10,7 @@ DOCUMENTS = sorted(
     path
     for folder in (".", "docs", "recipes", "recipes/*", "model_cards", "hub_scripts")
     for path in ROOT.glob(f"{folder}/*.md")
+    if folder != "model_cards" or path.name == "README.md"  # the others are templates
 )
 _FENCE = re.compile(r"^```(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
