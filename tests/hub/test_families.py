@@ -1,6 +1,7 @@
 """Every family's checkpoints, and adapters, over the Hub and back: published, verified, loaded, fine-tuned."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -87,6 +88,8 @@ def test_there_and_back(hub, tmp_path, name):
     save(tmp_path / "out")
     made = publish_model(tmp_path / "out", f"alice/{name}", SETTINGS)
     assert made.verification and made.verification.is_right, made.verification
+    card = hub.files(f"alice/{name}")["README.md"].decode()
+    exec("\n".join(re.findall(r"^```python\n(.*?)^```", card, re.MULTILINE | re.DOTALL)), {})  # to the last line
     here = features_of(load(str(tmp_path / "out")).encoder, inputs)
     for called in (f"alice/{name}", f"alice/{name}@v1"):
         assert np.array_equal(features_of(load(called).encoder, inputs), here), called
