@@ -31,6 +31,7 @@ from hf_unlab.testing import (
     tiny_wav2vec2,
 )
 from tests.hub.conftest import TOKEN
+from tests.modalities.image_text.dual_encoders import make
 
 pytestmark = pytest.mark.slow
 SETTINGS = PublishSettings(CardSettings("apache-2.0"))
@@ -57,9 +58,14 @@ def clip(folder):
     tiny_dual_encoder().save_pretrained(folder)
 
 
-def open_clip(folder):
+def tiny_clip(folder):
     tokenizer = train_caption_tokenizer([f"character {number}" for number in range(300)], vocab_size=300)
     load_dual_encoder("tiny", tokenizer=tokenizer).save_pretrained(folder)
+
+
+def open_clip(folder):
+    make("open_clip").save_pretrained(folder)
+    assert (folder / "open_clip_config.json").is_file()
 
 
 def wav2vec2(folder):
@@ -76,6 +82,7 @@ FAMILIES = {
     "static": (static, TEXTS),
     "bert": (bert, TEXTS),
     "clip": (clip, IMAGES),
+    "tiny_clip": (tiny_clip, IMAGES),
     "open_clip": (open_clip, IMAGES),
     "wav2vec2": (wav2vec2, CLIPS),
     "mel": (mel, CLIPS),

@@ -5,6 +5,7 @@ from typing import Any
 
 from transformers import TrainingArguments
 
+from hf_unlab.modalities.checkpoint_files import find_file, read_json
 from hf_unlab.modalities.image_text import open_clip_dual_encoder, tiny_clip, transformers_dual_encoder
 from hf_unlab.modalities.image_text.dual_encoder import DualEncoder
 from hf_unlab.modalities.image_text.settings import DualEncoderSettings
@@ -62,6 +63,8 @@ def load_dual_encoder(
         (224, torch.Size([1, 77]))
     """
     name = {"base": "open_clip:ViT-B-16"}.get(name, name)
+    if text_tower is None and _is_open_clip_on_the_hub(name):
+        name = f"open_clip:hf-hub:{name}"
     is_open_clip = name.startswith("open_clip:") or (Path(name) / open_clip_dual_encoder.CONFIG_NAME).is_file()
     is_tiny = name in TINY
     if tokenizer is not None and not is_tiny:
@@ -90,6 +93,14 @@ def load_dual_encoder(
     if lock_image:
         model.lock_image_tower()
     return model.train()
+
+
+def _is_open_clip_on_the_hub(name: str) -> bool:
+    """Whether a Hub id holds what open_clip alone loads; some hold a model of transformers as well, which is taken."""
+    if ":" in name or name.count("/") != 1 or Path(name).exists():
+        return False
+    is_transformers = "model_type" in (read_json(name, "config.json") or {})
+    return not is_transformers and find_file(name, open_clip_dual_encoder.CONFIG_NAME) is not None
 
 
 def dual_encoder_for(
