@@ -55,7 +55,7 @@ def publish_command(
         if dry_run:
             _show(folder, repo_id, settings)
             return
-        made = publish_model(folder, repo_id, settings, on_step=lambda text: console.print(f"{text} ..."))
+        made = publish_model(folder, repo_id, settings, on_step=lambda text: console.print(f"{text}."))
         if not made.changed and not made.deleted:
             console.print("Nothing is new: the Hub has these files already.")
         else:

@@ -106,6 +106,8 @@ def publish_model(
     on_step("Looking through the files")
     with staged(folder, repo_id, settings.card, new_card=settings.new_card) as one:
         check_staged(one, folder, held_out_texts(folder))
+        for note in one.notes:
+            on_step(f"Note: {note}")
         answers = None
         if settings.is_verified:
             on_step("Loading the model by its card's lines, without hf_unlab")

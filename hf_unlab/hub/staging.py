@@ -73,7 +73,12 @@ def staged(
         written = checkpoint / CARD_NAME
         is_kept = written.is_file() and not new_card and not _is_generated(written)
         if is_kept:
-            read_card(written)  # a card that the Hub would refuse
+            said = read_card(written).data.license  # raises where the Hub would refuse the card
+            if settings.licence not in (None, said):
+                raise ValueError(
+                    f"{written} says license: {said}, and {settings.licence} is asked for: correct one of the two, or "
+                    "have the card made anew (--new_card)."
+                )
             shutil.copyfile(written, folder / CARD_NAME)
             notes.append(f"{CARD_NAME} was written by hand and goes up as it is (--new_card makes one)")
         else:

@@ -28,6 +28,8 @@ def test_a_card_that_somebody_wrote_goes_up_as_it_is(checkpoint):
     (checkpoint / "README.md").write_text(mine)
     with staged(checkpoint, "me/x", CardSettings()) as one:
         assert (one.folder / "README.md").read_text() == mine and "as it is" in one.notes[0]
+    with pytest.raises(ValueError, match=r"says license: mit, and apache-2\.0 is asked"):
+        staged(checkpoint, "me/x", CardSettings("apache-2.0")).__enter__()
     with staged(checkpoint, "me/x", MIT, new_card=True) as one:
         assert "# x" in (one.folder / "README.md").read_text() and one.notes == ()
     with staged(checkpoint, "me/x", MIT, new_card=True) as one:
