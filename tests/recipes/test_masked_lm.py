@@ -112,7 +112,7 @@ def test_the_table_is_printed_and_saved(pretrained):
     }
     assert table["num_labels_per_class"] == [2, 4] and table["num_test"] == 40 and table["overlaps"] == []
     assert all(0 <= value <= 1 for row in rows.values() for values in row["accuracies"].values() for value in values)
-    assert "from scratch" in result.stdout and "AutoModel.from_pretrained" in result.stdout
+    assert "from scratch" in result.stdout and "AutoModelForMaskedLM.from_pretrained" in result.stdout
 
 
 def test_the_output_has_no_noise_and_fits_80_columns(pretrained):
