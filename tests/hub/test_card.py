@@ -11,7 +11,7 @@ from hf_unlab.hub.card import CardSettings, is_ours, make_card, read_card, write
 from hf_unlab.hub.contents import contents_of
 from hf_unlab.hub.facts import FACTS_NAME, RunFacts, read_facts
 from hf_unlab.modalities import MODALITIES
-from hf_unlab.testing import tiny_bert, tiny_dual_encoder, tiny_mel_model, tiny_static_model, tiny_tokenizer
+from tests.hub.checkpoints import bert, clip, mel, static, vit
 
 SETTINGS = CardSettings("apache-2.0", ("en", "de"), description="Of reviews.")
 
@@ -54,35 +54,7 @@ def test_it_reads_as_markdown_without_gaps(trained):
         assert len(set(rows)) == 1, table
 
 
-def save_text(folder):
-    tiny_bert().base_model.save_pretrained(folder)
-    tiny_tokenizer().save_pretrained(folder)
-
-
-def save_static(folder):
-    tiny_static_model().save_pretrained(folder)
-
-
-def save_image_text(folder):
-    tiny_dual_encoder().save_pretrained(folder)
-
-
-def save_audio(folder):
-    model, extractor = tiny_mel_model()
-    model.save_pretrained(folder)
-    extractor.save_pretrained(folder)
-
-
-def save_image(folder):
-    from transformers import ViTConfig, ViTImageProcessor, ViTModel
-
-    size = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
-    ViTModel(ViTConfig(**size, image_size=16, patch_size=8)).save_pretrained(folder)
-    ViTImageProcessor(size={"height": 16, "width": 16}).save_pretrained(folder)
-
-
-SAVED = {"text": save_text, "static": save_static, "image_text": save_image_text, "audio": save_audio}
-SAVED["image"] = save_image
+SAVED = {"text": bert, "static": static, "image_text": clip, "audio": mel, "image": vit}
 
 
 @pytest.fixture(scope="module")
@@ -119,14 +91,14 @@ def test_cards_of_one_family_share_all_that_does_not_differ(cards):
 
 
 def test_a_model_that_nobody_measured_says_so(tmp_path):
-    save_static(tmp_path)
+    static(tmp_path)
     text = card_of(tmp_path)
     assert "It has not been measured with labels" in text and "How it was trained" not in text
     assert "eval_results" not in text and ModelCard(text).data.pipeline_tag == "sentence-similarity"
 
 
 def test_data_sets_of_the_hub_are_named(tmp_path):
-    save_static(tmp_path)
+    static(tmp_path)
     facts = {
         "sources": [
             {"name": "imdb", "path": "stanfordnlp/imdb", "revision": "e6281661"},
@@ -139,7 +111,7 @@ def test_data_sets_of_the_hub_are_named(tmp_path):
 
 
 def test_another_licence_and_a_base(tmp_path):
-    save_static(tmp_path)
+    static(tmp_path)
     data = ModelCard(card_of(tmp_path, settings=CardSettings("other", base_model="me/base"))).data
     assert (data.license, data.license_link, data.base_model) == ("other", "LICENSE", "me/base")
 

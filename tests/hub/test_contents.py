@@ -2,10 +2,8 @@
 
 import pytest
 
-from hf_unlab.few_labels.adapters import adapted, save_adapter
 from hf_unlab.hub.contents import contents_of, is_published
-from hf_unlab.modalities import get_modality
-from hf_unlab.testing import tiny_bert, tiny_dual_encoder, tiny_mel_model, tiny_static_model, tiny_tokenizer
+from tests.hub.checkpoints import adapter, clip, mel, static
 
 
 def test_of_a_run_the_model_its_tokenizer_and_its_proof(trained):
@@ -22,31 +20,9 @@ def test_of_a_run_the_model_its_tokenizer_and_its_proof(trained):
     }
 
 
-def static(folder):
-    tiny_static_model().save_pretrained(folder)
-
-
-def dual(folder):
-    tiny_dual_encoder().save_pretrained(folder)
-
-
-def mel(folder):
-    model, extractor = tiny_mel_model()
-    model.save_pretrained(folder)
-    extractor.save_pretrained(folder)
-
-
-def adapter(folder):
-    model = tiny_bert()
-    model.base_model.save_pretrained(folder.parent / "base")
-    tiny_tokenizer().save_pretrained(folder.parent / "base")
-    encoder = get_modality("text").load_encoder(str(folder.parent / "base"))
-    save_adapter(adapted(encoder.classifier(2, 0), encoder, "lora", rank=2), encoder, folder, ["no", "yes"])
-
-
 @pytest.mark.parametrize(
     ("save", "kind"),
-    [(static, "sentence-transformers"), (dual, "transformers"), (mel, "transformers"), (adapter, "peft")],
+    [(static, "sentence-transformers"), (clip, "transformers"), (mel, "transformers"), (adapter, "peft")],
 )
 def test_what_a_library_saves_goes_up_whole(tmp_path, save, kind):
     folder = tmp_path / "out"

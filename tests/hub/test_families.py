@@ -13,69 +13,19 @@ from typer.testing import CliRunner
 from hf_unlab.app.cli import app
 from hf_unlab.app.embedding import load
 from hf_unlab.evaluation.features import features_of
-from hf_unlab.few_labels.adapters import adapted, save_adapter
 from hf_unlab.hub.card import CardSettings
 from hf_unlab.hub.facts import read_facts
 from hf_unlab.hub.publish import PublishSettings, publish_model
 from hf_unlab.hub.resources import recipe_path
 from hf_unlab.hub.verify import run_lines
-from hf_unlab.modalities import get_modality
-from hf_unlab.modalities.image_text.models import load_dual_encoder
-from hf_unlab.modalities.image_text.tiny_clip import train_caption_tokenizer
-from hf_unlab.testing import (
-    tiny_bert,
-    tiny_dual_encoder,
-    tiny_mel_model,
-    tiny_static_model,
-    tiny_tokenizer,
-    tiny_wav2vec2,
-)
+from tests.hub.checkpoints import adapter, bert, bert_with_head, clip, mel, open_clip, static, tiny_clip, wav2vec2
 from tests.hub.conftest import TOKEN
-from tests.modalities.image_text.dual_encoders import make
 
 pytestmark = pytest.mark.slow
 SETTINGS = PublishSettings(CardSettings("apache-2.0"))
 TEXTS = ["a small red river", "the old town keeps a blue stone", "new"]
 IMAGES = [Image.fromarray(np.random.default_rng(i).integers(0, 256, (20, 20, 3), dtype=np.uint8)) for i in range(3)]
 CLIPS = [np.random.default_rng(i).standard_normal(4000 + 500 * i).astype(np.float32) * 0.1 for i in range(3)]
-
-
-def static(folder):
-    tiny_static_model().save_pretrained(folder)
-
-
-def bert(folder):
-    tiny_bert().base_model.save_pretrained(folder)
-    tiny_tokenizer().save_pretrained(folder)
-
-
-def bert_with_head(folder):
-    tiny_bert().save_pretrained(folder)
-    tiny_tokenizer().save_pretrained(folder)
-
-
-def clip(folder):
-    tiny_dual_encoder().save_pretrained(folder)
-
-
-def tiny_clip(folder):
-    tokenizer = train_caption_tokenizer([f"character {number}" for number in range(300)], vocab_size=300)
-    load_dual_encoder("tiny", tokenizer=tokenizer).save_pretrained(folder)
-
-
-def open_clip(folder):
-    make("open_clip").save_pretrained(folder)
-    assert (folder / "open_clip_config.json").is_file()
-
-
-def wav2vec2(folder):
-    for part in tiny_wav2vec2():
-        part.save_pretrained(folder)
-
-
-def mel(folder):
-    for part in tiny_mel_model():
-        part.save_pretrained(folder)
 
 
 FAMILIES = {
@@ -125,9 +75,7 @@ def test_a_published_model_is_fine_tuned_and_the_adapter_published(hub, tmp_path
 
 
 def test_an_adapter_of_a_local_base_is_published_behind_it(hub, tmp_path):
-    bert(tmp_path / "base")
-    encoder = get_modality("text").load_encoder(str(tmp_path / "base"))
-    save_adapter(adapted(encoder.classifier(2, 0), encoder, "lora", rank=2), encoder, tmp_path / "out", ["no", "yes"])
+    adapter(tmp_path / "out")
     with pytest.raises(ValueError, match="publish that first, and give its name"):
         publish_model(tmp_path / "out", "alice/adapter", SETTINGS)
     publish_model(tmp_path / "base", "alice/base", SETTINGS)
