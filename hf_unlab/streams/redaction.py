@@ -63,6 +63,16 @@ def without_folders(value: Any) -> Any:
     return _PATH.sub(r"\1", redacted(value)) if isinstance(value, str) else value
 
 
+def is_secret_name(name: str) -> bool:
+    """Whether what stands under a name is secret.
+
+    Example:
+        >>> is_secret_name("hub_token"), is_secret_name("num_tokens")
+        (True, False)
+    """
+    return _SECRET_NAMES.search(name) is not None
+
+
 def _is_secret(name: Any, value: Any) -> bool:
     # a number of tokens is none
-    return isinstance(name, str) and isinstance(value, str | list | tuple) and bool(_SECRET_NAMES.search(name))
+    return isinstance(name, str) and isinstance(value, str | list | tuple) and is_secret_name(name)

@@ -9,8 +9,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from transformers import TrainerState
 
 from hf_unlab.hub.facts import FACTS_NAME, RunFacts, Session, SourceFacts, hashes_of_weights, read_facts
 from hf_unlab.streams.progress import SourceProgress
-from hf_unlab.streams.redaction import without_folders, without_secrets
+from hf_unlab.streams.redaction import is_secret_name, without_folders, without_secrets
 from hf_unlab.streams.sources import BUILTIN_PREFIX, Source
 from hf_unlab.training.argument_table import default_values
 from hf_unlab.training.arguments import PretrainingArguments
@@ -67,7 +68,7 @@ class FactsKeeper:
             world_size=args.world_size,
             hardware=hardware(args.device),
             precision=precision,
-            versions={"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+            versions={"python": platform.python_version(), **versions(PACKAGES)},
             commit=commit(),
             energy_how=self._meter.how,
         )
@@ -152,6 +153,20 @@ def told_settings(args: PretrainingArguments) -> dict[str, Any]:
     return {name: without_folders(value) for name, value in without_secrets(told).items()}
 
 
+def versions(packages: Sequence[str]) -> dict[str, str]:
+    """Of packages, as far as they are installed: this one may be run from a checkout that never was.
+
+    Example:
+        >>> versions(["no-such-package"])
+        {}
+    """
+    found = {}
+    for name in packages:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
+
+
 def command_line(argv: Sequence[str]) -> str:
     """The command that a person would type, without secrets and folders of this machine.
 
@@ -162,10 +177,10 @@ def command_line(argv: Sequence[str]) -> str:
     words, is_secret = [_of_recipes(argv[0]) if argv and argv[0] else "python"], False
     for word in argv[1:]:
         if is_secret:
-            word = "***"
-        elif re.match(r"--\w*(token|secret|password|_key)\b.*=", word):
-            word = word.split("=")[0] + "=***"
-        is_secret = bool(re.fullmatch(r"--\w*(token|secret|password|_key)", word))
+            word, is_secret = "***", False
+        elif word.startswith("--") and is_secret_name(word.partition("=")[0]):
+            option, sign, _ = word.partition("=")
+            word, is_secret = (f"{option}=***", False) if sign else (option, True)
         word = without_folders(_of_recipes(word) if word.endswith((".yaml", ".py")) else word)
         words.append(f'"{word}"' if re.search(r"\s", word) else word)
     return " ".join(words)
