@@ -24,10 +24,10 @@ from hf_unlab.evaluation.robustness import drops
 from hf_unlab.few_labels.draws import few_label_table
 from hf_unlab.few_labels.methods import embedded
 from hf_unlab.few_labels.table import FewLabelTable
+from hf_unlab.hub.evaluated import RESULTS_NAME
 from hf_unlab.modalities.modality import Layer
 from hf_unlab.streams.sources import Source
 
-RESULTS_NAME = "results.json"
 COUNTS = (1, 5, 10, 50, 250)
 NUM_PERTURBED = 500  # test inputs that perturbations are tried on
 

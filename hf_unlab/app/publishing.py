@@ -87,11 +87,11 @@ def verify_command(
 def _show(folder: Path, repo_id: str, settings: "PublishSettings") -> None:
     """A publication that is not sent."""
     from hf_unlab.app.progress import console
-    from hf_unlab.hub.publish import held_out_texts, load_staged
+    from hf_unlab.hub.publish import load_staged
     from hf_unlab.hub.staging import check_staged, staged
 
     with staged(folder, repo_id, settings.card, new_card=settings.new_card) as one:
-        check_staged(one, folder, held_out_texts(folder))
+        check_staged(one, folder)
         who = "private" if settings.is_private else "public"
         console.print(f"{repo_id} ({who} if it is new), branch {settings.revision}, would hold:\n")
         for name, size in one.sizes.items():

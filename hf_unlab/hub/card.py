@@ -16,24 +16,18 @@ import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from hf_unlab.evaluation.plots import plot_curves
-from hf_unlab.hub.contents import CARD_NAME, Contents
+from hf_unlab.hub.contents import Contents
 from hf_unlab.hub.evaluated import evaluation_of
 from hf_unlab.hub.facts import RunFacts, SourceFacts, read_facts
 from hf_unlab.hub.loading import Loading, loading_of
 from hf_unlab.hub.proof import eval_results, proofs_of
 from hf_unlab.hub.resources import model_card_path
 from hf_unlab.hub.wording import architecture, duration, energy, num_parameters, short_count
+from hf_unlab.modalities.checkpoint_files import read_object
 from hf_unlab.modalities.detect import modality_of
 from hf_unlab.streams.builders import BUILDERS
 
 CURVES_NAME = "training.png"
-_HEADS = {
-    "AutoModelForMaskedLM": "fill-mask",
-    "AutoModelForSequenceClassification": "text-classification",
-    "AutoModelForAudioClassification": "audio-classification",
-    "AutoModelForImageClassification": "image-classification",
-    "AutoModelForCTC": "automatic-speech-recognition",
-}
 _OF_MODALITY = {
     "text": "feature-extraction",
     "audio": "feature-extraction",
@@ -68,7 +62,14 @@ class CardSettings:
     description: str = ""
 
 
-def make_card(folder: str | Path, contents: Contents, repo_id: str, settings: CardSettings) -> str:
+def make_card(
+    folder: str | Path,
+    contents: Contents,
+    repo_id: str,
+    settings: CardSettings,
+    *,
+    run: str | Path | None = None,
+) -> str:
     """The card of a checkpoint, README.md of its repository.
 
     Args:
@@ -76,11 +77,13 @@ def make_card(folder: str | Path, contents: Contents, repo_id: str, settings: Ca
         contents: What of it is published.
         repo_id: Where it is published.
         settings: What the publisher says.
+        run: The folder with what is told and not published, the run's facts and rendered tables; by default the same.
 
     Raises:
         ValueError: There is no licence, or a file that the card reads is damaged.
     """
-    folder, facts = Path(folder), read_facts(folder) or RunFacts()
+    folder, run = Path(folder), Path(run or folder)
+    facts = read_facts(run) or RunFacts()
     name = repo_id.rpartition("/")[2]
     loading, modality = loading_of(folder, repo_id), _modality(folder, contents)
     environment = jinja2.Environment(
@@ -92,7 +95,7 @@ def make_card(folder: str | Path, contents: Contents, repo_id: str, settings: Ca
         autoescape=False,  # it is Markdown
     )
     environment.filters |= {"duration": duration, "energy": energy, "count": short_count, "cell": _cell}
-    classifier = _json(folder / "classifier.json")
+    classifier = read_object(folder, "classifier.json")
     text = environment.get_template(f"{modality}.md").render(
         data=card_data(folder, contents, repo_id, settings, loading, facts).to_yaml(),
         title=name,
@@ -105,7 +108,7 @@ def make_card(folder: str | Path, contents: Contents, repo_id: str, settings: Ca
         facts=facts,
         classifier=classifier,
         metrics=_told(classifier.get("metrics") or {}) or _told(facts.metrics),
-        proofs=proofs_of(folder),
+        proofs=proofs_of(run),
         evaluation=evaluation_of(folder),
         curves=CURVES_NAME if CURVES_NAME in contents.published else None,
     )
@@ -215,8 +218,7 @@ def _digest(text: str) -> str:
 def _pipeline(loading: Loading, contents: Contents, modality: str) -> str:
     if contents.kind == "sentence-transformers":
         return "sentence-similarity"
-    named = next((tag for name, tag in _HEADS.items() if re.search(rf"\b{name}\b", loading.lines)), None)
-    return named or _OF_MODALITY[modality]
+    return loading.task or _OF_MODALITY[modality]
 
 
 def _modality(folder: Path, contents: Contents) -> str:
@@ -236,13 +238,3 @@ def _cell(value: Any) -> str:
     """In a cell of a Markdown table."""
     text = json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict | bool) else str(value)
     return " ".join(text.split()).replace("|", "\\|")
-
-
-def _json(path: Path) -> dict[str, Any]:
-    content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return content if isinstance(content, dict) else {}
-
-
-def card_path(folder: str | Path) -> Path:
-    """Where a checkpoint's card lies."""
-    return Path(folder) / CARD_NAME

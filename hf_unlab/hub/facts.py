@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 FACTS_NAME = "_facts.json"
+HELD_OUT_NAME = "_held_out.parquet"
 
 
 @dataclass
@@ -168,11 +169,15 @@ def hashes_of_weights(folder: str | Path) -> dict[str, str]:
         >>> hashes_of_weights(folder)["model.safetensors"][:8]
         'e3b0c442'
     """
-    folder, found = Path(folder), {}
-    for path in sorted([*folder.glob("*.safetensors"), *folder.glob("[0-9]*_*/*.safetensors")]):
-        with path.open("rb") as file:
-            found[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
-    return found
+    folder = Path(folder)
+    paths = sorted([*folder.glob("*.safetensors"), *folder.glob("[0-9]*_*/*.safetensors")])
+    return {path.relative_to(folder).as_posix(): sha256_of(path) for path in paths}
+
+
+def sha256_of(path: Path) -> str:
+    """Of a file, which is read in parts."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _known(kind: Any, content: Mapping[str, Any]) -> dict[str, Any]:

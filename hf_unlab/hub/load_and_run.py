@@ -6,7 +6,6 @@ numbers: weights that are missing from the files are drawn anew each time, and t
 
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -86,5 +85,4 @@ def _plain(values: torch.Tensor) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    sys.path = [path for path in sys.path if Path(path or ".").resolve() != Path(__file__).resolve().parent]
     main()

@@ -1,13 +1,21 @@
 """How a checkpoint is loaded by whom has never heard of hf_unlab: told from its files, in lines that can be run."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from hf_unlab.modalities.checkpoint_files import read_object
+
 Kind: TypeAlias = Literal["transformers", "sentence-transformers", "open_clip", "peft"]
-# What a class saves as its architecture -> the class of transformers that loads it with its head.
-_HEADS = ("MaskedLM", "SequenceClassification", "AudioClassification", "ImageClassification", "CTC")
+# The end of an architecture's name, and of the class of transformers that loads it with its head -> what the head
+# does, by the Hub's name.
+_HEADS = {
+    "MaskedLM": "fill-mask",
+    "SequenceClassification": "text-classification",
+    "AudioClassification": "audio-classification",
+    "ImageClassification": "image-classification",
+    "CTC": "automatic-speech-recognition",
+}
 _PROCESSORS = {
     "tokenizer": "AutoTokenizer",
     "feature_extractor": "AutoFeatureExtractor",
@@ -26,12 +34,14 @@ class Loading:
         inputs: The names that make them: "tokenizer", "feature_extractor", "image_processor", "processor",
             "preprocess"; "model" where it reads texts itself.
         base: Of an adapter, the Hub id of the model that it belongs to.
+        task: What its head does, by the Hub's name; "" where it has none.
     """
 
     kind: Kind
     lines: str
     inputs: str
     base: str = ""
+    task: str = ""
 
 
 def kind_of(folder: str | Path) -> Kind:
@@ -89,13 +99,13 @@ def loading_of(folder: str | Path, name: str | None = None) -> Loading:
     inputs = _inputs_of(folder)
     if kind == "peft":
         return _adapter(folder, called, inputs)
-    auto = _auto_class(_read(folder / "config.json"))
+    auto, task = _auto_class(read_object(folder, "config.json"))
     lines = (
         f"from transformers import {auto}, {_PROCESSORS[inputs]}\n\n"
         f'{inputs} = {_PROCESSORS[inputs]}.from_pretrained("{called}")\n'
         f'model = {auto}.from_pretrained("{called}")'
     )
-    return Loading(kind, lines, inputs)
+    return Loading(kind, lines, inputs, task=task)
 
 
 _OPEN_CLIP = """import open_clip
@@ -105,14 +115,14 @@ tokenizer = open_clip.get_tokenizer("{name}")"""
 
 
 def _adapter(folder: Path, called: str, inputs: str) -> Loading:
-    base = _read(folder / "adapter_config.json").get("base_model_name_or_path") or ""
-    config = _read(folder / "classifier" / "config.json")
+    base = read_object(folder, "adapter_config.json").get("base_model_name_or_path") or ""
+    config = read_object(folder, "classifier/config.json")
     if not config:
         raise ValueError(
             f"The adapter in {folder} belongs to a classifier that no library has a class for (the encoder of an "
             "open_clip or CLIP model with a head): hf_unlab alone loads it (`hf-unlab predict`). Publish the encoder."
         )
-    auto, base = _auto_class(config), base or "THE BASE MODEL"
+    (auto, task), base = _auto_class(config), base or "THE BASE MODEL"
     lines = (
         f"from peft import PeftModel\nfrom transformers import AutoConfig, {auto}, {_PROCESSORS[inputs]}\n\n"
         f'{inputs} = {_PROCESSORS[inputs]}.from_pretrained("{called}")\n'
@@ -120,11 +130,11 @@ def _adapter(folder: Path, called: str, inputs: str) -> Loading:
         f'base = {auto}.from_pretrained("{base}", config=config)\n'
         f'model = PeftModel.from_pretrained(base, "{called}")'
     )
-    return Loading("peft", lines, inputs, base)
+    return Loading("peft", lines, inputs, base, task)
 
 
 def _inputs_of(folder: Path) -> str:
-    preprocessor = _read(folder / "preprocessor_config.json")
+    preprocessor = read_object(folder, "preprocessor_config.json")
     has_tokenizer = any((folder / name).exists() for name in ("tokenizer.json", "tokenizer_config.json"))
     if "feature_extractor_type" in preprocessor:
         return "processor" if has_tokenizer else "feature_extractor"
@@ -133,14 +143,11 @@ def _inputs_of(folder: Path) -> str:
     return "tokenizer"
 
 
-def _auto_class(config: dict[str, Any]) -> str:
+def _auto_class(config: dict[str, Any]) -> tuple[str, str]:
+    """The class that loads it, and what its head does."""
     architecture = (config.get("architectures") or [""])[0]
-    return next((f"AutoModelFor{head}" for head in _HEADS if architecture.endswith(f"For{head}")), "AutoModel")
-
-
-def _read(path: Path) -> dict[str, Any]:
-    content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return content if isinstance(content, dict) else {}
+    head = next((head for head in _HEADS if architecture.endswith(f"For{head}")), None)
+    return (f"AutoModelFor{head}", _HEADS[head]) if head else ("AutoModel", "")
 
 
 _TITLES = {"transformers": "plain transformers", "open_clip": "plain open_clip", "peft": "plain peft"}

@@ -9,6 +9,8 @@ from typing import Any
 
 from huggingface_hub import EvalResult
 
+from hf_unlab.streams.redaction import without_folders
+
 TABLES = {"few_label": "", "few_label_left_out": "with each group left out of the labels in turn"}
 _NOT_CHEAP = ("pretrained", "random weights", "from scratch", "no weights")
 # Of the rows of the model itself, the one to judge it by: chosen here, and not by what it reached on the test.
@@ -49,7 +51,7 @@ def proofs_of(folder: str | Path) -> list[Proof]:
             continue
         text = folder / f"{name}.md"
         rendered = text.read_text(encoding="utf-8") if text.is_file() else _plain(content)
-        tables, notes = _parts(rendered)
+        tables, notes = _parts(without_folders(rendered))
         task = _task(content)
         title = f"{task}, {how}" if how else task
         picture = f"{name}.png" if (folder / f"{name}.png").is_file() else None
@@ -96,7 +98,7 @@ def verdict(content: dict[str, Any]) -> str:
     if ours is None:
         return "The table has no row of this model."
     counts = list(ours["mean"])
-    cheap = [row for row in content["rows"] if not row["name"].startswith(_NOT_CHEAP) and not _is_beside(row)]
+    cheap = [row for row in content["rows"] if not row["name"].startswith(_NOT_CHEAP)]
     scratch = [row for row in content["rows"] if row["name"] == "from scratch"]
     parts = [
         f"With {' / '.join(counts)} label{'s' * (counts != ['1'])} a class this model ({ours['method']}) is right in "
@@ -110,10 +112,6 @@ def verdict(content: dict[str, Any]) -> str:
             name = "training from scratch" if row["name"] == "from scratch" else row["name"]
             text += f" **With {' and '.join(lost)} it is behind {name}.**"
     return text
-
-
-def _is_beside(row: dict[str, Any]) -> bool:
-    return "pretrained" in row["name"]
 
 
 def _judged(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
@@ -158,4 +156,4 @@ def _read(path: Path) -> dict[str, Any] | None:
             raise ValueError("it has no rows")
     except (ValueError, KeyError) as error:
         raise ValueError(f"{path} is no few-label table: {error}. Delete it, or measure again.") from error
-    return content
+    return without_folders(content)

@@ -4,27 +4,25 @@ The folder of a run -> what may go up, with its card -> looked through for secre
 commit -> a tag -> downloaded again and compared.
 """
 
-import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pyarrow.parquet as pq
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
-from huggingface_hub.hf_api import ModelInfo
+from huggingface_hub.hf_api import ModelInfo, RepoSibling
 from huggingface_hub.utils import httpx
+from huggingface_hub.utils.sha import git_hash
 
 from hf_unlab.hub.card import CardSettings
 from hf_unlab.hub.contents import is_published
 from hf_unlab.hub.errors import hub_errors
+from hf_unlab.hub.facts import sha256_of
 from hf_unlab.hub.loading import loading_of
 from hf_unlab.hub.staging import Staged, check_staged, staged
 from hf_unlab.hub.verify import Answers, Verification, run_lines, verify_published
 
-HELD_OUT_NAME = "_held_out.parquet"
-MAX_RAW_TEXTS = 2000
 _VERSION = re.compile(r"v(\d+)")
 
 
@@ -105,7 +103,7 @@ def publish_model(
     settings = settings or PublishSettings()
     on_step("Looking through the files")
     with staged(folder, repo_id, settings.card, new_card=settings.new_card) as one:
-        check_staged(one, folder, held_out_texts(folder))
+        check_staged(one, folder)
         for note in one.notes:
             on_step(f"Note: {note}")
         answers = None
@@ -152,9 +150,9 @@ def commit_staged(one: Staged, repo_id: str, settings: PublishSettings, *, token
 
 def _differences(one: Staged, info: ModelInfo) -> tuple[list[str], list[str]]:
     """Files that are not there, or not the same; and files of a model that are no part of it any more."""
-    remote = {file.rfilename: file.lfs.sha256 if file.lfs else file.blob_id for file in info.siblings or ()}
+    remote = {file.rfilename: file for file in info.siblings or ()}
     names, kind = one.contents.published, one.contents.kind
-    changed = [name for name in names if remote.get(name) not in _hashes(one.folder / name)]
+    changed = [name for name in names if not _is_same(one.folder / name, remote.get(name))]
     return changed, [name for name in remote if is_published(name, kind) and name not in names]
 
 
@@ -176,21 +174,6 @@ def _commit(
         if now.sha == info.sha or any(_differences(one, now)):
             raise
         return now.sha or ""
-
-
-def held_out_texts(folder: str | Path) -> Iterator[str]:
-    """Raw texts that a run held out, none of which may be published; of other raw data there is nothing to compare."""
-    path = Path(folder) / HELD_OUT_NAME
-    if not path.is_file():
-        return
-    file, num_left = pq.ParquetFile(path), MAX_RAW_TEXTS
-    columns = [one.name for one in file.schema_arrow if str(one.type) in ("string", "large_string")]
-    for batch in file.iter_batches(batch_size=256, columns=columns) if columns else ():
-        for column in batch.columns:
-            yield from (text for text in column.to_pylist() if text)
-        num_left -= len(batch)
-        if num_left <= 0:
-            return
 
 
 def load_staged(one: Staged) -> Answers:
@@ -223,14 +206,11 @@ def _info(api: HfApi, repo_id: str, branch: str, is_private: bool) -> ModelInfo:
     return api.model_info(repo_id, revision=branch, files_metadata=True)
 
 
-def _hashes(path: Path) -> tuple[str, str]:
-    """By which the Hub knows a file: SHA-256 of one kept in LFS, git's own of the others."""
-    sha256, git = hashlib.sha256(), hashlib.sha1(b"blob %d\0" % path.stat().st_size)
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            sha256.update(block)
-            git.update(block)
-    return sha256.hexdigest(), git.hexdigest()
+def _is_same(path: Path, remote: RepoSibling | None) -> bool:
+    """Whether the Hub has a file: it knows one kept in LFS by SHA-256, others by git's hash."""
+    if remote is None:
+        return False
+    return sha256_of(path) == remote.lfs.sha256 if remote.lfs else git_hash(path.read_bytes()) == remote.blob_id
 
 
 def _next_tag(wanted: str | None, tags: dict[str, str], unchanged: str | None) -> str | None:

@@ -10,14 +10,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pyarrow.parquet as pq
+
 from hf_unlab.hub.card import CURVES_NAME, CardSettings, is_ours, make_card, read_card, write_curves
 from hf_unlab.hub.contents import CARD_NAME, Contents, contents_of
-from hf_unlab.hub.facts import hashes_of_weights, read_facts
+from hf_unlab.hub.facts import HELD_OUT_NAME, hashes_of_weights, read_facts
 from hf_unlab.hub.loading import kind_of
 from hf_unlab.hub.secrets import find_secrets
 from hf_unlab.streams.redaction import without_folders
 
 MAX_TOLD = 10
+MAX_RAW_TEXTS = 2000
 _REWRITTEN = ("few_label", "results", "eval_results", "all_results", "classifier")
 
 
@@ -82,30 +85,26 @@ def staged(
             shutil.copyfile(written, folder / CARD_NAME)
             notes.append(f"{CARD_NAME} was written by hand and goes up as it is (--new_card makes one)")
         else:
-            for name in ("classifier.json", "few_label.md", "few_label_left_out.md"):
-                _lay_beside(checkpoint / name, folder / name)
-            _lay_facts(checkpoint, folder)
-            text = make_card(folder, contents, repo_id, settings)
-            for path in [*folder.glob("_*"), *folder.glob("*.md")]:
-                path.unlink()
+            text = make_card(folder, contents, repo_id, settings, run=checkpoint)
             (folder / CARD_NAME).write_text(text, encoding="utf-8")
         contents = replace(contents, published=tuple(sorted({*contents.published, CARD_NAME})))
         left_out = {name: why for name, why in contents.left_out.items() if name not in contents.published}
         yield Staged(folder, replace(contents, left_out=left_out), tuple(notes))
 
 
-def check_staged(one: Staged, checkpoint: str | Path, held_out: Iterator[str] | tuple[str, ...] = ()) -> None:
+def check_staged(one: Staged, checkpoint: str | Path) -> None:
     """Refuse to publish what must not go up, and weights that are not what the run saved.
 
     Args:
         one: As it would be published.
         checkpoint: The folder that it comes from.
-        held_out: Raw texts, none of which may be in it.
 
     Raises:
         ValueError: Names what was found and where, and no secret.
     """
-    found = find_secrets(one.folder, one.contents.published, raw_texts=held_out, places=[Path(checkpoint)])
+    found = find_secrets(
+        one.folder, one.contents.published, raw_texts=held_out_texts(checkpoint), places=[Path(checkpoint)]
+    )
     if found:
         lines = [f"  {each.file}, {each.where}: {each.what}" for each in found[:MAX_TOLD]]
         more = [f"  and {len(found) - MAX_TOLD:,} more"] * (len(found) > MAX_TOLD)
@@ -124,6 +123,21 @@ def check_staged(one: Staged, checkpoint: str | Path, held_out: Iterator[str] | 
             )
 
 
+def held_out_texts(folder: str | Path) -> Iterator[str]:
+    """Raw texts that a run held out, none of which may be published; of other raw data there is nothing to compare."""
+    path = Path(folder) / HELD_OUT_NAME
+    if not path.is_file():
+        return
+    file, num_left = pq.ParquetFile(path), MAX_RAW_TEXTS
+    columns = [one.name for one in file.schema_arrow if str(one.type) in ("string", "large_string")]
+    for batch in file.iter_batches(batch_size=256, columns=columns) if columns else ():
+        for column in batch.columns:
+            yield from (text for text in column.to_pylist() if text)
+        num_left -= len(batch)
+        if num_left <= 0:
+            return
+
+
 def _bring(source: Path, target: Path) -> None:
     """A file as it is published: weights by a link, tables without the folders of this machine."""
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -134,16 +148,6 @@ def _bring(source: Path, target: Path) -> None:
         target.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     else:
         shutil.copyfile(source, target)
-
-
-def _lay_beside(source: Path, target: Path) -> None:
-    if source.is_file() and not target.exists():
-        target.write_text(without_folders(source.read_text(encoding="utf-8")), encoding="utf-8")
-
-
-def _lay_facts(checkpoint: Path, folder: Path) -> None:
-    for path in checkpoint.glob("_facts.json"):
-        shutil.copyfile(path, folder / path.name)
 
 
 def _is_generated(card: Path) -> bool:

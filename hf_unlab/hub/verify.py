@@ -1,7 +1,6 @@
 """Whether a published model is what was trained: loaded from the Hub by its own card, by a process that has no
 hf_unlab and has an empty cache, and compared with what lies here."""
 
-import hashlib
 import json
 import os
 import re
@@ -20,6 +19,7 @@ from hf_unlab.hub import load_and_run
 from hf_unlab.hub.card import read_card
 from hf_unlab.hub.contents import CARD_NAME
 from hf_unlab.hub.errors import hub_errors
+from hf_unlab.hub.facts import sha256_of
 from hf_unlab.hub.loading import loading_of
 from hf_unlab.streams.redaction import redacted
 
@@ -132,7 +132,13 @@ def run_lines(lines: str, *, home: Path | None = None, token: str | None = None)
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "answers.npz"
         done = subprocess.run(
-            [sys.executable, "-W", "ignore", load_and_run.__file__],
+            [
+                sys.executable,
+                "-P",
+                "-W",
+                "ignore",
+                load_and_run.__file__,
+            ],  # -P: hub/secrets.py is not Python's secrets
             input=json.dumps({"lines": lines, "target": str(target)}),
             cwd=folder,  # where no folder is called like the model
             env=environment,
@@ -181,16 +187,13 @@ def _card(snapshot: Path) -> Check:
 def _checksums(snapshot: Path, folder: Path) -> Check:
     """Of the weights and of what else is in both; what publishing makes anew is not in the folder, or differs."""
     names = [path.relative_to(snapshot).as_posix() for path in sorted(snapshot.rglob("*")) if path.is_file()]
-    same = [name for name in names if (folder / name).is_file() and _hash(folder / name) == _hash(snapshot / name)]
+    same = [
+        name for name in names if (folder / name).is_file() and sha256_of(folder / name) == sha256_of(snapshot / name)
+    ]
     weights = [name for name in names if name.endswith(".safetensors")]
     if wrong := [name for name in weights if name not in same]:
         return Check("same files", False, f"{', '.join(wrong)} is not what lies in {folder.name}")
     return Check("same files", bool(weights), f"{len(same)} of {len(names)}, all weights among them")
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _lines(snapshot: Path, repo_id: str) -> str | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_unlab.hub.loading import Kind
+from hf_unlab.modalities.checkpoint_files import read_object
 
 
 def duration(seconds: float) -> str:
@@ -96,20 +97,20 @@ def architecture(folder: str | Path, kind: Kind) -> str:
     """
     folder = Path(folder)
     if kind == "open_clip":
-        config = _json(folder / "open_clip_config.json").get("model_cfg", {})
+        config = read_object(folder, "open_clip_config.json").get("model_cfg", {})
         vision, text = (config.get(name, {}) for name in ("vision_cfg", "text_cfg"))
         tower = vision.get("timm_model_name") or _size(vision.get("layers"), vision.get("width"))
         parts = (f"images: {tower}" * bool(tower), f"texts: {_size(text.get('layers'), text.get('width'))}")
         return ", ".join(["dual encoder", *(part for part in parts if part)])
     if kind == "peft":
-        config = _json(folder / "adapter_config.json")
-        base = _json(folder / "classifier" / "config.json")
+        config = read_object(folder, "adapter_config.json")
+        base = read_object(folder, "classifier/config.json")
         rank = f" of rank {config['r']}" if config.get("r") else ""
         return f"{config.get('peft_type', '')} adapter{rank} of {_transformers(base)}"
     if kind == "sentence-transformers" and not (folder / "config.json").exists():
         shape = next(iter(_header(folder / "model.safetensors").values()))["shape"]
         return f"static table of {shape[0]:,} embeddings of width {shape[1]}"
-    return _transformers(_json(folder / "config.json"))
+    return _transformers(read_object(folder, "config.json"))
 
 
 def _transformers(config: dict[str, Any]) -> str:
@@ -122,8 +123,3 @@ def _size(num_layers: Any, width: Any) -> str:
     if not num_layers or not width:
         return ""
     return f"{num_layers} layer{'s' * (num_layers != 1)} of width {width}"
-
-
-def _json(path: Path) -> dict[str, Any]:
-    content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return content if isinstance(content, dict) else {}

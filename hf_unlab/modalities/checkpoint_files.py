@@ -80,6 +80,17 @@ def read_json(checkpoint: str | Path, name: str) -> Any:
     return None if path is None else json.loads(path.read_text(encoding="utf-8"))
 
 
+def read_object(checkpoint: str | Path, name: str) -> dict[str, Any]:
+    """The same of a file that holds an object; empty where there is none.
+
+    Example:
+        >>> read_object("a/folder/that/is/not", "config.json")
+        {}
+    """
+    content = read_json(checkpoint, name)
+    return content if isinstance(content, dict) else {}
+
+
 def checkpoint_hash(checkpoint: str | Path) -> str:
     """What tells one checkpoint from another: a hash of the bytes of its weights and its configurations.
 

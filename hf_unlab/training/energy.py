@@ -9,9 +9,8 @@ from typing import Any
 import torch
 
 RAPL = Path("/sys/class/powercap")  # https://docs.kernel.org/power/powercap/powercap.html
-# Of a core that computes, with its share of caches and memory; and of a GPU, the share of its power limit.
-CORE_WATTS, GPU_SHARE = (3.0, 12.0), (0.3, 1.0)
-GPU_WATTS = (70.0, 700.0)  # where not even the limit is known: an L4 and an H100
+CORE_WATTS = (3.0, 12.0)  # of a core that computes, with its share of caches and memory
+GPU_WATTS = (70.0, 700.0)  # an L4's limit and an H100's
 
 
 class EnergyMeter:

@@ -23,7 +23,6 @@ from transformers.utils.hub import PushInProgress, hf_api
 
 from hf_unlab.hub.card import CardSettings
 from hf_unlab.hub.contents import CARD_NAME, NOT_PUBLISHED
-from hf_unlab.hub.publish import held_out_texts
 from hf_unlab.hub.staging import check_staged, staged
 from hf_unlab.streams.loader import StreamLoader
 from hf_unlab.streams.messages import first_line
@@ -155,7 +154,7 @@ class PushingTrainer(Trainer):
         assert self.hub_model_id
         with ExitStack() as stack:
             one = stack.enter_context(staged(folder, self.hub_model_id, CardSettings(args.hub_licence, languages)))
-            check_staged(one, folder, held_out_texts(folder))
+            check_staged(one, folder)
             pushed = hf_api().upload_folder(
                 repo_id=self.hub_model_id,
                 folder_path=one.folder,

@@ -15,6 +15,7 @@ from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from hf_unlab.hub.facts import FACTS_NAME
+from hf_unlab.hub.facts import HELD_OUT_NAME as HELD_OUT_NAME
 from hf_unlab.streams.redaction import without_secrets
 from hf_unlab.training.arguments import PretrainingArguments
 from hf_unlab.training.checkpoints import ABANDONED_PREFIX, damage, newest_whole_checkpoint, write_json
@@ -22,7 +23,6 @@ from hf_unlab.training.metrics import gather_objects
 
 logger = logging.getLogger(__name__)
 RUN_NAME = "_run.json"
-HELD_OUT_NAME = "_held_out.parquet"
 RETURNS_NAME = "_returns.json"
 _NEWEST = (True, "auto", "true", "True")
 

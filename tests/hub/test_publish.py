@@ -7,7 +7,8 @@ import pytest
 from huggingface_hub import HfApi
 
 from hf_unlab.hub.card import CardSettings
-from hf_unlab.hub.publish import PublishSettings, held_out_texts, publish_model
+from hf_unlab.hub.publish import PublishSettings, publish_model
+from hf_unlab.hub.staging import held_out_texts
 from hf_unlab.testing.loopback_failures import Failure
 from tests.hub.conftest import RAW, TOKEN
 
