@@ -2,13 +2,14 @@
 
 import socket
 import struct
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Literal
+
+from hf_unlab.testing.local_server import LocalServer
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Fault:
     status: int = 503
 
 
-class FaultyServer:
+class FaultyServer(LocalServer):
     """Serves the files of a folder over HTTP/1.1; a context manager.
 
     Args:
@@ -63,38 +64,18 @@ class FaultyServer:
         self.folder, self.ranges, self.framing, self.content_type = folder, ranges, framing, content_type
         self.requests: list[Request] = []
         self.choose: Callable[[Request], Fault | None] = lambda request: None
-        self.closing = threading.Event()
         self._lock = threading.Lock()
-        self._server = _QuietServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"owner": self}))
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-
-    def __enter__(self) -> "FaultyServer":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.closing.set()  # lets stalled answers end
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        super().__init__(_Handler)
 
     def url(self, name: str) -> str:
         """Where the file `name` is served."""
-        return f"http://127.0.0.1:{self._server.server_port}/{name}"
+        return f"http://127.0.0.1:{self.port}/{name}"
 
     def note(self, method: str, name: str, span: str | None) -> Request:
         with self._lock:
             request = Request(len(self.requests), method, name, span)
             self.requests.append(request)
         return request
-
-
-class _QuietServer(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        if not isinstance(sys.exc_info()[1], ConnectionError):  # clients leave as they like
-            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):

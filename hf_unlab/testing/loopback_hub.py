@@ -13,10 +13,11 @@ import tempfile
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+from hf_unlab.testing.local_server import LocalServer
 from hf_unlab.testing.loopback_endpoints import REPO_TYPES, Endpoints
 from hf_unlab.testing.loopback_failures import Failure
 from hf_unlab.testing.loopback_messages import Answer, Call, error_answer
@@ -33,7 +34,7 @@ class Request:
     status: int | None = None
 
 
-class LoopbackHub:
+class LoopbackHub(LocalServer):
     """A Hugging Face Hub on 127.0.0.1, in memory; a context manager that serves from its start to its end.
 
     It serves what huggingface_hub, and what builds on it, asks of the Hub to publish and to load models and data sets:
@@ -61,24 +62,12 @@ class LoopbackHub:
     """
 
     def __init__(self, tokens: dict[str, str] | None = None, *, port: int = 0) -> None:
-        self._server = _QuietServer(("127.0.0.1", port), type("Handler", (_Handler,), {"hub": self}))
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
+        super().__init__(_Handler, port)
+        self.endpoint = f"http://127.0.0.1:{self.port}"
         self.endpoints = Endpoints(self.endpoint, tokens or {})
         self.requests: list[Request] = []
         self.failures: list[Failure] = []
         self.lock = threading.RLock()
-        self.closing = threading.Event()
-
-    def __enter__(self) -> "LoopbackHub":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.closing.set()  # lets slow answers end
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
     def fail(self, failure: Failure) -> None:
         """Lets requests fail that are still to come. Of failures that fit one request, the first one told is taken."""
@@ -183,16 +172,8 @@ class LoopbackHub:
         return failure
 
 
-class _QuietServer(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        if not isinstance(sys.exc_info()[1], ConnectionError):  # clients leave as they like
-            super().handle_error(request, client_address)  # type: ignore[arg-type]
-
-
 class _Handler(BaseHTTPRequestHandler):
-    hub: LoopbackHub
+    owner: LoopbackHub
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # or a body waits 40 ms behind its headers
 
@@ -200,7 +181,7 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def _handle(self) -> None:
-        hub, url = self.hub, urlsplit(self.path)
+        hub, url = self.owner, urlsplit(self.path)
         token = (self.headers.get("Authorization") or "").removeprefix("Bearer ") or None
         request = Request(self.command, url.path, hub.endpoints.tokens.get(token or ""))
         with hub.lock:
@@ -234,8 +215,8 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             if failure and failure.kind == "status":
                 raise HubError(failure.status, failure.message, failure.error_code)
-            with self.hub.lock:
-                return self.hub.endpoints.answer(call)
+            with self.owner.lock:
+                return self.owner.endpoints.answer(call)
         except HubError as error:
             answer = error_answer(error)
         if failure and failure.retry_after_seconds is not None:
