@@ -3,6 +3,7 @@
 Legend: B texts, T tokens of a text.
 """
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,9 +16,10 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
 
 from hf_unlab.modalities.modality import Batch
-from hf_unlab.modalities.text.words import SPECIAL_TOKENS, ascii_words, whole_words
+from hf_unlab.modalities.text.words import SPECIAL_TOKENS, plain_words, whole_words
 from hf_unlab.streams.content import content_hash, valid_unicode
 
+_SPECIAL = re.compile("|".join(map(re.escape, SPECIAL_TOKENS.values())))
 MAX_REMEMBERED = 20_000_000  # tokens; 160 MB
 
 
@@ -53,9 +55,7 @@ class StaticTokens(Tokens):
         """As in `Tokens`."""
         if self._words is None:
             return self._by_tokenizer(texts)
-        ids: list[np.ndarray | None] = [
-            _ids_of_words(text, self._words) if text.isascii() and "[" not in text else None for text in texts
-        ]
+        ids = [_ids_of_words(text, self._words) for text in texts]
         others = iter(self._by_tokenizer([text for text, one in zip(texts, ids, strict=True) if one is None]))
         return [next(others) if one is None else one for one in ids]
 
@@ -144,10 +144,12 @@ def padded(rows: Sequence[Sequence[int]], padding: int) -> Batch:
     return {"input_ids": torch.from_numpy(ids_BT), "attention_mask": torch.from_numpy(mask_BT)}
 
 
-def _ids_of_words(text: str, words: dict[str, int]) -> np.ndarray:
-    """Of a text in ASCII; a bracket may begin a special token, which the tokenizer alone knows."""
-    unknown = words[SPECIAL_TOKENS["unk_token"]]
-    return np.array([words.get(word, unknown) for word in ascii_words(text)], dtype=np.int64)
+def _ids_of_words(text: str, known: dict[str, int]) -> np.ndarray | None:
+    """Of a plain text that holds no special token; None of any other."""
+    if _SPECIAL.search(text) or (words := plain_words(text)) is None:
+        return None
+    unknown = known[SPECIAL_TOKENS["unk_token"]]
+    return np.array([known.get(word, unknown) for word in words], dtype=np.int64)
 
 
 def unbounded(tokenizer: PreTrainedTokenizerBase) -> Tokenizer:

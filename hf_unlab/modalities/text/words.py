@@ -48,7 +48,7 @@ def train_word_tokenizer(
     for text in texts:
         if text.strip():
             num_texts += 1
-            counts.update(ascii_words(text) if text.isascii() else _words(cutter, text))
+            counts.update(_words(cutter, text) if (words := plain_words(text)) is None else words)
     if not num_texts:
         raise ValueError("The tokenizer cannot be trained: the stream holds no text.")
     frequent = [word for word, number in counts.items() if number >= min_frequency]
@@ -88,14 +88,16 @@ def word_tokenizer_of(words: Sequence[str]) -> PreTrainedTokenizerFast:
     return _of_words(words)
 
 
-def ascii_words(text: str) -> list[str]:
-    """The words of a text in ASCII: in a quarter of the time of the tokenizer, which keeps where each stands.
+def plain_words(text: str) -> list[str] | None:
+    """The words of a text in plain Latin, Greek, Cyrillic or Armenian letters; None of any other.
+
+    They are what the tokenizer cuts, in a quarter of its time, as it keeps where each word stands.
 
     Example:
-        >>> ascii_words("A river's stream")
-        ['a', 'river', 's', 'stream']
+        >>> plain_words("A river's Überfahrt"), plain_words("Δρόμος"), plain_words("川")
+        (['a', 'river', 's', 'überfahrt'], ['δρόμος'], None)
     """
-    return _WORD.findall(text.lower())
+    return None if _NOT_PLAIN.search(text) else _WORD.findall(text.lower())
 
 
 def whole_words(tokenizer: Tokenizer) -> dict[str, int] | None:
@@ -106,7 +108,12 @@ def whole_words(tokenizer: Tokenizer) -> dict[str, int] | None:
     return given["model"]["vocab"] if is_ours and has_words else None
 
 
-_WORD = re.compile(r"\w+", re.ASCII)
+_WORD = re.compile(r"\w+")
+# Of what is left out here, Python's `lower` and `\w` and the tokenizer's differ (İ, Σ, marks), or nobody has looked.
+_NOT_PLAIN = re.compile(
+    "[^\\u0000-\\u012f\\u0131-\\u02ff\\u0370-\\u0373\\u0375-\\u03a2\\u03a4-\\u0482\\u048a-\\u058f"
+    "\\u1e00-\\u1eff\\u2000-\\u203e\\u20a0-\\u20cf\\u2122]"
+)
 
 
 def _words(cutter: Tokenizer, text: str) -> list[str]:

@@ -4,7 +4,7 @@ import pytest
 from tokenizers import Tokenizer, trainers
 
 from hf_unlab.modalities.text.models import load_tokenizer
-from hf_unlab.modalities.text.words import train_word_tokenizer
+from hf_unlab.modalities.text.words import plain_words, train_word_tokenizer
 from hf_unlab.testing import tiny_texts
 
 TOKENIZER = train_word_tokenizer(["The river reads snake_case, 42 times; the River.", "the river reads 42 snake_case"])
@@ -52,6 +52,17 @@ def test_words_are_counted_as_the_tokenizers_own_trainer_counts_them():
     fast = train_word_tokenizer(texts, vocab_size=60, min_frequency=1)
     words = {word for word in slow.get_vocab() if word not in TOKENIZER.all_special_tokens}
     assert {word: fast.get_vocab()[word] for word in words} == {word: slow.get_vocab()[word] for word in words}
+
+
+def test_plain_words_are_what_the_tokenizer_cuts():
+    cutter = TOKENIZER.backend_tokenizer
+    plain = [letter for letter in map(chr, range(0x2200)) if plain_words(letter) is not None]
+    assert {*"aßéŁжћαωΩ„’–€™Ạ\u00ad\u200b"} < set(plain)
+    assert not {*"İΣ\u0301\u0483川ⅷ‿"} & {*plain}
+    for text in ("Ab{0}cD", "{0}", "x {0}{0}", "A{0} b", "{0}X"):
+        both = "\n".join(text.format(letter) for letter in plain)
+        normalised = cutter.normalizer.normalize_str(both)
+        assert plain_words(both) == [word for word, _ in cutter.pre_tokenizer.pre_tokenize_str(normalised)]
 
 
 def test_training_is_deterministic_and_reads_a_generator_once():
