@@ -14,7 +14,7 @@ from hf_unlab.few_labels.methods import refuse_not_positive
 from hf_unlab.few_labels.rows import rare_note
 from hf_unlab.few_labels.sampling import check_draws
 from hf_unlab.modalities.modality import Modality
-from hf_unlab.modalities.settings import FewLabelSettings
+from hf_unlab.modalities.settings import FEW_LABEL_ROWS, FewLabelSettings
 from hf_unlab.streams.sources import Source
 from hf_unlab.training.metrics import gather_objects
 
@@ -76,7 +76,7 @@ def examine_labels(settings: FewLabelSettings, training: list[Source], column: s
 
 
 def check_settings(settings: FewLabelSettings) -> None:
-    """Refuse counts and rates that the proof can make nothing of.
+    """Refuse counts, rates and names of rows that the proof can make nothing of.
 
     Raises:
         ValueError: One is too low.
@@ -89,6 +89,10 @@ def check_settings(settings: FewLabelSettings) -> None:
     check_draws(settings.num_labels_per_class, settings.few_label_seeds)
     names = ("few_label_max_pool", "few_label_max_test", "finetune_steps", "finetune_learning_rate")
     refuse_not_positive("The few-label table", **{name: vars(settings)[name] for name in names})
+    unknown = [repr(row) for row in settings.few_label_rows if row not in FEW_LABEL_ROWS]
+    if unknown or not settings.few_label_rows:
+        named = unknown[0] if unknown else "nothing"
+        raise ValueError(f"few_label_rows names {named}; take some of {', '.join(FEW_LABEL_ROWS)}.")
 
 
 def check_splits(settings: FewLabelSettings, pool: LabelledRows, test: LabelledRows) -> list[str]:

@@ -6,18 +6,19 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from hf_unlab.evaluation.labelled import load_labelled, load_unlabelled
-from hf_unlab.few_labels.auto import auto_rows
+from hf_unlab.evaluation.labelled import LabelledData, load_labelled, load_unlabelled
+from hf_unlab.few_labels.auto import AUTO, AUTO_TWICE, auto_rows
 from hf_unlab.few_labels.beside import beside, embedding, normalised_by_group
 from hf_unlab.few_labels.cells import digest_of
-from hf_unlab.few_labels.draws import few_label_table
+from hf_unlab.few_labels.draws import Candidate, few_label_table
+from hf_unlab.few_labels.frozen import FrozenSettings
 from hf_unlab.few_labels.label_checks import check_settings
 from hf_unlab.few_labels.left_out import check_groups, left_out_table, share_groups
 from hf_unlab.few_labels.methods import cheap, finetuned, probed, zero_shot_rows
 from hf_unlab.few_labels.networks import NetworkSettings
 from hf_unlab.few_labels.table import FewLabelTable
 from hf_unlab.modalities.checkpoint_files import checkpoint_hash
-from hf_unlab.modalities.modality import Modality
+from hf_unlab.modalities.modality import Encoder, Modality
 from hf_unlab.modalities.settings import FewLabelSettings
 from hf_unlab.streams.sources import Source
 from hf_unlab.training.finetuning import alone_and_quiet
@@ -38,13 +39,14 @@ def prove(
 ) -> list[FewLabelTable]:
     """Measure what a pretrained encoder is worth with few labels.
 
-    The rows: the modality's cheap baselines; a linear probe on the encoder with random weights (drawn anew for each
-    draw of labels) and as pretrained; its features side by side with those of baselines that may stand there (words
-    and vectors); all weights fine-tuned from scratch and as pretrained; and from an encoder that reads names,
-    zero-shot. All see the same labels and the same part of each example, probes and fine-tuned models read the same
-    features, and where there are groups probes are shown normalised by group too, as the baseline is. Test examples
-    that occur among the first million of a source, or in the pool, are left out and counted. Under several processes
-    call it on one of them, and let the others leave, or wait with a timeout that is longer.
+    The rows, unless `few_label_rows` names some of them: the modality's cheap baselines; a linear probe on the encoder
+    with random weights (drawn anew for each draw of labels) and as pretrained; its features side by side with those of
+    baselines that may stand there (words and vectors); what chooses by the labels, without and with unlabelled
+    examples; all weights fine-tuned from scratch and as pretrained; and from an encoder that reads names, zero-shot.
+    All see the same labels and the same part of each example, probes and fine-tuned models read the same features, and
+    where there are groups probes are shown normalised by group too, as the baseline is. Test examples that occur among
+    the first million of a source, or in the pool, are left out and counted. Under several processes call it on one of
+    them, and let the others leave, or wait with a timeout that is longer.
 
     Nothing is printed, and nothing is left behind: in the folder of a run finished fits are kept while the tables are
     not whole, so that the same call after an interruption goes on where it was, if the checkpoint, the settings and
@@ -71,8 +73,6 @@ def prove(
     """
     check_settings(settings)
     counts, seeds = settings.num_labels_per_class, settings.few_label_seeds
-    rate = settings.finetune_learning_rate
-    fit: dict[str, Any] = {"max_steps": settings.finetune_steps, "learning_rate": rate, "head_learning_rate": rate}
     with alone_and_quiet():
         pretrained = modality.load_encoder(checkpoint, settings=settings)
         untrained = modality.load_encoder(checkpoint, settings=settings, random_weights=True, seed=seeds[0])
@@ -82,25 +82,8 @@ def prove(
         pool, test = labelled.pool, labelled.test
         if share_groups(pool, test):
             check_groups(pool, test)  # now, and not when the first table is done
-        embed = embedding(pool, test)
-        embed_by_group = embedding(*normalised_by_group(pretrained, pool, test))
-        baselines = modality.make_baselines(pretrained, (*pool.groups, *test.groups))
         unlabelled = load_unlabelled(training, settings, modality, pretrained, settings.few_label_num_unlabelled)
-        candidates = [
-            *(cheap(each, pool, test) for each in baselines),
-            *probed("random weights", untrained, pool, test, is_random=True),
-            *probed("pretrained", pretrained, pool, test, embed=embed, embed_by_group=embed_by_group),
-            *beside("pretrained", pretrained, baselines, pool, test, embed),
-            *auto_rows(
-                *("pretrained", pretrained, baselines, pool, test),
-                unlabelled=unlabelled,
-                embed=embed,
-                embed_by_group=embed_by_group,
-            ),
-            finetuned("from scratch", untrained, pool, test, NetworkSettings("full", **fit)),
-            finetuned("pretrained", pretrained, pool, test, NetworkSettings("full", **fit)),
-            *zero_shot_rows("pretrained", pretrained, test, templates),
-        ]
+        candidates = _candidates(modality, pretrained, untrained, settings, pool, test, unlabelled, templates)
         more: dict[str, Any] = {
             "task": labelled.task,
             "overlaps": tuple(labelled.overlap.sentences()),
@@ -118,6 +101,47 @@ def prove(
         if cells is not None:
             shutil.rmtree(cells, ignore_errors=True)
         return tables
+
+
+def _candidates(
+    modality: Modality,
+    pretrained: Encoder,
+    untrained: Encoder,
+    settings: FewLabelSettings,
+    pool: LabelledData,
+    test: LabelledData,
+    unlabelled: Sequence[Any],
+    templates: Sequence[str],
+) -> list[Candidate]:
+    """The rows that are asked for, in the order of the table."""
+    rate = settings.finetune_learning_rate
+    fit = NetworkSettings("full", max_steps=settings.finetune_steps, learning_rate=rate, head_learning_rate=rate)
+    baselines = modality.make_baselines(pretrained, (*pool.groups, *test.groups))
+    embed = embedding(pool, test)
+    by_group = embedding(*normalised_by_group(pretrained, pool, test))
+    embeds: dict[str, Any] = {"embed": embed, "embed_by_group": by_group}
+    wanted = settings.few_label_rows
+    methods = {AUTO: "auto", AUTO_TWICE: "unlabelled"}
+    use = FrozenSettings(second_use="both" if "unlabelled" in wanted else None)
+
+    def autos() -> list[Candidate]:
+        both = auto_rows("pretrained", pretrained, baselines, pool, test, use, unlabelled, **embeds)
+        return [row for row in both if methods[row.method] in wanted]
+
+    makers: dict[str, Callable[[], Sequence[Candidate]]] = {
+        "cheap": lambda: [cheap(each, pool, test) for each in baselines],
+        "random": lambda: probed("random weights", untrained, pool, test, is_random=True),
+        "probe": lambda: probed("pretrained", pretrained, pool, test, **embeds),
+        "beside": lambda: beside("pretrained", pretrained, baselines, pool, test, embed),
+        "auto": autos,
+        "unlabelled": autos,
+        "scratch": lambda: [finetuned("from scratch", untrained, pool, test, fit)],
+        "finetuned": lambda: [finetuned("pretrained", pretrained, pool, test, fit)],
+        "zero-shot": lambda: zero_shot_rows("pretrained", pretrained, test, templates),
+    }
+    if "auto" in wanted:
+        del makers["unlabelled"]
+    return [row for name, make in makers.items() if name in wanted for row in make()]
 
 
 def _versions() -> dict[str, str]:

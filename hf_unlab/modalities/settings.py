@@ -6,6 +6,11 @@ from typing import Any, ClassVar, Literal, Self
 from hf_unlab.corpora import BUILTIN_LABELLED
 from hf_unlab.streams.sources import Source
 
+# Of the few-label table: the modality's cheap baselines; probes of the network with random weights and as pretrained;
+# its features beside a baseline's; what chooses by the labels, without and with unlabelled examples; all weights
+# trained from scratch and as pretrained; and of an encoder that reads names, without a label.
+FEW_LABEL_ROWS = ("cheap", "random", "probe", "beside", "auto", "unlabelled", "scratch", "finetuned", "zero-shot")
+
 
 @dataclass
 class DataSettings:
@@ -143,6 +148,12 @@ class FewLabelSettings:
         metadata={"help": "Columns of the table; of a class that has fewer labels, all are taken."},
     )
     few_label_seeds: list[int] = field(default_factory=lambda: [0, 1, 2], metadata={"help": "Draws of the labels."})
+    few_label_rows: list[str] = field(
+        default_factory=lambda: list(FEW_LABEL_ROWS),
+        metadata={
+            "help": f"Rows of the table, of {', '.join(FEW_LABEL_ROWS)}; those that are fine-tuned take longest."
+        },
+    )
     few_label_max_pool: int = field(default=20_000, metadata={"help": "Examples that labels are drawn from."})
     few_label_num_unlabelled: int = field(
         default=0,

@@ -60,6 +60,8 @@ def test_what_no_table_can_be_made_of(labelled, pool, test, words):
         ({"few_label_max_test": 0}, "few_label_max_test is 0"),
         ({"finetune_steps": -1}, "finetune_steps is -1"),
         ({"finetune_learning_rate": 0.0}, r"finetune_learning_rate is 0\.0"),
+        ({"few_label_rows": []}, "few_label_rows names nothing"),
+        ({"few_label_rows": ["cheap", "all"]}, "few_label_rows names 'all'; take some of cheap, "),
         ({"label_column": "kind"}, "has no labels: .*none is called 'kind'"),
         ({"labelled_text_column": "body"}, "no column 'body'"),
     ],

@@ -61,6 +61,25 @@ def test_text(text) -> None:
     assert table.rows[0].mean(2) > 0.5  # a word tells
 
 
+@pytest.mark.parametrize(
+    "wanted, methods",
+    [
+        (["finetuned", "cheap"], ["logistic regression", "fine-tuned"]),  # in the table's order
+        (["auto"], [AUTO]),
+        (["unlabelled"], [AUTO_TWICE]),
+        (["auto", "unlabelled", "random"], ["linear probe", AUTO, AUTO_TWICE]),
+    ],
+)
+def test_rows_may_be_chosen(text, wanted, methods) -> None:
+    checkpoint, settings, training = text
+    (table,) = prove(checkpoint, get_modality("text"), replace(settings, few_label_rows=wanted), training)
+    assert [row.method for row in table.rows] == methods
+    assert table.render()
+    (whole,) = prove(checkpoint, get_modality("text"), settings, training)
+    for row in table.rows:  # each is what it is among all
+        assert row.accuracies in [one.accuracies for one in whole.rows if one.method == row.method]
+
+
 def test_it_is_quiet_writes_nothing_and_repeats_itself(text, tmp_path, monkeypatch, capfd) -> None:
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.rglob("*"))
