@@ -17,8 +17,8 @@ from hf_unlab.few_labels.labelled_features import FEATURES_NAME, kept_features
 from hf_unlab.few_labels.prove import CELLS_NAME, prove
 from hf_unlab.modalities import get_modality
 from hf_unlab.modalities.audio.settings import AudioFewLabelSettings
-from hf_unlab.modalities.image.settings import ImageFewLabelSettings
 from hf_unlab.modalities.checkpoint_files import checkpoint_hash
+from hf_unlab.modalities.image.settings import ImageFewLabelSettings
 from hf_unlab.modalities.text.settings import TextFewLabelSettings
 from hf_unlab.streams.sources import Source
 from hf_unlab.testing import tiny_clips, tiny_dual_encoder, tiny_pairs, tiny_wav2vec2

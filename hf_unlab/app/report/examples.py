@@ -19,7 +19,7 @@ from hf_unlab.evaluation.measures.neighbours import nearest
 from hf_unlab.hub.facts import HELD_OUT_NAME
 from hf_unlab.modalities.modality import Encoder, Modality
 from hf_unlab.modalities.text.reading import captions_of
-from hf_unlab.streams.bad_examples import BadExample, Decode, Example
+from hf_unlab.streams.bad_examples import BadExample, Decode
 from hf_unlab.streams.content import content_of
 from hf_unlab.training.finetuning import alone_and_quiet
 
@@ -124,7 +124,7 @@ def embed_held_out(
         used: list[int] = []
         captions: list[str] = []
         parts: list[np.ndarray] = []
-        for chunk in _chunks(_distinct(table, column, order, caption_column), decode, column):
+        for chunk in _chunks(_distinct(table, column, order, caption_column), decode, modality.column):
             parts.append(features_of(encoder, [value for _, value, _ in chunk], layer))
             used += [index for index, _, _ in chunk]
             captions += [caption for _, _, caption in chunk if caption]
@@ -149,29 +149,29 @@ def _caption_column(modality: Modality, encoder: Encoder, table: pa.Table) -> st
 
 def _distinct(
     table: pa.Table, column: str, order: np.ndarray, caption_column: str | None
-) -> Iterator[tuple[int, Example, str]]:
-    """Rows in some order, each content once; with captions those that have one."""
+) -> Iterator[tuple[int, Any, str]]:
+    """Cells of rows in some order, each content once; with captions those that have one."""
     seen = set()
     for index in order.tolist():
         row = table.slice(index, 1).to_pylist()[0]
         value = row[column]
-        row[column] = value = next(iter(value), None) if isinstance(value, list) else value
+        value = next(iter(value), None) if isinstance(value, list) else value
         content = content_of(value)
         captions = captions_of(row[caption_column]) if caption_column else [""]
         if content and captions and content not in seen:
             seen.add(content)
-            yield index, row, captions[0]
+            yield index, value, captions[0]
 
 
 def _chunks(
-    rows: Iterator[tuple[int, Example, str]], decode: Decode | None, column: str
+    cells: Iterator[tuple[int, Any, str]], decode: Decode | None, column: str
 ) -> Iterator[list[tuple[int, Any, str]]]:
     """Decoded cells, a few at a time, the first chunk the smallest; what cannot be decoded is left out."""
     chunk: list[tuple[int, Any, str]] = []
     size = _FIRST_CHUNK
-    for index, row, caption in rows:
+    for index, value, caption in cells:
         try:
-            chunk.append((index, (decode(row) if decode else row)[column], caption))
+            chunk.append((index, decode({column: value})[column] if decode else value, caption))
         except BadExample:
             continue
         if len(chunk) == size:
@@ -199,7 +199,7 @@ def lookups_of(held_out: HeldOut, noun: str) -> list[Lookup]:
         (held_out.shown(i), tuple(Answer(held_out.shown(int(j)), float(c)) for c, j in _pairs(cosines[i], found[i])))
         for i in range(asked)
     )
-    note = f"Of a few held-out {noun}, the nearest among {len(held_out):,} others, by cosine."
+    note = f"Of a few held-out {noun}, the nearest among {len(held_out) - 1:,} others, by cosine."
     return [Lookup(f"Nearest {noun}", note, rows)]
 
 

@@ -19,7 +19,7 @@ MOST_CURVES = 9
 # What is no measure of what is learnt: how long something took, and how far it is.
 _NOT_DRAWN = ("_per_second", "_runtime", "_seconds")
 _NO_MEASURE = ("step", "epoch", "total_flos", "train_loss", "num_input_tokens_seen")
-_LAST = ("grad_norm", "learning_rate")
+_FIRST, _LAST = ("loss", "eval_loss"), ("grad_norm", "learning_rate")
 
 
 @dataclass(frozen=True)
@@ -56,22 +56,26 @@ def curves_of(history: Sequence[Mapping[str, Any]]) -> list[str]:
     """The measures that were logged at more than one step, the losses first; nine at most.
 
     Example:
-        >>> lines = [{"step": n, "loss": 1.0, "grad_norm": 1.0, "epoch": 0.1, "accuracy": 0.5} for n in (1, 2)]
+        >>> lines = [{"step": n, "grad_norm": 1 / n, "loss": 1.0, "epoch": n / 9, "accuracy": 0.5} for n in (1, 2)]
         >>> curves_of([*lines, {"step": 2, "eval_loss": 1.0}])
         ['loss', 'accuracy', 'grad_norm']
     """
-    steps: dict[str, set[Any]] = {}
+    logged: dict[str, dict[Any, float]] = {}
     for entry in history:
         for name, value in entry.items():
-            if isinstance(value, int | float) and not isinstance(value, bool):
-                steps.setdefault(name, set()).add(entry.get("step"))
+            if isinstance(value, int | float) and not isinstance(value, bool) and "step" in entry:
+                logged.setdefault(name, {})[entry["step"]] = value
     names = [
         name
-        for name, at in steps.items()
-        if len(at - {None}) > 1 and name not in _NO_MEASURE and not name.endswith(_NOT_DRAWN) and "/" not in name
+        for name, values in logged.items()
+        if len(values) > 1 and name not in _NO_MEASURE and not name.endswith(_NOT_DRAWN) and "/" not in name
     ]
-    order = {name: (name not in ("loss", "eval_loss"), name in _LAST, not name.startswith("eval_")) for name in names}
-    return sorted(names, key=order.__getitem__)[:MOST_CURVES]
+    names = [name for name in names if name not in _LAST or len(set(logged[name].values())) > 1]
+    first = [name for name in _FIRST if name in names]
+    held_out = [name for name in names if name.startswith("eval_") and name not in first]
+    last = [name for name in _LAST if name in names]
+    others = [name for name in names if name not in (*first, *held_out, *last)]
+    return [*first, *held_out, *others, *last][:MOST_CURVES]
 
 
 def curves_picture(history: Sequence[Mapping[str, Any]]) -> Picture | None:
@@ -82,7 +86,7 @@ def curves_picture(history: Sequence[Mapping[str, Any]]) -> Picture | None:
 
 
 def map_picture(embeddings: Embeddings, title: str) -> Picture:
-    """Embeddings in the plane of their two largest principal components, coloured by their labels if they have some."""
+    """Embeddings in the plane of their two largest principal components, coloured by labels if there are some."""
     labels = embeddings.values("label")
     names = sorted(set(labels)) if labels else None
     numbers = np.array([names.index(label) for label in labels]) if labels and names else None

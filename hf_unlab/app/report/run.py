@@ -57,8 +57,8 @@ class Run:
 
     Args:
         folder: Absolute.
-        checkpoint: Where its weights are: the folder itself, or in it the newest whole checkpoint of a run that did not
-            come to its end; None where there are none.
+        checkpoint: Where its weights are: the folder itself, or the newest whole checkpoint in it of a run that did
+            not come to its end; None where there are none.
         facts: What its trainer wrote; empty ones where it wrote none.
         modality: Of its checkpoint; None where there is none.
         loading: How the checkpoint is loaded; None where there is none.
@@ -145,7 +145,9 @@ def read_run(folder: str | Path) -> Run:
     facts = notes.attempt("What the trainer wrote", lambda: read_facts(folder), None) or RunFacts()
     loading = modality = None
     words, size = "", facts.num_parameters
-    weights = folder if _weights(folder) else notes.attempt("The checkpoint", lambda: newest_whole_checkpoint(folder), None)
+    weights = (
+        folder if _weights(folder) else notes.attempt("The checkpoint", lambda: newest_whole_checkpoint(folder), None)
+    )
     if weights is not None:
         loading = notes.attempt("How to load it", lambda: loading_of(weights), None)
         modality = notes.attempt("What needs the model", lambda: get_modality(_modality_name(weights)), None)

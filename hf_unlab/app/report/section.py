@@ -1,5 +1,6 @@
 """The section of a report that one run gets: all that the page shows of it."""
 
+import re
 import shlex
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,9 @@ from hf_unlab.app.report.pictures import Picture, budget_picture, curves_picture
 from hf_unlab.app.report.run import Run
 from hf_unlab.app.report.tables import Table, tables_of
 from hf_unlab.evaluation.embedding_files import Embeddings
+from hf_unlab.few_labels.budget import budget_notes
 from hf_unlab.few_labels.labelled_features import kept_features
+from hf_unlab.few_labels.table import FewLabelTable
 from hf_unlab.hub.facts import HELD_OUT_NAME
 from hf_unlab.hub.loading import loading_of
 from hf_unlab.hub.proof import Proof
@@ -17,10 +20,14 @@ from hf_unlab.modalities.checkpoint_files import checkpoint_hash
 
 # By kind of cell: how labelled data and new data are named on the command line.
 _OWN_DATA = {
-    "text": ("json --labelled_train_files train.jsonl --labelled_test_files test.jsonl", "json --data_files new.jsonl"),
+    "text": (
+        "json --labelled_train_files train.jsonl --labelled_test_files test.jsonl",
+        "json --data_files new.jsonl",
+    ),
     "image": ("imagefolder --labelled_data_dir labelled", "imagefolder --data_dir new"),
     "audio": ("audiofolder --labelled_data_dir labelled", "audiofolder --data_dir new"),
 }
+_SENTENCES = re.compile(r"(?<=\.)\s+(?=[A-Z0-9])")
 
 
 @dataclass(frozen=True)
@@ -29,12 +36,16 @@ class ShownProof:
 
     Args:
         proof: As the card has it: its title, its verdict, its notes.
+        worth: A sentence on how many labels others need for the same; may be empty.
+        notes: The other sentences.
         tables: Of the leading measure.
         others: Of further ones.
         picture: Accuracy over labels.
     """
 
     proof: Proof
+    worth: str
+    notes: tuple[str, ...]
     tables: tuple[Table, ...]
     others: tuple[Table, ...]
     picture: Picture | None
@@ -101,8 +112,19 @@ def section_of(run: Run, anchor: str, **limits: Any) -> Section:
 
 def _shown_proof(run: Run, index: int) -> ShownProof:
     proof, table = run.proofs[index], run.tables[index]
-    picture = run.notes.attempt("The picture of the label budget", lambda: budget_picture(table), None) if table else None
-    return ShownProof(proof, tuple(tables_of(proof.table)), tuple(tables_of(proof.others)), picture)
+    picture, worth = None, ""
+    if table is not None:
+        picture = run.notes.attempt("The picture of the label budget", lambda: budget_picture(table), None)
+        said = run.notes.attempt("Label efficiency", lambda: _said_of_labels(table), [])
+        worth = said[0] if said else ""
+    notes = [sentence for sentence in _SENTENCES.split(proof.notes) if sentence and sentence != worth]
+    return ShownProof(
+        proof, worth, tuple(notes), tuple(tables_of(proof.table)), tuple(tables_of(proof.others)), picture
+    )
+
+
+def _said_of_labels(table: FewLabelTable) -> list[str]:
+    return budget_notes(table.rows, len(table.seeds), table.chance)
 
 
 def _map_of(run: Run, held_out: HeldOut | None, noun: str) -> tuple[Picture, str] | None:
@@ -116,7 +138,9 @@ def _map_of(run: Run, held_out: HeldOut | None, noun: str) -> tuple[Picture, str
         return map_picture(kept, ""), note
     if held_out is None or len(held_out) < 2:
         return None
-    return map_picture(Embeddings(held_out.features), ""), f"{len(held_out):,} held-out {noun} {how}; they have no labels."
+    return map_picture(
+        Embeddings(held_out.features), ""
+    ), f"{len(held_out):,} held-out {noun} {how}; they have no labels."
 
 
 def _note_on(run: Run, held_out: HeldOut | None, noun: str) -> str:

@@ -90,9 +90,9 @@ def tables_of(markdown: str) -> list[Table]:
         markdown: What is bold in it is the best of its column.
 
     Example:
-        >>> (table,) = tables_of("| | method | 5 labels |\\n|---|---|---:|\\n| a \\\\| b | probe | **85.0** |\\n\\nOf 9.")
+        >>> (table,) = tables_of("| | method | 5 |\\n|---|---|---:|\\n| a \\\\| b | probe | **85.0** |\\n\\nOf 9.")
         >>> table.header, table.rows[0][0].text, table.rows[0][2], table.caption
-        (('', 'method', '5 labels'), 'a | b', Cell(text='85.0', is_best=True), 'Of 9.')
+        (('', 'method', '5'), 'a | b', Cell(text='85.0', is_best=True), 'Of 9.')
     """
     found = []
     for block in re.split(r"\n\n(?=\|)", markdown.strip()):
@@ -156,7 +156,7 @@ def _summary_rows(table: FewLabelTable, counts: Sequence[int]) -> list[SummaryRo
 def _accuracies(
     table: FewLabelTable, row: FewLabelRow, among: Sequence[FewLabelRow], counts: Sequence[int]
 ) -> tuple[Cell, ...]:
-    """In %; the best of these rows is marked, and nothing is said of what the table, with its intervals, says better."""
+    """In %; the highest of these rows is marked: who is ahead beyond chance is said by the table itself."""
     cells = []
     for count in counts:
         if count not in row.accuracies:
