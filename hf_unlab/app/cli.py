@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from hf_unlab.app.publishing import publish_command, verify_command
-from hf_unlab.app.report.command import report_command, say_report
+from hf_unlab.app.report.command import report_command
+from hf_unlab.app.report.saying import say_report
 from hf_unlab.objectives import OBJECTIVES
 
 DEFAULT_OUTPUT_DIR = Path("outputs/quickstart")

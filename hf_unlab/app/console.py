@@ -18,7 +18,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from hf_unlab.app.evaluation_pictures import draw_budget
 from hf_unlab.app.progress import console, progress_bar
-from hf_unlab.app.report.command import say_report
+from hf_unlab.app.report.saying import say_report
 from hf_unlab.evaluation.measuring import WITH_LABELS, WITHOUT_LABELS
 from hf_unlab.few_labels.table import FewLabelTable
 from hf_unlab.hub.loading import how_to_load

@@ -76,7 +76,7 @@ def _image(value: Any, name: str) -> Shown:
 def _audio(value: Any, name: str) -> Shown:
     from hf_unlab.modalities.audio.reading import decode_example
 
-    lengths = {"min_seconds": 0.0, "max_seconds": MOST_SECONDS}
+    lengths: dict[str, Any] = {"min_seconds": 0.0, "max_seconds": MOST_SECONDS}
     decoded = decode_example({"audio": value}, sampling_rate_hz=_MOST_RATE_HZ, **lengths)["audio"]
     return Shown("audio", name, data_uri("audio/wav", wav_of(decoded, _MOST_RATE_HZ)))
 

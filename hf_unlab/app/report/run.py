@@ -141,6 +141,7 @@ def read_run(folder: str | Path) -> Run:
     """
     folder, notes = Path(folder).resolve(), Notes()
     nothing: dict[str, Any] = {}
+    no_proofs: list[Proof] = []
     run = notes.attempt(RUN_NAME, lambda: _read_json(folder / RUN_NAME), nothing)
     facts = notes.attempt("What the trainer wrote", lambda: read_facts(folder), None) or RunFacts()
     loading = modality = None
@@ -155,7 +156,7 @@ def read_run(folder: str | Path) -> Run:
         kind, files = loading.kind, tuple(path.relative_to(weights).as_posix() for path in _weights(weights))
         words = notes.attempt("The architecture", lambda: architecture(weights, kind), "")
         size = size or notes.attempt("The number of parameters", lambda: num_parameters(weights, files), 0)
-    proofs = notes.attempt("The few-label table", lambda: proofs_of(folder), [])
+    proofs = notes.attempt("The few-label table", lambda: proofs_of(folder), no_proofs)
     names = [name for name in TABLES if (folder / f"{name}.json").is_file()]
     tables = [_table(folder / f"{name}.json") for name in names] if proofs else []
     return Run(

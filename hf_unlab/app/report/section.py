@@ -14,7 +14,6 @@ from hf_unlab.few_labels.budget import budget_notes
 from hf_unlab.few_labels.labelled_features import kept_features
 from hf_unlab.few_labels.table import FewLabelTable
 from hf_unlab.hub.facts import HELD_OUT_NAME
-from hf_unlab.hub.loading import loading_of
 from hf_unlab.hub.proof import Proof
 from hf_unlab.modalities.checkpoint_files import checkpoint_hash
 
@@ -93,7 +92,9 @@ def section_of(run: Run, anchor: str, **limits: Any) -> Section:
     notes = run.notes
     held_out = notes.attempt("What its examples look like", lambda: embed_held_out(run, **limits), None)
     noun = run.modality.noun if run.modality else "examples"
-    lookups = notes.attempt("What lies near", lambda: lookups_of(held_out, noun), []) if held_out else []
+    lookups: list[Lookup] = []
+    if held_out is not None:
+        lookups = notes.attempt("What lies near", lambda: lookups_of(held_out, noun), lookups)
     drawn = notes.attempt("The map", lambda: _map_of(run, held_out, noun), None)
     return Section(
         run,
@@ -104,7 +105,7 @@ def section_of(run: Run, anchor: str, **limits: Any) -> Section:
         drawn[1] if drawn else "",
         tuple(lookups),
         _note_on(run, held_out, noun),
-        notes.attempt("How to load it", lambda: loading_of(run.checkpoint).lines, "") if run.checkpoint else "",
+        run.loading.lines if run.loading else "",
         tuple(_commands(run)),
         tuple(notes.lines),
     )
@@ -115,16 +116,17 @@ def _shown_proof(run: Run, index: int) -> ShownProof:
     picture, worth = None, ""
     if table is not None:
         picture = run.notes.attempt("The picture of the label budget", lambda: budget_picture(table), None)
-        said = run.notes.attempt("Label efficiency", lambda: _said_of_labels(table), [])
-        worth = said[0] if said else ""
+        worth = run.notes.attempt("Label efficiency", lambda: _worth(table), "")
     notes = [sentence for sentence in _SENTENCES.split(proof.notes) if sentence and sentence != worth]
     return ShownProof(
         proof, worth, tuple(notes), tuple(tables_of(proof.table)), tuple(tables_of(proof.others)), picture
     )
 
 
-def _said_of_labels(table: FewLabelTable) -> list[str]:
-    return budget_notes(table.rows, len(table.seeds), table.chance)
+def _worth(table: FewLabelTable) -> str:
+    """The sentence on label efficiency, where two numbers of labels were measured."""
+    notes = budget_notes(table.rows, len(table.seeds), table.chance)
+    return notes[0] if notes and len(table.num_labels_per_class) > 1 else ""
 
 
 def _map_of(run: Run, held_out: HeldOut | None, noun: str) -> tuple[Picture, str] | None:

@@ -67,19 +67,15 @@ class Summary:
     Args:
         name: Of the run.
         anchor: Where its section is.
-        modality: What it is of.
-        data: What it was pretrained on.
-        time: Of pretraining.
-        task: What the labels are from.
+        about: What it is of, on what it was pretrained and how long, what the labels are from.
+        question: What the efficiencies say; empty where there are none.
         rows: The cheap baseline, from scratch, pretrained, as far as they were measured.
     """
 
     name: str
     anchor: str
-    modality: str
-    data: str
-    time: str
-    task: str
+    about: tuple[str, ...]
+    question: str
     rows: tuple[SummaryRow, ...]
 
 
@@ -124,15 +120,16 @@ def summary_of(run: Run, anchor: str, counts: Sequence[int]) -> Summary:
         counts: The columns.
     """
     facts, table = run.facts, run.tables[0] if run.tables else None
-    return Summary(
-        run.name,
-        anchor,
-        run.modality.name.replace("_", " and ") if run.modality else NOTHING,
-        ", ".join(source.name for source in facts.sources) or NOTHING,
-        duration(facts.seconds) if facts.sessions else NOTHING,
-        run.proofs[0].title if run.proofs else "",
-        tuple(_summary_rows(table, counts)) if table else (),
+    data = ", ".join(source.name for source in facts.sources)
+    about = (
+        run.modality.name.replace("_", " and ") if run.modality else "",
+        f"pretrained on {data} in {duration(facts.seconds)}" if data else "",
+        f"labels of {run.proofs[0].title}" if run.proofs else "",
     )
+    rows = tuple(_summary_rows(table, counts)) if table else ()
+    fewest = table.num_labels_per_class[0] if table and any(row.efficiency for row in rows) else None
+    question = f"labels for what the pretrained reaches with {fewest:,}" if fewest else ""
+    return Summary(run.name, anchor, tuple(part for part in about if part), question, rows)
 
 
 def _summary_rows(table: FewLabelTable, counts: Sequence[int]) -> list[SummaryRow]:
@@ -140,22 +137,20 @@ def _summary_rows(table: FewLabelTable, counts: Sequence[int]) -> list[SummaryRo
     ours, references = praised_row(table.rows), reference_rows(table.rows)
     if ours is None:
         return []
-    fewest = table.num_labels_per_class[0]
+    measured = table.num_labels_per_class
     found = [
         SummaryRow(
             f"{row.name}, {row.method}",
-            _accuracies(table, row, [*references, ours], counts),
-            str(label_efficiency(ours, row, fewest, len(table.seeds))),
+            _accuracies(row, [*references, ours], counts),
+            str(label_efficiency(ours, row, measured[0], len(table.seeds))) if len(measured) > 1 else "",
         )
         for row in reversed(references)
     ]
-    own = SummaryRow(f"{ours.name}, {ours.method}", _accuracies(table, ours, [*references, ours], counts))
+    own = SummaryRow(f"{ours.name}, {ours.method}", _accuracies(ours, [*references, ours], counts))
     return [*found, own]
 
 
-def _accuracies(
-    table: FewLabelTable, row: FewLabelRow, among: Sequence[FewLabelRow], counts: Sequence[int]
-) -> tuple[Cell, ...]:
+def _accuracies(row: FewLabelRow, among: Sequence[FewLabelRow], counts: Sequence[int]) -> tuple[Cell, ...]:
     """In %; the highest of these rows is marked: who is ahead beyond chance is said by the table itself."""
     cells = []
     for count in counts:

@@ -1,9 +1,8 @@
-"""command.py: what is said of a report."""
+"""command.py: a report by the command line."""
 
 from typer.testing import CliRunner
 
 from hf_unlab.app import cli
-from hf_unlab.app.report.command import say_report
 
 
 def test_the_command_says_where_it_is_and_what_it_took(text_run, tmp_path):
@@ -16,8 +15,3 @@ def test_the_command_says_where_it_is_and_what_it_took(text_run, tmp_path):
 def test_no_run_is_a_message(tmp_path, capsys):
     result = CliRunner().invoke(cli.app, ["report", str(tmp_path)])
     assert result.exit_code == 2 and "Traceback" not in result.output
-
-
-def test_at_the_end_of_a_run_nothing_is_raised(tmp_path, capsys, caplog):
-    say_report(tmp_path)
-    assert capsys.readouterr().out == "" and "holds no run" in caplog.text

@@ -1,5 +1,7 @@
 """tables.py: what the card's Markdown holds, and several runs summed up."""
 
+from dataclasses import replace
+
 from hf_unlab.app.report.run import read_run
 from hf_unlab.app.report.tables import counts_of, summary_of, tables_of
 from hf_unlab.hub.proof import proofs_of
@@ -22,7 +24,8 @@ def test_the_table_of_a_card_comes_back_whole(tmp_path):
 
 def test_a_run_in_the_summary(trained_text):
     summary = summary_of(read_run(trained_text), "run-1", (5, 10, 50))
-    assert (summary.modality, summary.data, summary.task[:7]) == ("text", "reviews.jsonl", "reviews")
+    assert summary.about[0] == "text" and summary.about[1].startswith("pretrained on reviews.jsonl in ")
+    assert summary.about[2].startswith("labels of reviews") and summary.question.endswith("reaches with 5")
     assert [row.what for row in summary.rows] == [
         "TF-IDF, logistic regression",
         "from scratch, fine-tuned",
@@ -40,9 +43,15 @@ def test_a_run_in_the_summary(trained_text):
     )
 
 
+def test_of_one_number_of_labels_there_is_no_efficiency(trained_text):
+    run = replace(read_run(trained_text), tables=(few_labels(counts=(5,)),))
+    summary = summary_of(run, "run-1", (5,))
+    assert not summary.question and not any(row.efficiency for row in summary.rows)
+
+
 def test_one_that_was_not_measured(trained_pairs):
     summary = summary_of(read_run(trained_pairs), "run-1", ())
-    assert summary.rows == () and summary.task == "" and summary.modality == "image and text"
+    assert summary.rows == () and summary.question == "" and summary.about[0] == "image and text"
 
 
 def test_the_columns_are_those_of_all():
