@@ -95,11 +95,10 @@ class Run:
     def length(self) -> str:
         """How far it went; empty where nobody knows."""
         steps, planned = self.facts.num_steps, self.settings.get("max_steps") or 0
-        if not steps:
-            return ""
         if self.is_stopped:
-            return f"It was stopped behind step {steps:,}; the same command goes on with it."
-        return f"It ended behind step {steps:,} of at most {planned:,}." if steps < planned else ""
+            where = f"behind step {steps:,}" if steps else "before its first checkpoint"
+            return f"It was stopped {where}; the same command goes on with it."
+        return f"It ended behind step {steps:,} of at most {planned:,}." if 0 < steps < planned else ""
 
 
 def is_run(folder: Path) -> bool:

@@ -101,7 +101,7 @@ def test_a_folder_of_runs_begins_with_a_table_of_all(text_run, trained_clips, tm
     assert words.startswith(f"{tmp_path.name}: 3 runs") and words.count("not measured with labels") == 2
     table = words[: words.index("Marked: the highest of the three")]
     assert "TF-IDF, logistic regression 50.0 90.0" in table and "pretrained, auto 70.0 80.0" in table
-    assert "A run that has saved no model yet." in words
+    assert "A run that has saved no model yet. It was stopped before its first checkpoint" in words
 
 
 @pytest.mark.parametrize(

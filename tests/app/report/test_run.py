@@ -25,6 +25,8 @@ def test_a_run_that_ended_early(text_run):
     assert read_run(text_run).length == "It ended behind step 4 of at most 9."
     (text_run / "_run.json").write_text(json.dumps({**told, "is_stopped": True}))
     assert read_run(text_run).length == "It was stopped behind step 4; the same command goes on with it."
+    (text_run / "_facts.json").unlink()
+    assert read_run(text_run).length.startswith("It was stopped before its first checkpoint;")
 
 
 def test_one_that_did_not_come_to_its_end_is_told_from_its_checkpoint(text_run):
