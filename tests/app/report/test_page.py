@@ -4,13 +4,18 @@ import json
 import shutil
 
 import pytest
+from datasets import Dataset
 
 from hf_unlab.app.report import page as page_module
 from hf_unlab.app.report.page import REPORT_NAME, write_report, write_report_or_warn
+from hf_unlab.app.report.run import read_run
+from hf_unlab.app.report.section import section_of
+from hf_unlab.testing import tiny_pairs
 from tests.app.report.chromium import CHROMIUM, look_at
 from tests.app.report.conftest import HOSTILE, few_labels, keep
 from tests.app.report.html_checks import check
 from tests.command_lines import parse_hf_unlab
+from tests.hub.checkpoints import vit
 
 
 def page_of(folder, path=None):
@@ -63,6 +68,17 @@ def test_a_run_of_images_with_captions(trained_pairs, tmp_path):
     assert report.path == tmp_path / "page.html" and not (trained_pairs / REPORT_NAME).exists()
 
 
+def test_a_run_of_images(tmp_path):
+    vit(tmp_path)
+    rows = [{"image": {**row["image"], "path": f"a/{HOSTILE[:8]}{i}"}} for i, row in enumerate(tiny_pairs(20))]
+    rows.append({"image": {"bytes": b"no image", "path": None}})
+    Dataset.from_list(rows).to_parquet(tmp_path / "_held_out.parquet")
+    report, page = page_of(tmp_path)
+    pictures = [one for one in page.all("img") if one.get("class") == "small"]
+    assert "Nearest images" in page.words() and "ViTModel" in page.words() and not report.notes
+    assert 10 < len(pictures) <= 5 * 6 and pictures[0]["alt"].startswith("a/<script")
+
+
 def test_a_run_of_recordings(trained_clips, tmp_path):
     report, page = page_of(trained_clips, tmp_path / "page.html")
     assert "Nearest recordings" in page.words() and not report.notes
@@ -76,10 +92,7 @@ def test_a_run_of_recordings(trained_clips, tmp_path):
 
 def test_the_commands_are_understood(text_run, trained_clips):
     for folder in (text_run, trained_clips):
-        from hf_unlab.app.report.run import read_run
-        from hf_unlab.app.report.section import section_of
-
-        commands = section_of(read_run(folder), "run-1").commands
+        commands = section_of(read_run(folder), "run-1", most_examples=4).commands
         assert len(commands) == 4
         for _, command in commands:
             words = command.split()
