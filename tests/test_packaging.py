@@ -42,6 +42,7 @@ def info_folder(wheel: Path) -> str:
 def test_the_wheel_ships_package_recipes_and_model_cards(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     shipped = {"hf_unlab/__init__.py", "hf_unlab/py.typed"}
+    shipped |= {f"hf_unlab/app/report/page.{kind}" for kind in ("html", "css")}
     for folder, pattern in (("recipes", "*.yaml"), ("recipes", "*.py"), ("model_cards", "*")):
         files = [path for path in (ROOT / folder).rglob(pattern) if path.is_file() and "__pycache__" not in path.parts]
         shipped |= {f"hf_unlab/_shipped/{path.relative_to(ROOT).as_posix()}" for path in files}

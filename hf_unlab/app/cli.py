@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 from hf_unlab.app.publishing import publish_command, verify_command
+from hf_unlab.app.report.command import report_command
+from hf_unlab.app.report.saying import say_report
 from hf_unlab.objectives import OBJECTIVES
 
 DEFAULT_OUTPUT_DIR = Path("outputs/quickstart")
@@ -56,6 +58,7 @@ def quickstart(
         if code:
             raise typer.Exit(code)
         typer.echo()
+    say_report(output_dir)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -280,6 +283,7 @@ def predict_command(
 
 app.command(name="publish")(publish_command)
 app.command(name="verify")(verify_command)
+app.command(name="report")(report_command)
 
 
 def _layer(given: str | None) -> int | str | None:

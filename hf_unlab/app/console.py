@@ -18,6 +18,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from hf_unlab.app.evaluation_pictures import draw_budget
 from hf_unlab.app.progress import console, progress_bar
+from hf_unlab.app.report.saying import say_report
 from hf_unlab.evaluation.measuring import WITH_LABELS, WITHOUT_LABELS
 from hf_unlab.few_labels.table import FewLabelTable
 from hf_unlab.hub.loading import how_to_load
@@ -263,7 +264,7 @@ def format_sources(logs: dict[str, float]) -> list[str]:
 
 
 def say(tables: FewLabelTable | Sequence[FewLabelTable] | None, output_dir: str) -> None:
-    """Print the proof, keep it beside the checkpoint, and say how to load what was trained."""
+    """Print the proof, keep it beside the checkpoint, make its report, and say how to load what was trained."""
     tables = [tables] if isinstance(tables, FewLabelTable) else tables or ()
     if not tables:
         console.print("No labelled data was named (--labelled_dataset), so there is no few-label table.")
@@ -274,4 +275,5 @@ def say(tables: FewLabelTable | Sequence[FewLabelTable] | None, output_dir: str)
         drawn = draw_budget(table, path.with_suffix(".png"))
         saved = " and ".join(map(str, [path, *drawn]))
         console.print(f"\n{table.render()}\n\nSaved as {saved}")
-    console.print(f"\nThe checkpoint is in {output_dir}. Load it with {how_to_load(output_dir)}")
+    console.print(f"\nThe checkpoint is in {output_dir}. Load it with {how_to_load(output_dir)}\n")
+    say_report(output_dir)

@@ -11,7 +11,7 @@ from hf_unlab.modalities.modality import Modality
 FILE_NAME, CARD_NAME, ENCODER_NAME = "classifier.joblib", "classifier.json", "encoder"
 NETWORK_NAME = "network.safetensors"
 # What a training leaves beside a checkpoint, and nobody needs who asks it.
-_LEFT_BEHIND = ("checkpoint-*", "*.pt", "*.pth", "runs", "few_label*", "*_results.json", "_*")
+_LEFT_BEHIND = ("checkpoint-*", "*.pt", "*.pth", "runs", "few_label*", "*_results.json", "report.html", "_*")
 _WRITTEN = (
     FILE_NAME,
     CARD_NAME,

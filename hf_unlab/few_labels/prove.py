@@ -13,6 +13,7 @@ from hf_unlab.few_labels.cells import digest_of
 from hf_unlab.few_labels.draws import Candidate, few_label_table
 from hf_unlab.few_labels.frozen import FrozenSettings
 from hf_unlab.few_labels.label_checks import check_settings
+from hf_unlab.few_labels.labelled_features import keep_features
 from hf_unlab.few_labels.left_out import check_groups, left_out_table, share_groups
 from hf_unlab.few_labels.methods import cheap, finetuned, probed, zero_shot_rows
 from hf_unlab.few_labels.networks import NetworkSettings
@@ -48,9 +49,9 @@ def prove(
     the first million of a source, or in the pool, are left out and counted. Under several processes call it on one of
     them, and let the others leave, or wait with a timeout that is longer.
 
-    Nothing is printed, and nothing is left behind: in the folder of a run finished fits are kept while the tables are
-    not whole, so that the same call after an interruption goes on where it was, if the checkpoint, the settings and
-    the labelled data are still the same.
+    Nothing is printed. In the folder of a run finished fits are kept while the tables are not whole, so that the same
+    call after an interruption goes on where it was, if the checkpoint, the settings and the labelled data are still
+    the same; what stays there are features of up to 500 test examples, for a map of them. Elsewhere nothing is left.
 
     Args:
         checkpoint: What training saved.
@@ -92,13 +93,15 @@ def prove(
         cells = Path(checkpoint) / CELLS_NAME if is_claimed(Path(checkpoint)) else None
         if cells is not None:
             inputs = pool.inputs, test.inputs, pool.groups, test.groups, pool.label_names
-            known = checkpoint_hash(checkpoint), modality.name, settings, templates, _versions()
+            weights = checkpoint_hash(checkpoint)
+            known = weights, modality.name, settings, templates, _versions()
             more |= {"cells": cells, "key": digest_of((*known, *inputs))}
         labels = {"label_names": pool.label_names, **more}
         tables = [few_label_table(candidates, pool.labels, test.labels, counts, seeds, on_progress, **labels)]
         if share_groups(pool, test):
             tables.append(left_out_table(candidates, pool, test, counts, seeds, on_progress, **more))
         if cells is not None:
+            keep_features(cells.parent, lambda: embed(pretrained)[1], test, labelled.task, weights)
             shutil.rmtree(cells, ignore_errors=True)
         return tables
 

@@ -30,6 +30,7 @@ _OF_KIND: dict[Kind, str] = {
 _REASONS = {
     r"_held_out\.parquet": "raw data",
     r"few_label\w*\.md": "it is on the card",
+    r"(.*/)?report\.html": "it shows raw data",
     r"(.*/)?_[^/]*|\.[^/]*": "the run's own",
     r"checkpoint-\d+/.*": "a checkpoint of the run, with optimizer and stream state",
     r"runs/.*|.*tfevents.*": "logs",

@@ -12,7 +12,7 @@ from hf_unlab.app import cli
 
 @pytest.fixture
 def runs(monkeypatch):
-    """The command lines that would be run, and the exit codes they end with."""
+    """The command lines that would be run, and the exit codes they end with; no report is made of what did not run."""
     commands, codes = [], []
 
     def run(command, env):
@@ -20,6 +20,7 @@ def runs(monkeypatch):
         return subprocess.CompletedProcess(command, codes.pop(0) if codes else 0)
 
     monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(cli, "say_report", lambda folder: print(f"report of {folder}"))
     return commands, codes
 
 
@@ -33,6 +34,7 @@ def test_each_recipe_is_run_in_turn_and_begins_anew(runs):
         assert command[0] == sys.executable and Path(command[1]).is_file() and Path(command[3]).is_file()
         assert command[5] == f"outputs/quickstart/{name}" and "--overwrite_output_dir" in command
     assert all(len(line) <= 80 for line in result.output.splitlines())
+    assert result.output.endswith("report of outputs/quickstart\n")
 
 
 def test_what_goes_on_from_another_recipe_is_run_behind_it(runs, tmp_path):

@@ -7,7 +7,14 @@ from hf_unlab.modalities import get_modality
 
 
 def test_an_encoder_is_copied_without_its_training_and_not_into_itself(tmp_path) -> None:
-    for name in ("config.json", "optimizer.pt", "_run.json", "all_results.json", "checkpoint-5/config.json"):
+    for name in (
+        "config.json",
+        "optimizer.pt",
+        "_run.json",
+        "all_results.json",
+        "report.html",
+        "checkpoint-5/config.json",
+    ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("{}")
     out = tmp_path / "out"

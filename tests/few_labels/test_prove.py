@@ -13,9 +13,11 @@ from transformers import Wav2Vec2FeatureExtractor, Wav2Vec2ForPreTraining
 from hf_unlab.few_labels import methods
 from hf_unlab.few_labels import prove as prove_module
 from hf_unlab.few_labels.auto import AUTO, AUTO_TWICE
+from hf_unlab.few_labels.labelled_features import FEATURES_NAME, kept_features
 from hf_unlab.few_labels.prove import CELLS_NAME, prove
 from hf_unlab.modalities import get_modality
 from hf_unlab.modalities.audio.settings import AudioFewLabelSettings
+from hf_unlab.modalities.checkpoint_files import checkpoint_hash
 from hf_unlab.modalities.image.settings import ImageFewLabelSettings
 from hf_unlab.modalities.text.settings import TextFewLabelSettings
 from hf_unlab.streams.sources import Source
@@ -119,7 +121,11 @@ def test_a_killed_run_does_not_repeat_finished_fits_and_leaves_nothing_behind(te
     (checkpoint / "eval_results.json").write_text('{"eval_runtime": 2}')  # as the same command writes it again
     assert prove(checkpoint, get_modality("text"), settings, training) == expected
     assert len(fits) == 6 + 3  # of the 8 there were 5
-    assert sorted(checkpoint.rglob("*")) == sorted([*before, checkpoint / "eval_results.json"])
+    assert sorted(checkpoint.rglob("*")) == sorted(
+        [*before, checkpoint / "eval_results.json", checkpoint / FEATURES_NAME]
+    )
+    features = kept_features(checkpoint, checkpoint_hash(checkpoint))
+    assert len(features) == 9 and set(features.values("label")) == {"no", "yes"}
 
 
 @pytest.mark.parametrize("changed", ["weights", "text", "settings"])
