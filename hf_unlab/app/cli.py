@@ -1,8 +1,6 @@
 """`hf-unlab`: the package's commands."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,11 +9,8 @@ import typer
 from hf_unlab.app.publishing import publish_command, verify_command
 from hf_unlab.app.report.command import report_command
 from hf_unlab.app.report.saying import say_report
-from hf_unlab.objectives import OBJECTIVES
+from hf_unlab.objectives import QUICKSTARTS, SHOWN
 
-DEFAULT_OUTPUT_DIR = Path("outputs/quickstart")
-QUICKSTARTS = {name: row.quickstart for name, row in OBJECTIVES.items() if row.quickstart}
-SHOWN = [name for name in QUICKSTARTS if OBJECTIVES[name].is_shown]
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
 
@@ -29,36 +24,30 @@ def quickstart(
     recipes: Annotated[
         list[str] | None, typer.Argument(help=f"Of {', '.join(QUICKSTARTS)}; by default {', '.join(SHOWN)}.")
     ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="The recipes of a modality alone: text, image_text or audio.")
+    ] = None,
+    fast: Annotated[bool, typer.Option("--fast", help="A glimpse of a few steps, in a folder of its own.")] = False,
     output_dir: Annotated[
-        Path, typer.Option(help="Where the checkpoints go, a folder a recipe.")
-    ] = DEFAULT_OUTPUT_DIR,
+        Path | None, typer.Option(help="Where the checkpoints go; by default outputs/quickstart.", show_default=False)
+    ] = None,
     max_steps: Annotated[int | None, typer.Option(help="Optimizer steps; by default the recipe's.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Recipes at a time; by default 2, or 1 on one core.")] = None,
 ) -> None:
-    """Pretrain tiny models without a download, and measure what they are worth with few labels."""
-    if unknown := [name for name in recipes or () if name not in QUICKSTARTS]:
-        raise typer.BadParameter(f"there is no recipe {unknown[0]!r}; there are: {', '.join(QUICKSTARTS)}")
-    from hf_unlab.hub.resources import recipe_path
+    """Pretrain tiny models without a download, and measure what they are worth with few labels.
 
-    environment = {"CUDA_VISIBLE_DEVICES": "0", **os.environ}  # one process takes one GPU
-    wanted = recipes or SHOWN
-    behind = {name: OBJECTIVES[name].behind for name in QUICKSTARTS if OBJECTIVES[name].behind}
-    for name in dict.fromkeys(stage for last in wanted for stage in (behind.get(last, last), last)):
-        argv = ["--config", str(recipe_path(name, "tiny.yaml")), "--output_dir", str(output_dir / name)]
-        if output_dir == DEFAULT_OUTPUT_DIR:  # run again, the demonstration begins again; another may hold a real run
-            argv += ["--overwrite_output_dir", "true"]
-        if name in behind:
-            argv += ["--model", str(output_dir / behind[name])]
-        elif name not in wanted:  # of a first stage a glimpse
-            argv += ["--num_labels_per_class", "5", "--few_label_seeds", "0"]
-        if max_steps is not None:
-            argv += ["--max_steps", str(max_steps)]
-        typer.echo(f"--- {name}: {QUICKSTARTS[name]}\n")
-        # a process of its own, as a launcher starts it
-        code = subprocess.run([sys.executable, recipe_path(name, "pretrain.py"), *argv], env=environment).returncode
-        if code:
-            raise typer.Exit(code)
-        typer.echo()
-    say_report(output_dir)
+    Run again, it goes on where it was, and shows what is finished.
+    """
+    from hf_unlab.app.quickstart import DEFAULT_OUTPUT_DIR, chains_of, names_of, run_quickstart
+
+    try:
+        names = names_of(recipes or (), only or ())
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    folder = output_dir or DEFAULT_OUTPUT_DIR.with_name("quickstart_fast" if fast else DEFAULT_OUTPUT_DIR.name)
+    if code := run_quickstart(chains_of(names, folder, fast=fast, max_steps=max_steps), jobs):
+        raise typer.Exit(code)
+    say_report(folder)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -8,7 +8,7 @@ from typing import Any
 
 from hf_unlab.evaluation.labelled import LabelledData, load_labelled, load_unlabelled
 from hf_unlab.few_labels.auto import AUTO, AUTO_TWICE, auto_rows
-from hf_unlab.few_labels.beside import beside, embedding, normalised_by_group
+from hf_unlab.few_labels.beside import Parts, beside, embedding, normalised_by_group
 from hf_unlab.few_labels.cells import digest_of
 from hf_unlab.few_labels.draws import Candidate, few_label_table
 from hf_unlab.few_labels.frozen import FrozenSettings
@@ -84,7 +84,9 @@ def prove(
         if share_groups(pool, test):
             check_groups(pool, test)  # now, and not when the first table is done
         unlabelled = load_unlabelled(training, settings, modality, pretrained, settings.few_label_num_unlabelled)
-        candidates = _candidates(modality, pretrained, untrained, settings, pool, test, unlabelled, templates)
+        embed = embedding(pool, test)
+        encoders, data = (pretrained, untrained), (pool, test)
+        candidates = _candidates(modality, encoders, settings, data, embed, unlabelled, templates)
         more: dict[str, Any] = {
             "task": labelled.task,
             "overlaps": tuple(labelled.overlap.sentences()),
@@ -108,19 +110,18 @@ def prove(
 
 def _candidates(
     modality: Modality,
-    pretrained: Encoder,
-    untrained: Encoder,
+    encoders: tuple[Encoder, Encoder],
     settings: FewLabelSettings,
-    pool: LabelledData,
-    test: LabelledData,
+    data: tuple[LabelledData, LabelledData],
+    embed: Callable[[Encoder], Parts],
     unlabelled: Sequence[Any],
     templates: Sequence[str],
 ) -> list[Candidate]:
-    """The rows that are asked for, in the order of the table."""
+    """The rows that are asked for, in the order of the table, of an encoder pretrained and not, on pool and test."""
+    (pretrained, untrained), (pool, test) = encoders, data
     rate = settings.finetune_learning_rate
     fit = NetworkSettings("full", max_steps=settings.finetune_steps, learning_rate=rate, head_learning_rate=rate)
     baselines = modality.make_baselines(pretrained, (*pool.groups, *test.groups))
-    embed = embedding(pool, test)
     by_group = embedding(*normalised_by_group(pretrained, pool, test))
     embeds: dict[str, Any] = {"embed": embed, "embed_by_group": by_group}
     wanted = settings.few_label_rows

@@ -96,6 +96,9 @@ OBJECTIVES: dict[str, Row] = {
     ),
 }
 
+QUICKSTARTS = {name: row.quickstart for name, row in OBJECTIVES.items() if row.quickstart}
+SHOWN = [name for name in QUICKSTARTS if OBJECTIVES[name].is_shown]
+
 
 def load_objective(name: str) -> "Objective":
     """The classes of an objective, which are imported now.
