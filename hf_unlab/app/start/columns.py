@@ -20,7 +20,7 @@ LABEL_NAMES = (
 )
 GROUP_NAMES = ("speaker", "speaker_id", "speakerid", "client_id", "reader_id", "reader", "singer", "voice")
 TEXT_NAMES = ("text", "content", "body", "review", "document", "article", "sentence", "message", "comment", "abstract")
-CAPTION_NAMES = ("text", "caption", "captions", "description", "alt", "alt_text", "title", "name", "prompt")
+CAPTION_NAMES = ("text", "txt", "caption", "captions", "description", "alt", "alt_text", "title", "name", "prompt")
 MOST_CLASSES = 50
 _FEW_CLASSES = 20  # of a column whose name tells nothing
 _MAGIC = {

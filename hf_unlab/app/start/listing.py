@@ -196,7 +196,7 @@ def _unreadable(path: str, files: Sequence[str], modality: str | None = None) ->
         ".docx": "write their text into .txt files first (pandoc FILE.docx -t plain -o FILE.txt)",
         ".doc": "write their text into .txt files first (soffice --convert-to txt FILE.doc)",
         ".html": "write their text into .txt files first (pandoc FILE.html -t plain -o FILE.txt)",
+        ".heic": "make JPEGs of them first (mogrify -format jpg *.heic)",
         ".xlsx": "save the sheet as CSV first",
-        ".mp4": "write their sound into .wav files first (ffmpeg -i FILE.mp4 FILE.wav)",
     }.get(suffixes[0][0], "bring them into one of these")
     return f"{path} holds nothing that can be read ({there}): {mend}. Read are files of {known}."

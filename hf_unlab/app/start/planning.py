@@ -69,7 +69,9 @@ class Plan:
     notes: tuple[str, ...]
 
 
-def make_plan(sample: Sample, roles: Roles, tried: Tried, labelled: dict[str, Any], output_dir: str) -> Plan:
+def make_plan(
+    sample: Sample, roles: Roles, tried: Tried, labelled: dict[str, Any], output_dir: str, slower: float = 1.0
+) -> Plan:
     """Choose recipes and settings.
 
     Args:
@@ -78,6 +80,7 @@ def make_plan(sample: Sample, roles: Roles, tried: Tried, labelled: dict[str, An
         tried: What came of decoding some.
         labelled: Settings of labelled data, for the last stage.
         output_dir: Where the checkpoint goes.
+        slower: How much slower than others this machine is.
 
     Raises:
         ValueError: There is too little data.
@@ -102,7 +105,7 @@ def make_plan(sample: Sample, roles: Roles, tried: Tried, labelled: dict[str, An
         if is_last:
             changes |= labelled
         stages.append(Stage(recipe, base, changes, dropped, comments))
-        total += seconds(name, size, tried.seconds, bool(labelled) and is_last)
+        total += seconds(name, size, tried.seconds, bool(labelled) and is_last, slower)
     return Plan(tuple(stages), total, WHY[roles.modality], tuple(_notes(sample, roles, tried)))
 
 
@@ -156,7 +159,7 @@ def _length(name: str, size: Size, sample: Sample, roles: Roles) -> str:
     if name in ("best_rq", "clusters"):
         return "more steps are worth their time as long as the table gets better"
     if read < there:
-        return f"they read about {read:,} examples of {there:,}: raise them for more"
+        return f"they read about {read:,} examples of {there:,}: raise max_steps for more"
     return f"about {max(1, round(read / max(1, there)))} times all examples"
 
 
@@ -181,7 +184,7 @@ def _notes(sample: Sample, roles: Roles, tried: Tried) -> list[str]:
     notes = []
     if sample.number < FEW_EXAMPLES:
         noun = {"text": "texts", "image": "images", "image_text": "pairs", "audio": "recordings"}[roles.modality]
-        notes.append(f"{sample.number:,} {noun} are few: pretraining pays from some thousand on.")
+        notes.append(f"{sample.number:,} {noun} are few to pretrain on.")
     if roles.modality == "audio" and roles.group is None:
         notes.append(
             "No column of speakers (speaker, in a metadata.csv beside file_name): without it pretraining is worth "

@@ -1,5 +1,6 @@
 """A sample of the rows of a listing, by the readers that a run reads them with, and how many there are about."""
 
+import contextlib
 import itertools
 import json
 import os
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+from datasets import IterableDataset
 
 from hf_unlab.app.console import quiet_libraries
 from hf_unlab.app.start.formats import options_of
@@ -103,7 +105,7 @@ def read_sample(listing: Listing) -> Sample:
     with quiet_libraries():
         if listing.is_of_files:
             return _sample_of_files(listing, source, splits)
-        stream = open_stream(source)
+        stream = _open_archive(source) if listing.builder == "webdataset" else open_stream(source)
         features = dict(stream.features or {})
         files = splits.pretraining_files or listing.files
         if listing.builder in ("text", "json", "csv"):
@@ -117,6 +119,14 @@ def read_sample(listing: Listing) -> Sample:
     is_whole = len(rows) < _MAX_CELLS
     number, is_least = (len(rows), False) if is_whole else _about(files, rows, listing.builder)
     return Sample(source, rows, features, number, is_whole, is_least, splits)
+
+
+def _open_archive(source: Source) -> IterableDataset:
+    """With the columns that readers make of whatever format lies in an archive, where there are such."""
+    for names in (["image", "text"], ["audio"]):
+        with contextlib.suppress(ValueError):
+            return open_stream(source, names)
+    return open_stream(source)
 
 
 def find_splits(listing: Listing) -> Splits:

@@ -110,7 +110,8 @@ def find_roles(listing: Listing, sample: Sample, said: Corrections) -> Roles:
 
 
 def _of_kind(columns: Sequence[Column], kind: str) -> Column | None:
-    return next((column for column in columns if column.kind == kind), None)
+    fitting = [column for column in columns if column.kind == kind]
+    return next((column for column in fitting if column.name == kind), fitting[0] if fitting else None)
 
 
 def _chosen(columns: Sequence[Column], name: str | None, option: str, guess: Column | None) -> Column | None:

@@ -62,7 +62,7 @@ def planned(plan: Plan, notes: list[str]) -> Iterator[str]:
     """
     yield ""
     yield from lines_of("recipe", f"{plan.why}.")
-    yield from lines_of("time", f"{in_words(plan.seconds)} on 2 CPU cores, roughly; sooner with a GPU")
+    yield from lines_of("time", f"{in_words(plan.seconds)} on this CPU, as busy as it is now; less on a GPU")
     for note in (*plan.notes, *notes):
         yield from lines_of("note", note)
     yield ""

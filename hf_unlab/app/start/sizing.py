@@ -1,8 +1,12 @@
 """How large batches and how long a run may be for so much data, and about how long it takes."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+_PRODUCT_SECONDS = 0.004  # of two matrices of 512 x 512, on a core of the machine that `COSTS` is of
 LEAST_EXAMPLES = 40  # below, no batch holds enough that differ
 FEW_EXAMPLES = 1000
 
@@ -37,7 +41,7 @@ COSTS = {
     "image_text": Cost(192, 8, 1000, 25, 4, 0.22, 40, 90),
     "best_rq": Cost(32, 2, 700, 30, 1, 0.09, 25, 150),
     "clusters": Cost(32, 2, 510, 30, 1, 0.12, 40, 150),
-    "clusters_images": Cost(128, 2, 600, 30, 1, 0.3, 60, 120),
+    "clusters_images": Cost(128, 2, 600, 30, 1, 0.35, 60, 120),
 }
 
 
@@ -84,8 +88,8 @@ def fit(recipe: str, number: int, validation_fraction: float) -> Size:
     """
     if number < LEAST_EXAMPLES:
         raise ValueError(
-            f"{number:,} example{'s are' if number != 1 else ' is'} too few to pretrain on: some thousand are worth "
-            f"while, {LEAST_EXAMPLES} are the least. Take a checkpoint that others pretrained, and with labels "
+            f"{number:,} example{'s are' if number != 1 else ' is'} too few to pretrain on: some thousand are "
+            f"better, {LEAST_EXAMPLES} are the least. Take a checkpoint that others pretrained, and with labels "
             "hf-unlab finetune."
         )
     cost = COSTS[recipe]
@@ -106,7 +110,25 @@ def fit(recipe: str, number: int, validation_fraction: float) -> Size:
     return Size(batch, readers, steps, steps, validation_fraction)
 
 
-def seconds(recipe: str, size: Size, decode_seconds: float, has_proof: bool) -> float:
+def slowness(clock: Callable[[], float]) -> float:
+    """How many times longer than the machine that `COSTS` is of this one takes now, with what else it does.
+
+    Args:
+        clock: Tells seconds.
+
+    Example:
+        >>> ticks = iter([0.0, 0.16])
+        >>> slowness(lambda: next(ticks))
+        2.0
+    """
+    matrix = np.ones((512, 512), np.float32)
+    started = clock()
+    for _ in range(20):
+        matrix @ matrix
+    return float(np.clip((clock() - started) / 20 / _PRODUCT_SECONDS, 0.3, 10.0))
+
+
+def seconds(recipe: str, size: Size, decode_seconds: float, has_proof: bool, slower: float = 1.0) -> float:
     """About how long a run takes, start to end.
 
     Args:
@@ -114,14 +136,16 @@ def seconds(recipe: str, size: Size, decode_seconds: float, has_proof: bool) -> 
         size: From `fit`.
         decode_seconds: Of reading and decoding one example here.
         has_proof: Whether a table of few labels is made.
+        slower: From `slowness`.
 
     Example:
         >>> round(seconds("text_contrastive", fit("text_contrastive", 100_000, 0.02), 0.0, False))
         60
     """
     cost = COSTS[recipe]
-    step = cost.step_seconds * max(0.25, size.batch_size / cost.batch_size) + decode_seconds * size.batch_size
-    return cost.other_seconds + size.num_steps * step + cost.proof_seconds * has_proof
+    step = cost.step_seconds * max(0.25, size.batch_size / cost.batch_size)
+    computed = cost.other_seconds + size.num_steps * step + cost.proof_seconds * has_proof
+    return slower * computed + decode_seconds * size.batch_size * size.num_steps  # which was timed here
 
 
 def in_words(number: float) -> str:
@@ -147,7 +171,7 @@ def settings_of(size: Size, given: dict[str, Any]) -> dict[str, Any]:
     Example:
         >>> given = {"save_steps": 350, "eval_steps": 700, "logging_steps": 100, "max_steps": 700}
         >>> settings_of(fit("best_rq", 60, 0.05), given)["max_steps"]
-        111
+        100
     """
     wanted: dict[str, Any] = {
         "per_device_train_batch_size": size.batch_size,

@@ -14,6 +14,7 @@ from hf_unlab.app.start.reading import Sample, read_sample
 from hf_unlab.app.start.roles import Corrections, Roles, find_roles
 from hf_unlab.app.start.saying import planned, seen
 from hf_unlab.app.start.settings_file import compose, write
+from hf_unlab.app.start.sizing import slowness
 
 
 def start(
@@ -48,7 +49,7 @@ def start(
     roles = find_roles(listing, sample, said)
     tried = try_decoding(sample.rows, roles, clock)
     labelled, remarks = labelled_settings(listing, sample, roles)
-    plan = make_plan(sample, roles, tried, labelled, _free_folder(output))
+    plan = make_plan(sample, roles, tried, labelled, _free_folder(output), slowness(clock))
     paths = _paths(output, len(plan.stages), overwrite)
     for line in seen(listing, sample, roles):
         console.print(line, markup=False)

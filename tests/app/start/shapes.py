@@ -10,7 +10,7 @@ import soundfile
 from PIL import Image
 
 NUM = 48  # a little more than the least that is pretrained on
-WORDS = "river stream ocean mountain valley forest cloud meadow island desert glacier canyon".split()
+WORDS = ("river", "stream", "ocean", "mountain", "valley", "forest", "cloud", "meadow", "island", "desert", "canyon")
 
 
 def text(number: int) -> str:

@@ -21,12 +21,6 @@ def _elsewhere(tmp_path, monkeypatch):
     monkeypatch.setattr(starting, "threads_here", lambda: 2)
 
 
-@pytest.fixture
-def data(tmp_path):
-    (folder := tmp_path / "data").mkdir()
-    return folder
-
-
 def begin(path: Path, output: str = "start.yaml", **said: str) -> tuple[list[list[str]], dict]:
     commands = starting.start(str(path), Path(output), Corrections(**said), clock=lambda: 0.0)
     return commands, read_yaml(Path(output))
@@ -110,7 +104,7 @@ def test_the_sentence_on_nested_columns_holds_a_command_that_mends_it(data, monk
 def test_files_that_are_there_stay_unless_they_may_go(data):
     path = shapes.csv_of_reviews(data)
     Path("start.yaml").write_text("mine")
-    with pytest.raises(ValueError, match="start.yaml is there already.*--overwrite"):
+    with pytest.raises(ValueError, match=r"start\.yaml is there already.*--overwrite"):
         begin_again(path)
     assert Path("start.yaml").read_text() == "mine"
     begin_again(path, overwrite=True)
