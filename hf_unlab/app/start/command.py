@@ -42,13 +42,18 @@ def start_command(
         # on one line, as a command that it may hold is to be copied
         typer.echo(f"hf-unlab start: error: {one_paragraph(error)}", err=True)
         raise typer.Exit(1) from error
-    if run or (sys.stdin.isatty() and typer.confirm("Run it now?", default=True)):
+    if run or (is_terminal() and typer.confirm("Run it now?", default=True)):
         from hf_unlab.app.start.commands import run_all
 
         raise typer.Exit(run_all(commands))
 
 
+def is_terminal() -> bool:
+    """Whether somebody is there to be asked."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
 def one_paragraph(error: Exception) -> str:
-    """What an error says, with a capital and no line's end inside."""
+    """What an error says, without a line's end inside."""
     text = " ".join(str(error).split())
     return text or type(error).__name__

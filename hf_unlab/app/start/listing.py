@@ -14,6 +14,7 @@ from hf_unlab.streams.files import file_builder, walk
 MODALITIES = ("text", "image", "image_text", "audio")
 MAX_FILES = 100_000
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+_OF_SAVED = ("state.json", "dataset_info.json", "dataset_dict.json")  # what save_to_disk writes beside data
 NOUNS = {
     "text": "text",
     "json": "JSON",
@@ -131,7 +132,10 @@ def list_files(path: str, modality: str | None = None) -> Listing:
 def _of_folder(path: str, files: list[str], is_whole: bool, modality: str | None) -> Listing:
     metadata = tuple(file for file in files if os.path.basename(file) in METADATA)
     of_format: dict[str, list[str]] = {}
+    is_saved = any(os.path.basename(file) == _OF_SAVED[0] for file in files)
     for file in files:
+        if is_saved and os.path.basename(file) in _OF_SAVED:
+            continue
         if file not in metadata and (builder := format_of(file)):
             of_format.setdefault(builder, []).append(file)
     allowed = _OF_MODALITY[modality] if modality else tuple(BUILDERS)

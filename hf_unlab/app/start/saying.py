@@ -41,7 +41,7 @@ def seen(listing: Listing, sample: Sample, roles: Roles) -> Iterator[str]:
     for role, column in roles.read.items():
         yield from lines_of("reads", _read(role, column))
     if roles.label is not None:
-        yield from lines_of("labels", _labels(roles.label))
+        yield from lines_of("labels", _labels(roles.label, sample))
     else:
         yield from lines_of("labels", "none were seen; a column of them: --label_column")
     if roles.group is not None:
@@ -93,9 +93,10 @@ def _read(role: str, column: Column) -> str:
     return f'{column.name}: "{example}"' if role == "text" else f"{column.name}{shown}"
 
 
-def _labels(label: Column) -> str:
+def _labels(label: Column, sample: Sample) -> str:
     values = dict(label.values.most_common()) if label.values else {}
-    return f"{label.name}: {len(values):,} classes, {shortened(values)}"
+    looked_at = f" of {len(sample.rows):,} that were looked at" if len(sample.rows) < sample.number else ""
+    return f"{label.name}: {len(values):,} classes, {shortened(values)}{looked_at}"
 
 
 def _splits(sample: Sample) -> str:

@@ -1,10 +1,11 @@
 """From a path to settings that can be launched, step by step."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from hf_unlab.app.progress import console
+from hf_unlab.app.start.columns import MOST_CLASSES
 from hf_unlab.app.start.commands import launch, shown, threads_here
 from hf_unlab.app.start.decoding import try_decoding
 from hf_unlab.app.start.labels import evaluation_command, labelled_settings
@@ -15,6 +16,7 @@ from hf_unlab.app.start.roles import Corrections, Roles, find_roles
 from hf_unlab.app.start.saying import planned, seen
 from hf_unlab.app.start.settings_file import compose, write
 from hf_unlab.app.start.sizing import slowness
+from hf_unlab.evaluation.label_values import shortened
 
 
 def start(
@@ -81,7 +83,7 @@ def _refuse_loose_captions(listing: Listing, said: Corrections) -> None:
 def _free_folder(output: Path) -> str:
     """Where checkpoints go: a folder called as the file, and not one that holds another run."""
     number, folder = 1, Path("outputs") / output.stem
-    while folder.exists() and any(folder.iterdir()):
+    while any(path.exists() for path in (folder, folder.with_name(f"{folder.name}_best_rq"))):
         number += 1
         folder = Path("outputs") / f"{output.stem}_{number}"
     return str(folder)
@@ -119,7 +121,23 @@ def _notes(listing: Listing, sample: Sample, roles: Roles, is_proved: bool) -> l
         )
     if roles.modality == "audio" and (listing.captioned or _transcripts(roles)):
         notes.append("Transcripts are not needed to pretrain: recipes/wav2vec2/finetune_ctc.py learns from them.")
-    return notes
+    return [*notes, *_unused(listing, roles)]
+
+
+def _unused(listing: Listing, roles: Roles) -> Iterator[str]:
+    """What looks as if it said something of labels or tests, and is not read so."""
+    for column in roles.columns:
+        if column.name.lower() == "split" and len(column.values or ()) > 1:
+            yield (
+                f"The column {column.name} keeps no rows apart ({', '.join(column.values or ())}): files or folders "
+                "that are called so do."
+            )
+    folders = sorted({Path(file).parent.name for file in listing.files})
+    if listing.builder == "text" and roles.label is None and 2 <= len(folders) <= MOST_CLASSES:
+        yield (
+            f"The folders ({shortened(folders)}) may be classes, which files of text do not tell: a CSV with the "
+            "columns text and label would."
+        )
 
 
 def _transcripts(roles: Roles) -> bool:

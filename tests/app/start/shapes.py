@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import soundfile
+from datasets import Dataset
 from PIL import Image
 
 NUM = 48  # a little more than the least that is pretrained on
@@ -73,6 +74,11 @@ def json_below_a_key(folder: Path) -> Path:
 def parquet(folder: Path) -> Path:
     pd.DataFrame(rows()).to_parquet(path := folder / "reviews.parquet")
     return path
+
+
+def saved_to_disk(folder: Path) -> Path:
+    Dataset.from_list(rows()).save_to_disk(folder / "saved")
+    return folder / "saved"
 
 
 def parquet_of_images(folder: Path) -> Path:

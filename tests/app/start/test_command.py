@@ -4,7 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from hf_unlab.app import cli
-from hf_unlab.app.start import commands, starting
+from hf_unlab.app.start import command, commands, starting
 from tests.app.start import shapes
 
 
@@ -28,6 +28,13 @@ def test_without_a_terminal_the_commands_are_only_shown(data, ran, tmp_path):
     code, said = start(shapes.csv_of_reviews(data), "-o", "mine.yaml")
     assert code == 0 and (tmp_path / "mine.yaml").is_file() and not ran
     assert "--config mine.yaml" in said
+
+
+@pytest.mark.parametrize("answer, number", [("y", 2), ("n", 0), ("", 2)])
+def test_at_a_terminal_it_asks(answer, number, data, ran, monkeypatch):
+    monkeypatch.setattr(command, "is_terminal", lambda: True)
+    result = CliRunner().invoke(cli.app, ["start", str(shapes.csv_of_reviews(data))], input=f"{answer}\n")
+    assert "Run it now?" in result.output and len(ran) == number
 
 
 def test_run_runs_them_and_ends_with_their_code(data, ran):

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from hf_unlab.app.arguments import read_arguments
@@ -34,6 +35,7 @@ RUNS = {
     "lines_of_json": ("text_contrastive", {"dataset": "json", "text_column": "review"}, "1 JSON file, 48 rows"),
     "json_array": ("text_contrastive", {"text_column": "review"}, "48 rows"),
     "json_below_a_key": ("text_contrastive", {"data_options": {"field": "data"}}, "below 'data'"),
+    "saved_to_disk": ("text_contrastive", {"dataset": "arrow", "text_column": "review"}, "1 arrow file, 48 rows"),
     "parquet": ("text_contrastive", {"dataset": "parquet", "text_column": "review"}, "stars: 2 classes"),
     "compressed_lines": ("text_contrastive", {"dataset": "text", "text_column": "text"}, "each line is one text"),
     "folder_of_texts": ("text_contrastive", {"data_options": {"sample_by": "document"}}, "48 text files, 48 texts"),
@@ -144,11 +146,22 @@ def test_labels_that_may_be_tested_on_make_a_table_and_others_are_measured_behin
     assert len(commands) == 1
 
 
+def test_what_is_not_read_as_labels_or_tests_is_said(data, capsys):
+    for number in range(shapes.NUM):
+        (folder := data / ("neg", "pos")[number % 2]).mkdir(exist_ok=True)
+        (folder / f"{number}.txt").write_text(shapes.text(number))
+    begin(data)
+    assert "The folders (neg, pos) may be classes" in " ".join(capsys.readouterr().out.split())
+    pd.DataFrame(shapes.rows()).assign(split=["train", "test"] * 24).to_csv(data.parent / "a.csv", index=False)
+    begin(data.parent / "a.csv", "other.yaml")
+    assert "The column split keeps no rows apart (train, test)" in " ".join(capsys.readouterr().out.split())
+
+
 def test_checkpoints_of_another_run_are_left_alone(data):
     path = shapes.csv_of_reviews(data)
     Path("outputs/start").mkdir(parents=True)
-    Path("outputs/start/model.safetensors").touch()
-    assert begin(path)[1]["output_dir"] == "outputs/start_2"
+    Path("outputs/start_2_best_rq").mkdir()
+    assert begin(path)[1]["output_dir"] == "outputs/start_3"
 
 
 def test_sound_goes_through_two_recipes(data):
