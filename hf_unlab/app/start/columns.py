@@ -21,6 +21,7 @@ LABEL_NAMES = (
 GROUP_NAMES = ("speaker", "speaker_id", "speakerid", "client_id", "reader_id", "reader", "singer", "voice")
 TEXT_NAMES = ("text", "content", "body", "review", "document", "article", "sentence", "message", "comment", "abstract")
 CAPTION_NAMES = ("text", "txt", "caption", "captions", "description", "alt", "alt_text", "title", "name", "prompt")
+UNNAMED = "column_"  # with a number behind it, of a table whose first line names none
 MOST_CLASSES = 50
 _FEW_CLASSES = 20  # of a column whose name tells nothing
 _MAGIC = {
@@ -194,7 +195,7 @@ def best_label(columns: Sequence[Column], taken: Sequence[str]) -> Column | None
         column
         for column in fitting
         if len(column.values or ()) <= _FEW_CLASSES
-        and column.kind == "text"
+        and (column.kind == "text" or column.name.startswith(UNNAMED))
         and column.num_words < 4
         and column.num_filled >= 10 * len(column.values or ())
         and column.name.lower() not in (*GROUP_NAMES, "split")

@@ -11,6 +11,7 @@ from typing import Any
 
 import fsspec
 
+from hf_unlab.app.start.columns import UNNAMED
 from hf_unlab.app.start.listing import Listing
 from hf_unlab.streams.messages import one_line
 
@@ -93,7 +94,7 @@ def _csv_options(file: str, text: str) -> dict[str, Any]:
     options = {} if separator == default else {"sep": separator}
     rows = list(csv.reader(io.StringIO("\n".join(lines)), delimiter=separator))
     if rows and not _is_header(rows[0]):
-        options["names"] = [f"column_{number}" for number in range(1, len(rows[0]) + 1)]  # type: ignore[assignment]
+        options["names"] = [f"{UNNAMED}{number}" for number in range(1, len(rows[0]) + 1)]  # type: ignore[assignment]
     return options
 
 

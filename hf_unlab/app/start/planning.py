@@ -126,6 +126,7 @@ def data_settings(sample: Sample, roles: Roles) -> dict[str, Any]:
         "data_files": source.data_files,
         "split": source.split,
         "data_options": source.options,
+        "on_broken": source.on_broken if source.on_broken != "stop" else None,
     }
     columns = {f"{role}_column": column.name for role, column in roles.read.items()}
     return {name: value for name, value in said.items() if value} | columns
@@ -182,6 +183,8 @@ def _comments(name: str, sample: Sample, roles: Roles) -> dict[str, list[str]]:
 
 def _notes(sample: Sample, roles: Roles, tried: Tried) -> list[str]:
     notes = []
+    if sample.broken:
+        notes.append(f"Broken lines are skipped and counted (on_broken). {sample.broken}.")
     if sample.number < FEW_EXAMPLES:
         noun = {"text": "texts", "image": "images", "image_text": "pairs", "audio": "recordings"}[roles.modality]
         notes.append(f"{sample.number:,} {noun} are few to pretrain on.")

@@ -4,7 +4,7 @@ import contextlib
 import itertools
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from datasets import IterableDataset
 from hf_unlab.app.console import quiet_libraries
 from hf_unlab.app.start.formats import options_of
 from hf_unlab.app.start.listing import MAX_FILES, Listing
+from hf_unlab.streams import line_files, opening
 from hf_unlab.streams.content import is_cell
 from hf_unlab.streams.drawing import draw_evenly
 from hf_unlab.streams.files import folder_files
@@ -56,6 +57,7 @@ class Sample:
         is_exact: Whether that many, and not about so many.
         is_least: Whether there are at least so many.
         splits: What is for tests.
+        broken: What is said of the first broken line, where such are skipped.
     """
 
     source: Source
@@ -65,6 +67,7 @@ class Sample:
     is_exact: bool
     is_least: bool = False
     splits: Splits = Splits()
+    broken: str = ""
 
     def counted(self, noun: str) -> str:
         """The number in words.
@@ -102,18 +105,41 @@ def read_sample(listing: Listing) -> Sample:
     options = options_of(listing)
     splits = find_splits(listing)
     source = _source(listing, splits, options)
-    with quiet_libraries():
-        if listing.is_of_files:
-            return _sample_of_files(listing, source, splits)
-        stream = _open_archive(source) if listing.builder == "webdataset" else open_stream(source)
-        features = dict(stream.features or {})
-        files = splits.pretraining_files or listing.files
-        if listing.builder in ("text", "json", "csv"):
-            rows = list(itertools.islice(iterate(stream), MAX_ROWS + 1))
-            is_whole = len(rows) <= MAX_ROWS
-            number, is_least = (len(rows), False) if is_whole else _about(files, rows, listing.builder)
-            return Sample(source, rows[:MAX_ROWS], features, number, is_whole, is_least, splits)
-        rows = draw_evenly(stream, _MAX_CELLS, lambda row: True)
+    with quiet_libraries(), unsaid():
+        try:
+            return _sample(listing, source, splits)
+        except ValueError as error:
+            if "on_broken" not in str(error):
+                raise
+            skipped = _sample(listing, replace(source, on_broken="skip"), splits)
+            return replace(skipped, broken=" ".join(str(error).split()).split("; mend")[0])
+
+
+@contextlib.contextmanager
+def unsaid() -> Iterator[None]:
+    """Within, readers do not say what this command says by itself: files that are left out, lines that are skipped."""
+    loggers = (opening.logger, line_files.logger)
+    for logger in loggers:
+        logger.disabled = True
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.disabled = False
+
+
+def _sample(listing: Listing, source: Source, splits: Splits) -> Sample:
+    if listing.is_of_files:
+        return _sample_of_files(listing, source, splits)
+    stream = _open_archive(source) if listing.builder == "webdataset" else open_stream(source)
+    features = dict(stream.features or {})
+    files = splits.pretraining_files or listing.files
+    if listing.builder in ("text", "json", "csv"):
+        rows = list(itertools.islice(iterate(stream), MAX_ROWS + 1))
+        is_whole = len(rows) <= MAX_ROWS
+        number, is_least = (len(rows), False) if is_whole else _about(files, rows, listing.builder)
+        return Sample(source, rows[:MAX_ROWS], features, number, is_whole, is_least, splits)
+    rows = draw_evenly(stream, _MAX_CELLS, lambda row: True)
     if listing.builder == "parquet":
         return Sample(source, rows, features, _rows_of_parquet(files), True, splits=splits)
     is_whole = len(rows) < _MAX_CELLS

@@ -122,9 +122,15 @@ def cut(text: str, width: int = WIDTH) -> str:
 
 
 def _is_of_data(name: str) -> bool:
-    return name in ("output_dir", "dataset", "data_dir", "data_files", "split", "data_options") or name.endswith(
-        "_column"
-    )
+    return name in (
+        "output_dir",
+        "dataset",
+        "data_dir",
+        "data_files",
+        "split",
+        "data_options",
+        "on_broken",
+    ) or name.endswith("_column")
 
 
 def _entry(stage: Stage, name: str) -> Iterator[str]:

@@ -11,7 +11,7 @@ from hf_unlab.app.start.decoding import try_decoding
 from hf_unlab.app.start.labels import evaluation_command, labelled_settings
 from hf_unlab.app.start.listing import MODALITIES, Listing, list_files
 from hf_unlab.app.start.planning import Plan, make_plan
-from hf_unlab.app.start.reading import Sample, read_sample
+from hf_unlab.app.start.reading import Sample, read_sample, unsaid
 from hf_unlab.app.start.roles import Corrections, Roles, find_roles
 from hf_unlab.app.start.saying import planned, seen
 from hf_unlab.app.start.settings_file import compose, write
@@ -50,7 +50,8 @@ def start(
     sample = read_sample(listing)
     roles = find_roles(listing, sample, said)
     tried = try_decoding(sample.rows, roles, clock)
-    labelled, remarks = labelled_settings(listing, sample, roles)
+    with unsaid():
+        labelled, remarks = labelled_settings(listing, sample, roles)
     plan = make_plan(sample, roles, tried, labelled, _free_folder(output), slowness(clock))
     paths = _paths(output, len(plan.stages), overwrite)
     for line in seen(listing, sample, roles):

@@ -55,6 +55,12 @@ def lines_of_json(folder: Path) -> Path:
     return path
 
 
+def broken_line(folder: Path) -> Path:
+    path = lines_of_json(folder)
+    path.write_text(path.read_text().replace('"stars": 5}', '"stars": 5', 1))
+    return path
+
+
 def nested_json(folder: Path) -> Path:
     nested = [{"review": {"body": row["review"]}, "stars": row["stars"]} for row in rows()]
     (path := folder / "reviews.jsonl").write_text("".join(json.dumps(row) + "\n" for row in nested))

@@ -49,6 +49,7 @@ def test_the_text_is_the_long_one_and_not_what_is_the_same_everywhere():
         ({"stars": [1, 5], "product": ["tea", "pot", "cup"]}, "stars"),  # names go first
         ({"kind of thing": ["tea", "pot"], "number": list(range(40))}, "kind of thing"),
         ({"price": [1.5, 2.5]}, None),  # a number with no name of a class
+        ({"column_2": [1, 5]}, "column_2"),  # of a table without names
         ({"label": list(range(40))}, None),  # each its own
         ({"label": [1]}, None),
         ({"speaker": ["ann", "bo"]}, None),

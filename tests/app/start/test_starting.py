@@ -33,6 +33,7 @@ RUNS = {
     "csv_of_semicolons": ("text_contrastive", {"data_options": {"encoding": "cp1252", "sep": ";"}}, "in cp1252"),
     "csv_without_header": ("text_contrastive", {"text_column": "column_2"}, "without a line of names"),
     "lines_of_json": ("text_contrastive", {"dataset": "json", "text_column": "review"}, "1 JSON file, 48 rows"),
+    "broken_line": ("text_contrastive", {"on_broken": "skip"}, "line 2: Expecting"),
     "json_array": ("text_contrastive", {"text_column": "review"}, "48 rows"),
     "json_below_a_key": ("text_contrastive", {"data_options": {"field": "data"}}, "below 'data'"),
     "saved_to_disk": ("text_contrastive", {"dataset": "arrow", "text_column": "review"}, "1 arrow file, 48 rows"),
