@@ -9,6 +9,7 @@ import typer
 from hf_unlab.app.publishing import publish_command, verify_command
 from hf_unlab.app.report.command import report_command
 from hf_unlab.app.report.saying import say_report
+from hf_unlab.app.start.command import start_command
 from hf_unlab.objectives import QUICKSTARTS, SHOWN
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -17,6 +18,9 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 @app.callback()
 def main() -> None:
     """Pretraining on unlabelled data for the Hugging Face stack."""
+
+
+app.command(name="start")(start_command)
 
 
 @app.command()

@@ -171,7 +171,7 @@ def folder_files(folder: str, builder: str | None = None, split: str | None = No
     folder = os.path.abspath(os.path.expanduser(folder))
     if builder is None and (saved := _saved_files(folder, split)):
         return saved
-    there = list(_walk(folder))
+    there = list(walk(folder))
     if not there:
         raise FileNotFoundError(f"{folder!r} doesn't contain any data files")
     builder = builder or infer_module_for_data_files_list(DataFilesList(there, []))[0] or ""
@@ -191,7 +191,8 @@ def folder_files(folder: str, builder: str | None = None, split: str | None = No
     return Files(builder, tuple(read), tuple(sorted(set(there) - set(read))), name)
 
 
-def _walk(folder: str) -> Iterator[str]:
+def walk(folder: str) -> Iterator[str]:
+    """Paths of the files in a folder and those below it, in their order, without those that are hidden."""
     seen: set[str] = set()
     for parent, folders, names in os.walk(folder, followlinks=True):
         if (real := os.path.realpath(parent)) in seen:  # a link that leads to where we are, or were
