@@ -15,6 +15,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from hf_unlab.evaluation.features import features_of, over_batches
 from hf_unlab.evaluation.probes import LinearProbe, Scaling, fit_probe
+from hf_unlab.evaluation.side_by_side import to_norm_1
 from hf_unlab.modalities.modality import Encoder
 from hf_unlab.modalities.running import device_of, seeded
 
@@ -97,8 +98,7 @@ def begin_at_probe(model: ReadOut, encoder: Encoder, inputs: Sequence[Any], labe
 
 def unit_features(encoder: Encoder, inputs: Sequence[Any]) -> np.ndarray:
     """Features of norm 1, (N, D): it is their directions that pairs compare."""
-    features_ND = features_of(encoder, inputs)
-    return features_ND / np.maximum(np.linalg.norm(features_ND, axis=1, keepdims=True), 1e-12)
+    return to_norm_1(features_of(encoder, inputs))
 
 
 def centroids(features_MD: np.ndarray, labels_M: np.ndarray) -> LogisticRegression:
@@ -125,6 +125,23 @@ def centroids(features_MD: np.ndarray, labels_M: np.ndarray) -> LogisticRegressi
     head.classes_, head.n_features_in_ = classes, features_MD.shape[1]
     head.coef_, head.intercept_ = coefficients_CD, intercept_C
     return head
+
+
+def said(head: LogisticRegression, features_ND: np.ndarray, num_classes: int) -> np.ndarray:
+    """Probabilities of each class, (N, C); 0 of a class that had no label.
+
+    Args:
+        head: Its classes are class indices.
+        features_ND: What it reads.
+        num_classes: C.
+
+    Example:
+        >>> said(centroids(np.array([[0.0], [2.0]]), np.array([0, 2])), np.array([[1.0]]), 3).tolist()
+        [[0.5, 0.0, 0.5]]
+    """
+    found_NC = np.zeros((len(features_ND), num_classes))
+    found_NC[:, head.classes_] = head.predict_proba(features_ND)
+    return found_NC
 
 
 def head_modules(classifier: nn.Module) -> list[str]:

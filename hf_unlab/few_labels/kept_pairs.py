@@ -88,7 +88,7 @@ class PairsClassifier:
         if settings.kind == "pairs-lora":
             with no_old_names():
                 adapter = PeftModel.from_pretrained(encoder.model, str(folder)).eval()
-        network = Paired(encoder, joblib.load(folder / HEAD_NAME), len(card["labels"]), adapter, settings.num_steps)
+        network = Paired(encoder, joblib.load(folder / HEAD_NAME), len(card["labels"]), adapter)
         return cls(network, tuple(card["labels"]), modality, settings, checkpoint)
 
 

@@ -3,6 +3,7 @@
 In the names: M labelled examples, N examples, B examples of a step, D features, C classes.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -17,7 +18,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from hf_unlab.few_labels.adapters import adapted, base_kept
-from hf_unlab.few_labels.heads import centroids, unit_features
+from hf_unlab.few_labels.heads import centroids, said, unit_features
 from hf_unlab.few_labels.networks import checked_labels
 from hf_unlab.losses.labelled_pairs import labelled_pairs_loss
 from hf_unlab.modalities.modality import Encoder
@@ -28,7 +29,9 @@ from hf_unlab.training.until_down import OnStep
 
 PairsKind: TypeAlias = Literal["pairs", "pairs-lora", "centroid"]
 PAIRS_KINDS: tuple[PairsKind, ...] = get_args(PairsKind)
-LORA_FACTOR = 10.0  # as for classifiers: little is trained, and from zero
+# Times the rate that suits a fit of all weights to labels: 1e-4 of MiniLM, and 1e-3 for LoRA.
+FULL_FACTOR, LORA_FACTOR = 0.4, 4.0
+MIN_STEPS, PASSES = 10, 2
 
 
 @dataclass(frozen=True)
@@ -38,9 +41,9 @@ class PairsSettings:
     Args:
         kind: "pairs" trains all weights, "pairs-lora" additions by LoRA, and a logistic regression reads the features;
             "centroid" trains nothing, and the nearest mean of a class is the answer.
-        learning_rate: Its peak; None: by the number of weights, see `suitable_rate`, and ten times that for LoRA.
+        learning_rate: Its peak; None: by the number of weights, 0.4 times `suitable_rate`, and 4 times for LoRA.
         batch_size: Examples a step, an even number, of which every two of a class are a pair.
-        num_steps: Optimiser steps.
+        num_steps: Optimiser steps; None: 10, or as many as read each labelled example twice.
         temperature: Of the contrastive loss; see `labelled_pairs_loss`.
         weight_decay: On matrices and kernels.
         rank: Of LoRA.
@@ -57,7 +60,7 @@ class PairsSettings:
     kind: PairsKind = "pairs"
     learning_rate: float | None = None
     batch_size: int = 16
-    num_steps: int = 10
+    num_steps: int | None = None
     temperature: float = 0.1
     weight_decay: float = 0.01
     rank: int = 8
@@ -104,10 +107,8 @@ class Paired:
         Raises:
             ValueError: There is no input, or nothing to read in any.
         """
-        found_NC = np.zeros((len(inputs), self.num_classes))
         with base_kept(self.encoder.model):
-            found_NC[:, self.head.classes_] = self.head.predict_proba(unit_features(self.encoder, inputs))
-        return found_NC
+            return said(self.head, unit_features(self.encoder, inputs), self.num_classes)
 
 
 def fit_pairs(
@@ -164,10 +165,10 @@ def fit_pairs(
         if settings.kind == "pairs-lora":
             adapter = adapted(own.model, own, "lora", rank=settings.rank, seed=seed, head=())
         with base_kept(own.model):
-            _train(own, inputs, labels_M, seed, settings, on_step)
+            num_steps = _train(own, inputs, labels_M, seed, settings, on_step)
         with base_kept(own.model):
             head = LogisticRegression(max_iter=1000).fit(unit_features(own, inputs), labels_M)
-    return Paired(own, head, num_classes, adapter, settings.num_steps)
+    return Paired(own, head, num_classes, adapter, num_steps)
 
 
 def _train(
@@ -177,15 +178,15 @@ def _train(
     seed: int,
     settings: PairsSettings,
     on_step: OnStep | None,
-) -> None:
-    """AdamW on the encoder's model; the rate rises over a tenth of the steps and falls linearly."""
+) -> int:
+    """AdamW on the encoder's model; the rate rises over a tenth of the steps and falls linearly. Returns the steps."""
     model, device = own.model, device_of(own.model)
-    rate = settings.learning_rate or suitable_rate(sum(each.numel() for each in model.parameters())) * (
-        LORA_FACTOR if settings.kind == "pairs-lora" else 1.0
-    )
+    factor = LORA_FACTOR if settings.kind == "pairs-lora" else FULL_FACTOR
+    rate = settings.learning_rate or factor * suitable_rate(sum(each.numel() for each in model.parameters()))
     names = [name for name, _ in model.named_parameters()]
     optimizer = torch.optim.AdamW(groups_of(model, dict.fromkeys(names, rate), settings.weight_decay))
-    num, warm_up = settings.num_steps, max(1, settings.num_steps // 10)
+    num = settings.num_steps or max(MIN_STEPS, math.ceil(PASSES * len(inputs) / settings.batch_size))
+    warm_up = max(1, num // 10)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: min((k + 1) / warm_up, (num - k) / num))
     trained = [each for each in model.parameters() if each.requires_grad]
     pieces = own.pieces(inputs)
@@ -210,6 +211,7 @@ def _train(
         if on_step is not None:
             on_step(step)
     model.eval()
+    return num
 
 
 def batches_of_pairs(labels_M: np.ndarray, batch_size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:

@@ -4,8 +4,9 @@
     python -m tests.benchmarks.pairs cost MODEL --train train.jsonl --methods full lora
 
 The files hold `text` and `label`, and of each text the first tokens are read. `setfit` is asked with its defaults, one
-epoch of batches of 16 pairs. Seconds are of the CPU and of learning alone; memory is what a process of its own came to
-hold at most, less what it held before the model was there.
+epoch of batches of 16 pairs. Seconds are of the CPU and of learning alone; what reads a frozen encoder takes those of
+embedding the labelled texts, and is not timed. Memory is what a process of its own came to hold at most, less what it
+held before the model was there.
 """
 
 import argparse
@@ -24,11 +25,16 @@ from transformers import AutoTokenizer
 from hf_unlab.app.console import quiet_libraries
 from hf_unlab.evaluation.labelled import LabelledData
 from hf_unlab.few_labels.adapters import trained_share
+from hf_unlab.few_labels.auto import auto_rows
+from hf_unlab.few_labels.beside import embedding
+from hf_unlab.few_labels.frozen import FrozenSettings
 from hf_unlab.few_labels.kept import fit_classifier, settings_of
+from hf_unlab.few_labels.methods import cheap, on_pairs, probed
 from hf_unlab.few_labels.networks import NetworkSettings, fit_network
 from hf_unlab.few_labels.pairs import PairsSettings, fit_pairs
 from hf_unlab.few_labels.sampling import sample_few_labels
 from hf_unlab.modalities import get_modality
+from hf_unlab.modalities.text.baseline import TF_IDF
 
 TEXT = get_modality("text")
 
@@ -73,11 +79,27 @@ def accuracies(args: argparse.Namespace):
     asked = np.random.default_rng(0).permutation(len(test_texts))[: args.num_test]
     truth = np.array([names.index(test_named[i]) for i in asked])
     pool = LabelledData(texts, labels, names)
+    asked_texts = [test_texts[i] for i in asked]
+    test = LabelledData(asked_texts, truth, names)
+    encoder = TEXT.load_encoder(args.model)
+    embed, no_second_use = embedding(pool, test), FrozenSettings(second_use=None)
+    frozen = {
+        "TF-IDF": lambda: cheap(TF_IDF, pool, test),
+        "probe": lambda: probed("", encoder, pool, test, embed=embed)[0],
+        "centroid": lambda: on_pairs("", encoder, pool, test, PairsSettings("centroid"), embed),
+        "auto": lambda: auto_rows("", encoder, [TF_IDF], pool, test, no_second_use, embed=embed)[0],
+    }
     for method in args.methods:
+        row = frozen[method]() if method in frozen else None
         for draw in args.draws:
+            if row is not None:
+                answers = row.predict(sample_few_labels(labels, args.labels_per_class, draw), draw)
+                answers = answers.argmax(1) if answers.ndim == 2 else answers
+                yield {"method": method, "draw": draw, "accuracy": round(float((answers == truth).mean()), 4)}
+                continue
             train = pool.take(sample_few_labels(labels, args.labels_per_class, draw))
             fit = fit_setfit if method == "setfit" else fit_ours
-            seconds, answers = fit(args, method, train, draw, [test_texts[i] for i in asked])
+            seconds, answers = fit(args, method, train, draw, asked_texts)
             right = float((answers == truth).mean())
             yield {"method": method, "draw": draw, "accuracy": round(right, 4), "seconds": round(seconds, 1)}
 
