@@ -20,7 +20,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from hf_unlab.few_labels.adapters import adapted, base_kept
 from hf_unlab.few_labels.heads import centroids, said, unit_features
 from hf_unlab.few_labels.networks import checked_labels
-from hf_unlab.losses.labelled_pairs import labelled_pairs_loss
+from hf_unlab.losses.labelled_pairs import cosine_pairs_loss, labelled_pairs_loss
 from hf_unlab.modalities.modality import Encoder
 from hf_unlab.modalities.running import device_of
 from hf_unlab.training.finetuning import alone_and_quiet
@@ -28,6 +28,7 @@ from hf_unlab.training.rates import groups_of, suitable_rate
 from hf_unlab.training.until_down import OnStep
 
 PairsKind: TypeAlias = Literal["pairs", "pairs-lora", "centroid"]
+PairsLoss: TypeAlias = Literal["contrastive", "cosine"]
 PAIRS_KINDS: tuple[PairsKind, ...] = get_args(PairsKind)
 # Times the rate that suits a fit of all weights to labels: 1e-4 of MiniLM, and 1e-3 for LoRA.
 FULL_FACTOR, LORA_FACTOR = 0.4, 4.0
@@ -44,7 +45,9 @@ class PairsSettings:
         learning_rate: Its peak; None: by the number of weights, 0.4 times `suitable_rate`, and 4 times for LoRA.
         batch_size: Examples a step, an even number, of which every two of a class are a pair.
         num_steps: Optimiser steps; None: 10, or as many as read each labelled example twice.
-        temperature: Of the contrastive loss; see `labelled_pairs_loss`.
+        loss: "contrastive", see `labelled_pairs_loss`, or SetFit's "cosine", see `cosine_pairs_loss`; with 8 labels of
+            two classes one was as good as the other.
+        temperature: Of the contrastive loss.
         weight_decay: On matrices and kernels.
         rank: Of LoRA.
 
@@ -61,13 +64,15 @@ class PairsSettings:
     learning_rate: float | None = None
     batch_size: int = 16
     num_steps: int | None = None
+    loss: PairsLoss = "contrastive"
     temperature: float = 0.1
     weight_decay: float = 0.01
     rank: int = 8
 
     def __post_init__(self) -> None:
-        if self.kind not in PAIRS_KINDS:
-            raise ValueError(f"kind is {self.kind!r}; choose one of {', '.join(PAIRS_KINDS)}.")
+        for name, known in (("kind", PAIRS_KINDS), ("loss", get_args(PairsLoss))):
+            if vars(self)[name] not in known:
+                raise ValueError(f"{name} is {vars(self)[name]!r}; choose one of {', '.join(known)}.")
         for name in ("learning_rate", "num_steps", "temperature", "rank"):
             value = vars(self)[name]
             if value is not None and not value > 0:
@@ -204,7 +209,10 @@ def _train(
         feature_BD = F.normalize(torch.cat([feature_PD for _, feature_PD in parts]), dim=1)
         label_B = torch.from_numpy(labels_M[rows[np.concatenate([at for at, _ in parts])]]).to(device)
         optimizer.zero_grad()
-        labelled_pairs_loss(feature_BD, label_B, 1 / settings.temperature).backward()
+        if settings.loss == "cosine":
+            cosine_pairs_loss(feature_BD, label_B).backward()
+        else:
+            labelled_pairs_loss(feature_BD, label_B, 1 / settings.temperature).backward()
         nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         schedule.step()

@@ -61,7 +61,8 @@ def main() -> None:
 
 def read(path: str, model: str, num_tokens: int) -> tuple[list[str], list[str]]:
     """Texts, cut where the tokens end, and labels."""
-    rows = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+    with Path(path).open(encoding="utf-8") as file:
+        rows = [json.loads(line) for line in file]
     tokenizer, texts = AutoTokenizer.from_pretrained(model), []
     room = num_tokens - tokenizer.num_special_tokens_to_add()
     for row in rows:

@@ -59,6 +59,15 @@ def test_a_fit_repeats_itself_leaves_generators_and_tells_each_step() -> None:
     assert torch.equal(torch.get_rng_state(), generator)
 
 
+def test_the_loss_of_setfit_draws_a_class_together_too() -> None:
+    encoder, inputs = encoder_of("clip")
+    paired = fit_pairs(encoder, inputs, LABELS, 2, 0, PairsSettings(loss="cosine", **FAST))
+    assert apart(paired.encoder, inputs) > apart(encoder, inputs) + 0.1
+    assert paired.num_steps == FAST["num_steps"]
+    assert fit_pairs(encoder, inputs, LABELS, 2, 0, PairsSettings(batch_size=4)).num_steps == 10
+    assert fit_pairs(encoder, inputs * 2, np.tile(LABELS, 2), 2, 0, PairsSettings(batch_size=4)).num_steps == 12
+
+
 def test_steps_hold_pairs_of_all_classes_alike() -> None:
     labels = np.array([0] * 7 + [1] * 3 + [2])
     rng = np.random.default_rng(0)
@@ -82,6 +91,7 @@ def test_what_cannot_be_is_refused(monkeypatch) -> None:
     encoder, inputs = encoder_of("bert")
     for given, message in (
         ({"kind": "lora"}, "choose one of pairs, pairs-lora, centroid"),
+        ({"loss": "triplet"}, "choose one of contrastive, cosine"),
         ({"batch_size": 2}, "even number from 4"),
         ({"num_steps": 0}, "num_steps is 0"),
         ({"temperature": -1.0}, "temperature is -1"),
