@@ -39,6 +39,7 @@ def adapted(
     rank: int = 8,
     seed: int = 0,
     head: Sequence[str] | None = None,
+    upper: float = 1.0,
 ) -> PeftModel:
     """A classifier whose head is trained, and of its encoder small additions to the linear maps alone.
 
@@ -58,6 +59,8 @@ def adapted(
         seed: Draws the additions, which change nothing before they are trained.
         head: Names of modules that are trained as a whole; none for `encoder.model` itself. By default those that
             `head_modules` finds.
+        upper: The share of the linear maps that is adapted, from the output down: nothing is kept of the layers below
+            for a backward pass, which ends above them.
 
     Raises:
         ValueError: There is no such kind, or nothing in the encoder to adapt.
@@ -76,6 +79,7 @@ def adapted(
         raise ValueError(f"rank is {rank}; it must be at least 1.")
     head = head_modules(classifier) if head is None else list(head)
     targets = _targets(classifier, encoder, kind, head)
+    targets = targets[min(len(targets) - 1, round((1 - upper) * len(targets))) :]
     task, head = _task(classifier, kind, head)
     config: PeftConfig
     if kind == "ia3":

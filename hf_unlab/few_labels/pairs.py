@@ -50,6 +50,7 @@ class PairsSettings:
         temperature: Of the contrastive loss.
         weight_decay: On matrices and kernels.
         rank: Of LoRA.
+        upper: The share of the encoder's linear maps that LoRA adapts, from the output down; see `adapted`.
 
     Raises:
         ValueError: The kind is unknown, or a number is out of range.
@@ -68,6 +69,7 @@ class PairsSettings:
     temperature: float = 0.1
     weight_decay: float = 0.01
     rank: int = 8
+    upper: float = 0.5
 
     def __post_init__(self) -> None:
         for name, known in (("kind", PAIRS_KINDS), ("loss", get_args(PairsLoss))):
@@ -81,8 +83,10 @@ class PairsSettings:
             raise ValueError(
                 f"batch_size is {self.batch_size}; give an even number from 4, as examples come in pairs of a class."
             )
-        if not self.weight_decay >= 0:
-            raise ValueError(f"weight_decay is {self.weight_decay}; give at least 0.")
+        if not self.weight_decay >= 0 or not 0 < self.upper <= 1:
+            raise ValueError(
+                f"weight_decay is {self.weight_decay} and upper {self.upper}; give at least 0, and a share up to 1."
+            )
 
 
 @dataclass(frozen=True)
@@ -168,7 +172,7 @@ def fit_pairs(
         own, adapter = encoder.fresh(seed), None
         own.model.float()
         if settings.kind == "pairs-lora":
-            adapter = adapted(own.model, own, "lora", rank=settings.rank, seed=seed, head=())
+            adapter = adapted(own.model, own, "lora", rank=settings.rank, seed=seed, head=(), upper=settings.upper)
         with base_kept(own.model):
             num_steps = _train(own, inputs, labels_M, seed, settings, on_step)
         with base_kept(own.model):

@@ -81,6 +81,19 @@ def test_steps_hold_pairs_of_all_classes_alike() -> None:
     assert len(next(batches_of_pairs(np.array([0, 0, 1]), 16, rng))) == 4
 
 
+def test_lora_adapts_the_upper_layers_alone() -> None:
+    encoder, inputs = encoder_of("vit")
+    named = {}
+    for upper in (0.5, 1.0, 0.01):
+        settings = PairsSettings("pairs-lora", num_steps=1, upper=upper)
+        paired = fit_pairs(encoder, inputs, LABELS, 2, 0, settings)
+        parts = paired.encoder.model.named_modules()
+        named[upper] = [name for name, part in parts if hasattr(part, "lora_A")]
+    assert named[1.0] == encoder.lora_modules
+    assert named[0.5] == encoder.lora_modules[len(named[1.0]) // 2 :]
+    assert named[0.01] == encoder.lora_modules[-1:]
+
+
 def test_one_label_a_class_and_long_inputs_in_windows() -> None:
     encoder, inputs = encoder_of("bert")
     paired = fit_pairs(encoder, [" ".join(inputs[:6]), inputs[1]], np.array([0, 1]), 2, 0, PairsSettings(num_steps=2))
@@ -96,6 +109,7 @@ def test_what_cannot_be_is_refused(monkeypatch) -> None:
         ({"num_steps": 0}, "num_steps is 0"),
         ({"temperature": -1.0}, "temperature is -1"),
         ({"weight_decay": -1.0}, "weight_decay is -1"),
+        ({"upper": 0.0}, "upper 0.0"),
     ):
         with pytest.raises(ValueError, match=message):
             PairsSettings(**given)
