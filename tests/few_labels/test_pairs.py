@@ -90,7 +90,7 @@ def test_lora_adapts_the_upper_layers_alone() -> None:
         parts = paired.encoder.model.named_modules()
         named[upper] = [name for name, part in parts if hasattr(part, "lora_A")]
     assert named[1.0] == encoder.lora_modules
-    assert named[0.5] == encoder.lora_modules[len(named[1.0]) // 2 :]
+    assert named[0.5] == encoder.lora_modules[round(len(named[1.0]) / 2) :]
     assert named[0.01] == encoder.lora_modules[-1:]
 
 
