@@ -198,8 +198,8 @@ def finetune_command(
     method: Annotated[
         str,
         typer.Option(
-            help="auto (all features, blended by the labels), probe, cheap (the baselines alone); or of networks "
-            "full, lp-ft (probe first, then all weights), lora, dora, ia3."
+            help="auto (all features, blended by the labels), probe, cheap (the baselines alone), centroid; pairs, "
+            "pairs-lora (SetFit's way); or of networks full, lp-ft (probe first, then all weights), lora, dora, ia3."
         ),
     ] = "auto",
     unlabelled: Annotated[

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from accelerate.utils import get_int_from_env
@@ -18,9 +18,8 @@ from hf_unlab.app.progress import console
 from hf_unlab.evaluation.labelled import LabelledData, load_train_and_test, load_unlabelled, readable
 from hf_unlab.evaluation.measures.classification import classification_scores, expected_calibration_error
 from hf_unlab.few_labels.folders import read_card
-from hf_unlab.few_labels.frozen import FrozenClassifier, refuse_one_class
+from hf_unlab.few_labels.frozen import FrozenClassifier, FrozenMethod, FrozenSettings, refuse_one_class
 from hf_unlab.few_labels.kept import Classifier, fit_classifier, load_classifier, settings_of
-from hf_unlab.few_labels.networks import KINDS, NetworkSettings
 from hf_unlab.few_labels.rows import rare_note
 from hf_unlab.few_labels.sampling import rare_classes, sample_few_labels
 from hf_unlab.modalities.modality import Modality
@@ -42,8 +41,8 @@ class FinetuneSettings:
     method: str = field(
         default="auto",
         metadata={
-            "help": "auto (all features, blended by the labels), probe, cheap (the baselines alone); or of networks "
-            "full, lp-ft (probe first, then all weights), lora, dora, ia3."
+            "help": "auto (all features, blended by the labels), probe, cheap (the baselines alone), centroid; pairs, "
+            "pairs-lora (SetFit's way); or of networks full, lp-ft (probe first, then all weights), lora, dora, ia3."
         },
     )
     second_use: str = field(
@@ -103,7 +102,7 @@ def finetune(labelled: FewLabelSettings, settings: FinetuneSettings, modality: s
     refuse_one_class(train)
     train, rest = _drawn(train, settings, remarks)
     more = load_unlabelled(raw, labelled, loaded.modality, loaded.encoder, settings.num_unlabelled)
-    unlabelled = [] if isinstance(method, NetworkSettings) else [*rest.inputs, *more]
+    unlabelled = [*rest.inputs, *more] if isinstance(method, FrozenSettings) else []
     for remark in remarks:
         console.print(textwrap.fill(remark, 80))
     console.print(f"{len(train):,} labels of {len(train.label_names)} classes, {len(unlabelled):,} without label")
@@ -198,7 +197,7 @@ def _unlabelled(settings: FinetuneSettings, labelled: FewLabelSettings, modality
     """The raw data that is learnt from, if any."""
     if settings.unlabelled is None:
         return []
-    if settings.method in KINDS:
+    if settings.method not in get_args(FrozenMethod):
         raise ValueError(f"The method {settings.method} learns from labels alone: leave --unlabelled out.")
     if "group" in named_columns(labelled):
         raise ValueError(

@@ -31,7 +31,16 @@ _TEXT_INPUTS = {
 }  # what peft's classifiers pass on by name
 
 
-def adapted(classifier: nn.Module, encoder: Encoder, kind: AdapterKind, *, rank: int = 8, seed: int = 0) -> PeftModel:
+def adapted(
+    classifier: nn.Module,
+    encoder: Encoder,
+    kind: AdapterKind,
+    *,
+    rank: int = 8,
+    seed: int = 0,
+    head: Sequence[str] | None = None,
+    upper: float = 1.0,
+) -> PeftModel:
     """A classifier whose head is trained, and of its encoder small additions to the linear maps alone.
 
     LoRA adds a product of two thin matrices to each (Hu et al. 2021, https://huggingface.co/papers/2106.09685), DoRA
@@ -48,6 +57,10 @@ def adapted(classifier: nn.Module, encoder: Encoder, kind: AdapterKind, *, rank:
         kind: "lora", "dora" or "ia3".
         rank: Of LoRA and DoRA; what is added has the scale 1 at any rank.
         seed: Draws the additions, which change nothing before they are trained.
+        head: Names of modules that are trained as a whole; none for `encoder.model` itself. By default those that
+            `head_modules` finds.
+        upper: The share of the linear maps that is adapted, from the output down: nothing is kept of the layers below
+            for a backward pass, which ends above them.
 
     Raises:
         ValueError: There is no such kind, or nothing in the encoder to adapt.
@@ -64,8 +77,9 @@ def adapted(classifier: nn.Module, encoder: Encoder, kind: AdapterKind, *, rank:
         raise ValueError(f"The kind of adapter is {kind!r}; choose one of {', '.join(ADAPTER_KINDS)}.")
     if rank < 1:
         raise ValueError(f"rank is {rank}; it must be at least 1.")
-    head = head_modules(classifier)
+    head = head_modules(classifier) if head is None else list(head)
     targets = _targets(classifier, encoder, kind, head)
+    targets = targets[min(len(targets) - 1, round((1 - upper) * len(targets))) :]
     task, head = _task(classifier, kind, head)
     config: PeftConfig
     if kind == "ia3":
@@ -123,7 +137,7 @@ def _task(classifier: nn.Module, kind: AdapterKind, head: list[str]) -> tuple[st
     known = inspect.signature(classifier.forward).parameters
     whole = list(dict.fromkeys(name.split(".")[0] if name.startswith(_KEPT_WHOLE) else name for name in head))
     is_sequences = isinstance(classifier, PreTrainedModel) and known.keys() >= _TEXT_INPUTS
-    return ("SEQ_CLS", whole) if is_sequences and (kind != "ia3" or whole == head) else (None, head)
+    return ("SEQ_CLS", whole) if is_sequences and head and (kind != "ia3" or whole == head) else (None, head)
 
 
 def hub_id(checkpoint: str | Path | None) -> str | None:
@@ -147,6 +161,7 @@ def save_adapter(
     label_names: Sequence[str] | None = None,
     *,
     base_model: str | None = None,
+    has_head: bool = True,
 ) -> None:
     """Saves what was trained, head included, so that peft loads it onto the classifier that it was made from.
 
@@ -161,6 +176,7 @@ def save_adapter(
         folder: Made if it is not there.
         label_names: One a class.
         base_model: The Hub id, or a path from where it will be loaded, in place of the checkpoint's own.
+        has_head: Whether the model is a classifier; of an encoder alone nothing is said of classes.
 
     Raises:
         ValueError: There are not as many names as classes, or `base_model` is an absolute path.
@@ -175,7 +191,9 @@ def save_adapter(
         raise ValueError(f"base_model is {base_model!r}, a path of this machine; give a Hub id or a relative path.")
     folder, name = Path(folder), base_model or hub_id(encoder.checkpoint)
     base = model.get_base_model()
-    if isinstance(base, PreTrainedModel):
+    if not has_head:  # its configuration is that of the checkpoint
+        folder.mkdir(parents=True, exist_ok=True)
+    elif isinstance(base, PreTrainedModel):
         base.name_or_path = base.config._name_or_path = name or ""
         if label_names is not None:
             name_classes(base.config, label_names)

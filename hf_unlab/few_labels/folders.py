@@ -9,7 +9,7 @@ from typing import Any
 from hf_unlab.modalities.modality import Modality
 
 FILE_NAME, CARD_NAME, ENCODER_NAME = "classifier.joblib", "classifier.json", "encoder"
-NETWORK_NAME = "network.safetensors"
+NETWORK_NAME, HEAD_NAME = "network.safetensors", "head.joblib"
 # What a training leaves beside a checkpoint, and nobody needs who asks it.
 _LEFT_BEHIND = ("checkpoint-*", "*.pt", "*.pth", "runs", "few_label*", "*_results.json", "report.html", "_*")
 _WRITTEN = (
@@ -17,6 +17,7 @@ _WRITTEN = (
     CARD_NAME,
     ENCODER_NAME,
     NETWORK_NAME,
+    HEAD_NAME,
     "classifier",
     "adapter_*",
     "model*.safetensors*",

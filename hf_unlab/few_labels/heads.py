@@ -1,6 +1,6 @@
 """Heads of classifiers: one that reads what a linear probe reads, and may begin as one; where a classifier's own is.
 
-In the names: M labelled examples, D features, C classes.
+In the names: M labelled examples, N examples, D features, C classes.
 """
 
 from collections.abc import Sequence
@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.linear_model import LogisticRegression
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from hf_unlab.evaluation.features import features_of, over_batches
 from hf_unlab.evaluation.probes import LinearProbe, Scaling, fit_probe
+from hf_unlab.evaluation.side_by_side import to_norm_1
 from hf_unlab.modalities.modality import Encoder
 from hf_unlab.modalities.running import device_of, seeded
 
@@ -92,6 +94,54 @@ def begin_at_probe(model: ReadOut, encoder: Encoder, inputs: Sequence[Any], labe
         linear.weight.copy_(torch.from_numpy(weights_CD))
         linear.bias.copy_(torch.from_numpy(bias_C))
     return probe
+
+
+def unit_features(encoder: Encoder, inputs: Sequence[Any]) -> np.ndarray:
+    """Features of norm 1, (N, D): it is their directions that pairs compare."""
+    return to_norm_1(features_of(encoder, inputs))
+
+
+def centroids(features_MD: np.ndarray, labels_M: np.ndarray) -> LogisticRegression:
+    """Softmax of minus the squared distances to the means of the classes, as the logistic regression that it is.
+
+    Prototypical networks (Snell et al. 2017, https://huggingface.co/papers/1703.05175) answer so. scikit-learn's
+    NearestCentroid wants two labels of a class, and its probabilities are of other distances than its answers.
+
+    Args:
+        features_MD: With a label each.
+        labels_M: Class indices.
+
+    Example:
+        >>> head = centroids(np.array([[0.0], [2.0], [5.0]]), np.array([3, 3, 7]))
+        >>> head.predict(np.array([[2.9], [3.1]])).tolist(), head.predict_proba(np.array([[3.0]])).tolist()
+        ([3, 7], [[0.5, 0.5]])
+    """
+    classes = np.unique(labels_M)
+    mean_CD = np.stack([features_MD[labels_M == label].mean(0, dtype=np.float64) for label in classes])
+    coefficients_CD, intercept_C = 2 * mean_CD, -np.square(mean_CD).sum(1)
+    if len(classes) == 2:  # scikit-learn keeps the scores of the second alone
+        coefficients_CD, intercept_C = np.diff(coefficients_CD, axis=0), np.diff(intercept_C)
+    head = LogisticRegression()
+    head.classes_, head.n_features_in_ = classes, features_MD.shape[1]
+    head.coef_, head.intercept_ = coefficients_CD, intercept_C
+    return head
+
+
+def said(head: LogisticRegression, features_ND: np.ndarray, num_classes: int) -> np.ndarray:
+    """Probabilities of each class, (N, C); 0 of a class that had no label.
+
+    Args:
+        head: Its classes are class indices.
+        features_ND: What it reads.
+        num_classes: C.
+
+    Example:
+        >>> said(centroids(np.array([[0.0], [2.0]]), np.array([0, 2])), np.array([[1.0]]), 3).tolist()
+        [[0.5, 0.0, 0.5]]
+    """
+    found_NC = np.zeros((len(features_ND), num_classes))
+    found_NC[:, head.classes_] = head.predict_proba(features_ND)
+    return found_NC
 
 
 def head_modules(classifier: nn.Module) -> list[str]:

@@ -13,7 +13,9 @@ from hf_unlab.few_labels.adapters import no_old_names, save_adapter
 from hf_unlab.few_labels.folders import copy_encoder, make_room, read_card, write_card
 from hf_unlab.few_labels.frozen import FrozenClassifier, FrozenSettings, fit_frozen, refuse_one_class
 from hf_unlab.few_labels.heads import name_classes
+from hf_unlab.few_labels.kept_pairs import PairsClassifier, fit_kept_pairs
 from hf_unlab.few_labels.networks import KINDS, Network, NetworkSettings, fit_network
+from hf_unlab.few_labels.pairs import PAIRS_KINDS, PairsSettings
 from hf_unlab.modalities import get_modality
 from hf_unlab.modalities.modality import Encoder, Modality, TransformersEncoder
 from hf_unlab.training.finetuning import alone_and_quiet
@@ -85,7 +87,8 @@ class NetworkClassifier:
         return cls(network, tuple(card["labels"]), modality, settings, checkpoint, encoder)
 
 
-Classifier: TypeAlias = FrozenClassifier | NetworkClassifier
+Classifier: TypeAlias = FrozenClassifier | NetworkClassifier | PairsClassifier
+Settings: TypeAlias = FrozenSettings | NetworkSettings | PairsSettings
 
 
 def fit_classifier(
@@ -94,7 +97,7 @@ def fit_classifier(
     labelled: LabelledData,
     unlabelled: Sequence[Any] = (),
     unlabelled_groups: Sequence[str] = (),
-    settings: FrozenSettings | NetworkSettings | None = None,
+    settings: Settings | None = None,
     seed: int = 0,
 ) -> Classifier:
     """A classifier to keep, by any method.
@@ -103,17 +106,20 @@ def fit_classifier(
         checkpoint: As in `fit_frozen`.
         modality: As in `fit_frozen`.
         labelled: As in `fit_frozen`.
-        unlabelled: As in `fit_frozen`; networks learn from labels alone.
+        unlabelled: As in `fit_frozen`; networks and pairs learn from labels alone.
         unlabelled_groups: As in `fit_frozen`.
         settings: Which method, and how.
         seed: Of a network.
 
     Raises:
-        ValueError: As `fit_frozen`'s and `fit_network`'s, or no library has a class for such a network.
+        ValueError: As `fit_frozen`'s, `fit_network`'s and `fit_kept_pairs`', or no library has a class for such a
+            network.
     """
-    if not isinstance(settings, NetworkSettings):
+    if settings is None or isinstance(settings, FrozenSettings):
         return fit_frozen(checkpoint, modality, labelled, unlabelled, unlabelled_groups, settings, seed)
     refuse_one_class(labelled)
+    if isinstance(settings, PairsSettings):
+        return fit_kept_pairs(checkpoint, modality, labelled, settings, seed)
     encoder = modality.load_encoder(checkpoint)
     if not settings.is_adapter and not isinstance(encoder, TransformersEncoder):
         raise ValueError(
@@ -137,14 +143,17 @@ def load_classifier(folder: str | Path) -> Classifier:
         >>> load_classifier("out/classifier").probabilities(["a fine film"]).round(2)  # doctest: +SKIP
         array([[0.12, 0.88]])
     """
-    return NetworkClassifier.load(folder) if "kind" in read_card(folder)["settings"] else FrozenClassifier.load(folder)
+    kind = read_card(folder)["settings"].get("kind")
+    if kind is None:
+        return FrozenClassifier.load(folder)
+    return PairsClassifier.load(folder) if kind in PAIRS_KINDS else NetworkClassifier.load(folder)
 
 
-def settings_of(method: str, second_use: str, network: str = "small") -> FrozenSettings | NetworkSettings:
+def settings_of(method: str, second_use: str, network: str = "small") -> Settings:
     """From the words of a command line.
 
     Args:
-        method: One of `FrozenMethod` or of `KINDS`.
+        method: One of `FrozenMethod`, of `KINDS` or of `PAIRS_KINDS`.
         second_use: One of `SecondUse`, or "none".
         network: One of `NetworkUse`.
 
@@ -157,5 +166,7 @@ def settings_of(method: str, second_use: str, network: str = "small") -> FrozenS
     """
     if method in KINDS:
         return NetworkSettings(method)
+    if method in PAIRS_KINDS:
+        return PairsSettings(method)
     second = None if second_use == "none" else second_use
     return FrozenSettings(method, second, network)  # type: ignore[arg-type]

@@ -10,9 +10,12 @@ import torch
 from hf_unlab.evaluation.features import baseline_features, features_of, standardised_by_group
 from hf_unlab.evaluation.labelled import LabelledData
 from hf_unlab.evaluation.probes import DEFAULT_C, UNIT_NORM_C, linear_probe
+from hf_unlab.evaluation.side_by_side import to_norm_1
 from hf_unlab.few_labels.beside import embedding, normalised_by_group
 from hf_unlab.few_labels.draws import Candidate
+from hf_unlab.few_labels.heads import centroids, said
 from hf_unlab.few_labels.networks import NetworkSettings, fit_network
+from hf_unlab.few_labels.pairs import PairsSettings, fit_pairs
 from hf_unlab.modalities.modality import Baseline, Encoder
 
 METHOD_NAMES = {
@@ -21,6 +24,9 @@ METHOD_NAMES = {
     "lora": "LoRA",
     "dora": "DoRA",
     "ia3": "(IA)3",
+    "pairs": "fine-tuned on pairs",
+    "pairs-lora": "LoRA on pairs",
+    "centroid": "nearest centroid",
 }
 
 
@@ -172,6 +178,45 @@ def finetuned(
         inputs = [pool_inputs[int(i)] for i in indices]
         network = fit_network(encoder, inputs, pool.labels[indices], len(pool.label_names), seed, settings)
         return network.probabilities(test_inputs)
+
+    return Candidate(name, METHOD_NAMES[settings.kind], predict)
+
+
+def on_pairs(
+    name: str,
+    encoder: Encoder,
+    pool: LabelledData,
+    test: LabelledData,
+    settings: PairsSettings | None = None,
+    embed: Callable[[Encoder], tuple[Any, Any]] | None = None,
+) -> Candidate:
+    """An encoder brought to each draw's classes by pairs of its examples, and a head on it: see `fit_pairs`.
+
+    Args:
+        name: First column of the table.
+        encoder: As in `finetuned`.
+        pool: As in `cheap`.
+        test: As in `cheap`.
+        settings: How it is fitted.
+        embed: As in `probed`; for "centroid", which leaves the encoder as it is.
+
+    Example:
+        >>> on_pairs("pretrained", encoder, pool, test, PairsSettings("centroid")).method  # doctest: +SKIP
+        'nearest centroid'
+    """
+    settings = settings or PairsSettings()
+    parts = cache(lambda: normalised_by_group(encoder, pool, test))
+
+    frozen = cache(lambda: [to_norm_1(part_ND) for part_ND in (embed or embedding(*parts()))(encoder)])
+
+    def predict(indices: np.ndarray, seed: int) -> np.ndarray:
+        if settings.kind == "centroid":
+            pool_ND, test_ND = frozen()
+            return said(centroids(pool_ND[indices], pool.labels[indices]), test_ND, len(pool.label_names))
+        pool_inputs, test_inputs = (part.inputs for part in parts())
+        inputs = [pool_inputs[int(i)] for i in indices]
+        paired = fit_pairs(encoder, inputs, pool.labels[indices], len(pool.label_names), seed, settings)
+        return paired.probabilities(test_inputs)
 
     return Candidate(name, METHOD_NAMES[settings.kind], predict)
 

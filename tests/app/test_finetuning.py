@@ -152,3 +152,14 @@ def test_rare_classes_and_copies_are_told(tmp_path, checkpoint, files) -> None:
         *("--labels_per_class", "60", "--second_use", "none"),
     )
     assert "fewer than 60 labels" in " ".join(said.split())
+
+
+@pytest.mark.parametrize("method", ["centroid", "pairs-lora"])
+def test_an_encoder_and_a_head_are_made_and_asked(tmp_path, files, method) -> None:
+    save_bert(tmp_path / "bert")
+    train, out = options(files, "train", "test"), tmp_path / "out"
+    said = invoke("finetune", str(tmp_path / "bert"), *train, "-o", str(out), "--method", method)
+    assert f"steps of {method}" in said and "80 labels of 2 classes, 0 without label" in said
+    assert (out / "head.joblib").is_file() and (out / "encoder/config.json").is_file()
+    data = ("json", "--data_files", files["raw"], "--text_column", "body")
+    assert "80 rows answered" in invoke("predict", str(out), *data, "-o", str(tmp_path / "answers.csv"))

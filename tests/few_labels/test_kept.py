@@ -14,6 +14,7 @@ from hf_unlab.few_labels.adapters import no_old_names
 from hf_unlab.few_labels.frozen import FrozenClassifier, FrozenSettings
 from hf_unlab.few_labels.kept import NetworkClassifier, fit_classifier, load_classifier, settings_of
 from hf_unlab.few_labels.networks import NetworkSettings
+from hf_unlab.few_labels.pairs import PairsSettings
 from hf_unlab.modalities import get_modality
 from hf_unlab.testing import tiny_static_model
 from tests.modalities.text.test_encoder import save_bert
@@ -69,6 +70,7 @@ def test_a_table_is_no_network_that_a_library_knows(tmp_path) -> None:
 
 def test_words_of_the_command_line() -> None:
     assert settings_of("dora", "both") == NetworkSettings("dora")
+    assert settings_of("pairs-lora", "both") == PairsSettings("pairs-lora")
     assert settings_of("auto", "none") == FrozenSettings("auto", None)
     assert settings_of("auto", "both", "never") == FrozenSettings(network="never")
     with pytest.raises(ValueError, match="method is 'x'"):
@@ -76,9 +78,11 @@ def test_words_of_the_command_line() -> None:
 
 
 def test_a_folder_that_is_used_again_holds_nothing_of_what_was_there(tmp_path, checkpoint) -> None:
-    for settings in (NetworkSettings("lora", max_steps=3), NetworkSettings("full", max_steps=3), FrozenSettings()):
+    networks = NetworkSettings("lora", max_steps=3), NetworkSettings("full", max_steps=3)
+    for settings in (*networks, PairsSettings("pairs-lora", num_steps=1), FrozenSettings()):
         classifier = fit_classifier(checkpoint, TEXT, TRAIN, settings=settings)
         answers = classifier.probabilities(TEXTS)
         classifier.save(tmp_path / "saved")
         np.testing.assert_allclose(load_classifier(tmp_path / "saved").probabilities(TEXTS), answers, atol=1e-6)
     assert not list((tmp_path / "saved").glob("adapter*")) and not (tmp_path / "saved/config.json").exists()
+    assert not (tmp_path / "saved/head.joblib").exists()

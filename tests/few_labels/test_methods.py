@@ -9,8 +9,9 @@ from hf_unlab.evaluation.features import features_of, standardised_by_group
 from hf_unlab.evaluation.labelled import LabelledData
 from hf_unlab.evaluation.measures.retrieval import zero_shot_accuracy
 from hf_unlab.evaluation.probes import linear_probe
-from hf_unlab.few_labels.methods import cheap, finetuned, probed, zero_shot, zero_shot_rows
+from hf_unlab.few_labels.methods import cheap, finetuned, on_pairs, probed, zero_shot, zero_shot_rows
 from hf_unlab.few_labels.networks import NetworkSettings
+from hf_unlab.few_labels.pairs import PairsSettings
 from hf_unlab.few_labels.sampling import sample_few_labels
 from hf_unlab.modalities.image.baseline import RAW_PIXELS
 from hf_unlab.modalities.image_text.encoder import ImageTextEncoder
@@ -90,6 +91,16 @@ def test_finetuned_learns_repeats_and_differs_by_seed() -> None:
     np.testing.assert_array_equal(fit.predict(INDICES, 0), probabilities)
     short = finetuned("x", ENCODER, POOL, TEST, NetworkSettings("full", max_steps=3, batch_size=2))
     assert (short.predict(INDICES, 0) != short.predict(INDICES, 1)).any()
+
+
+@pytest.mark.parametrize("kind", ["pairs", "pairs-lora", "centroid"])
+def test_on_pairs_learns_repeats_and_is_named(kind) -> None:
+    fit = on_pairs("x", ENCODER, POOL, TEST, PairsSettings(kind, num_steps=20, learning_rate=3e-3))
+    names = {"pairs": "fine-tuned on pairs", "pairs-lora": "LoRA on pairs", "centroid": "nearest centroid"}
+    assert (fit.name, fit.method) == ("x", names[kind])
+    probabilities = fit.predict(INDICES, 0)
+    assert (probabilities.argmax(1) == TEST.labels).mean() > 0.85
+    np.testing.assert_array_equal(fit.predict(INDICES, 0), probabilities)
 
 
 def test_labels_outside_the_draw_are_not_used() -> None:
