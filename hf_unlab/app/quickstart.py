@@ -6,6 +6,7 @@ checkpoint of another runs behind it. What was finished before is not done again
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -28,7 +29,7 @@ from hf_unlab.streams.whole_files import written_whole
 DEFAULT_OUTPUT_DIR = Path("outputs/quickstart")
 # What a screen shows: the rows that somebody would choose between. The whole table is what the recipe makes.
 BRIEF = ["--few_label_rows", "cheap", "scratch", "auto", "unlabelled", "--num_labels_per_class", "1", "5", "10", "50"]
-BRIEF += ["--few_label_max_pool", "2000"]
+BRIEF += ["--few_label_max_pool", "1000", "--few_label_network", "never"]
 # Of what another goes on from only the checkpoint is wanted.
 UNSEEN = ["--few_label_rows", "cheap", "--num_labels_per_class", "5", "--few_label_seeds", "0"]
 FAST = ["--max_steps", "20", "--few_label_rows", "cheap", "auto", "--num_labels_per_class", "1", "5"]
@@ -98,7 +99,8 @@ class Stage:
     def last_line(self) -> str:
         """What it has said last."""
         lines = self.log.read_text(errors="replace").split("\n") if self.log.exists() else []
-        return next((line.strip() for line in reversed(lines) if line.strip()), "starting")
+        said = (line for line in reversed(lines) if line.strip() and not line.startswith(" "))  # no further metrics
+        return re.sub(" {2,}", "  ", next(said, "starting"))
 
     def _was(self) -> list[str] | None:
         try:

@@ -7,6 +7,7 @@ docstring is from, its name masked out. The splits are disjoint by content hash.
 
 import ast
 import contextlib
+import functools
 import hashlib
 import importlib.util
 import inspect
@@ -48,6 +49,7 @@ _MIN_CHARACTERS = 80
 _MAX_CHARACTERS_PER_PACKAGE = 1_200_000
 _LABELLED_SHARE = 0.25
 _NUM_ROW_GROUPS = 64
+_distributions = functools.cache(packages_distributions)  # looking through all that is installed takes a second
 _FORMAT = 2  # raise it when the collector's output changes
 
 
@@ -80,7 +82,7 @@ def mask_package_name(text: str, package: str) -> str:
 
 
 def _fingerprint() -> str:
-    distributions = packages_distributions()
+    distributions = _distributions()
     versions = {}
     for package in (*LABELLED_PACKAGES, *MORE_PACKAGES):
         with contextlib.suppress(PackageNotFoundError, KeyError):

@@ -18,6 +18,7 @@ from hf_unlab.few_labels.left_out import check_groups, left_out_table, share_gro
 from hf_unlab.few_labels.methods import cheap, finetuned, probed, zero_shot_rows
 from hf_unlab.few_labels.networks import NetworkSettings
 from hf_unlab.few_labels.table import FewLabelTable
+from hf_unlab.few_labels.unlabelled import SecondUse
 from hf_unlab.modalities.checkpoint_files import checkpoint_hash
 from hf_unlab.modalities.modality import Encoder, Modality
 from hf_unlab.modalities.settings import FewLabelSettings
@@ -126,7 +127,8 @@ def _candidates(
     embeds: dict[str, Any] = {"embed": embed, "embed_by_group": by_group}
     wanted = settings.few_label_rows
     methods = {AUTO: "auto", AUTO_TWICE: "unlabelled"}
-    use = FrozenSettings(second_use="both" if "unlabelled" in wanted else None)
+    second_use: SecondUse | None = "both" if "unlabelled" in wanted else None
+    use = FrozenSettings(second_use=second_use, network=settings.few_label_network)
 
     def autos() -> list[Candidate]:
         both = auto_rows("pretrained", pretrained, baselines, pool, test, use, unlabelled, **embeds)

@@ -154,6 +154,10 @@ class FewLabelSettings:
             "help": f"Rows of the table, of {', '.join(FEW_LABEL_ROWS)}; those that are fine-tuned take longest."
         },
     )
+    few_label_network: Literal["small", "always", "never"] = field(
+        default="small",
+        metadata={"help": "Whether the rows of auto ask a fine-tuned network, too: where that takes seconds a fit."},
+    )
     few_label_max_pool: int = field(default=20_000, metadata={"help": "Examples that labels are drawn from."})
     few_label_num_unlabelled: int = field(
         default=0,
