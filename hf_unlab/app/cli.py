@@ -35,7 +35,7 @@ def quickstart(
     output_dir: Annotated[
         Path | None, typer.Option(help="Where the checkpoints go; by default outputs/quickstart.", show_default=False)
     ] = None,
-    max_steps: Annotated[int | None, typer.Option(help="Optimizer steps; by default the recipe's.")] = None,
+    max_steps: Annotated[int | None, typer.Option(help="Optimizer steps of each.")] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Recipes at a time; by default 2, or 1 on one core.")] = None,
 ) -> None:
     """Pretrain tiny models without a download, and measure what they are worth with few labels.

@@ -19,13 +19,22 @@ def progress_bar(hide: bool = False) -> Progress:
 
 @contextlib.contextmanager
 def proof_progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar over the fits of the few-label table; yields its `on_progress`."""
+    """How far the fits of the few-label table are: a bar in a terminal, elsewhere a line each 15 seconds.
+
+    Yields:
+        Its `on_progress`, called as (row, fits done, fits in all).
+    """
     console.print("Measuring with few labels ...")
+    told = time.monotonic()
     with progress_bar() as progress:
         task = progress.add_task("Few labels", total=None)
 
         def on_progress(name: str, num_done: int, num_fits: int) -> None:
-            progress.update(task, completed=num_done, total=num_fits)
+            nonlocal told
+            progress.update(task, description=f"Few labels: {name}", completed=num_done, total=num_fits)
+            if not console.is_terminal and time.monotonic() - told >= PLAIN_SECONDS:
+                told = time.monotonic()
+                console.print(f"Few labels: {num_done} of {num_fits} fits done, now {name}", markup=False)
 
         yield on_progress
 

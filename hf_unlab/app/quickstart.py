@@ -30,6 +30,8 @@ DEFAULT_OUTPUT_DIR = Path("outputs/quickstart")
 # What a screen shows: the rows that somebody would choose between. The whole table is what the recipe makes.
 BRIEF = ["--few_label_rows", "cheap", "scratch", "auto", "unlabelled", "--num_labels_per_class", "1", "5", "10", "50"]
 BRIEF += ["--few_label_max_pool", "1000", "--few_label_network", "never"]
+# Fewer steps than the recipe's where a screen shows as much: with all of them images gain a point, sounds nothing.
+STEPS = {"image_text": 700, "best_rq": 300, "clusters": 210}
 # Of what another goes on from only the checkpoint is wanted.
 UNSEEN = ["--few_label_rows", "cheap", "--num_labels_per_class", "5", "--few_label_seeds", "0"]
 FAST = ["--max_steps", "20", "--few_label_rows", "cheap", "auto", "--num_labels_per_class", "1", "5"]
@@ -118,28 +120,32 @@ def chains_of(
         names: Of objectives; those that they go on from are run, too.
         folder: Where the checkpoints go.
         fast: A glimpse of each.
-        max_steps: Of each; by default the recipe's.
+        max_steps: Of each; by default the recipe's, or `STEPS`.
 
     Example:
         >>> [[stage.name for stage in chain] for chain in chains_of(["image_text", "clusters"], Path("out"))]
         [['image_text'], ['best_rq', 'clusters']]
     """
-    steps = [] if max_steps is None else ["--max_steps", str(max_steps)]
     seen, unseen = (FAST, FAST) if fast else (BRIEF, UNSEEN)
+
+    def steps(name: str) -> list[str]:
+        number = max_steps or (None if fast else STEPS.get(name))
+        return ["--max_steps", str(number)] if number else []
+
     behind = {OBJECTIVES[name].behind for name in names}
     chains = []
     for name in dict.fromkeys(names):
         if name in behind:
             continue  # it is part of another's chain
         first = OBJECTIVES[name].behind
-        stages = [Stage(first, folder, [*(seen if first in names else unseen), *steps])] if first else []
+        stages = [Stage(first, folder, [*(seen if first in names else unseen), *steps(first)])] if first else []
         model = ["--model", str(folder / first)] if first else []
-        chains.append([*stages, Stage(name, folder, [*model, *seen, *steps])])
+        chains.append([*stages, Stage(name, folder, [*model, *seen, *steps(name)])])
     return [*chains[:1], *sorted(chains[1:], key=len, reverse=True)]
 
 
 def run_quickstart(chains: Sequence[list[Stage]], at_a_time: int | None = None) -> int:
-    """Run them, say how far they are, and show each table when it is there.
+    """Run them, say how far they are, show each table when it is there, and all of them at the end.
 
     Args:
         chains: From `chains_of`.
@@ -182,7 +188,11 @@ def run_quickstart(chains: Sequence[list[Stage]], at_a_time: int | None = None) 
                     console.print(f"\n{stage.name} has failed (exit code {code}); its last lines, of {stage.log}:\n")
                     console.print("\n".join(stage.log.read_text(errors="replace").splitlines()[-15:]), markup=False)
                     return code
-                console.print(f"\n{brief(stage.output_dir, QUICKSTARTS[stage.name])}\n", markup=False)
+                if running:  # while others go on; at the end it is shown again
+                    console.print(f"\n{brief(stage.output_dir, QUICKSTARTS[stage.name])}\n", markup=False)
+    for chain in chains:
+        console.print(f"\n{brief(chain[-1].output_dir, QUICKSTARTS[chain[-1].name])}", markup=False)
+    console.print()
     return 0
 
 

@@ -27,7 +27,15 @@ def test_what_was_there_before_does_not_count_as_fast() -> None:
     assert format_rate(5, 5, None, 0.0).startswith("5 rows")
 
 
-def test_the_proof_says_that_it_has_begun(capsys) -> None:
+def test_the_proof_says_that_it_has_begun_and_where_it_is(monkeypatch, capsys) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     with proof_progress() as on_progress:
-        on_progress("pretrained", 1, 2)
-    assert capsys.readouterr().out == "Measuring with few labels ...\n"
+        for step in range(5):
+            clock[0] = 8 * step
+            on_progress("pretrained", step, 40)
+    assert capsys.readouterr().out.splitlines() == [
+        "Measuring with few labels ...",
+        "Few labels: 2 of 40 fits done, now pretrained",
+        "Few labels: 4 of 40 fits done, now pretrained",
+    ]

@@ -64,7 +64,9 @@ def test_each_recipe_that_is_shown_is_run_and_its_table_is_on_the_screen(runs, t
     for command, name in zip(runs.commands, runs.names, strict=True):
         assert command[0] == sys.executable and Path(command[1]).is_file() and Path(command[3]).is_file()
         assert command[5] == str(tmp_path / name) and "--overwrite_output_dir" not in command
-    assert result.output.count("  TF-IDF") == len(SHOWN)
+    assert all(len(line) <= 80 for line in result.output.splitlines() if str(tmp_path) not in line)
+    last_screen = result.output.splitlines()[-38:]
+    assert sum("  TF-IDF" in line for line in last_screen) == len(SHOWN)
     assert f"report of {tmp_path}" in result.output
     assert (tmp_path / "logs" / "best_rq.txt").read_text().startswith("best_rq begins")
 
@@ -85,7 +87,7 @@ def test_what_is_finished_is_shown_and_not_done_again(runs, tmp_path):
     runs.commands.clear()
     second = call("--output-dir", tmp_path)
     assert second.exit_code == 0 and not runs.commands
-    assert sorted(second.output.splitlines()) == sorted(first.output.splitlines())
+    assert first.output.endswith(second.output)
 
 
 def test_what_was_broken_off_goes_on_and_what_was_run_otherwise_begins_anew(runs, tmp_path):
