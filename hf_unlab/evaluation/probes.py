@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_matrix, issparse
+from scipy.sparse import issparse
 from scipy.special import expit, softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 
 from hf_unlab.evaluation.features import deviations, mean_of
+from hf_unlab.evaluation.row_span import in_span
 
 MAX_ITERATIONS = 1_000
 DEFAULT_C = 0.1
@@ -24,7 +25,6 @@ DEFAULT_C = 0.1
 UNIT_NORM_C = 1.0
 GRID = (0.001, 0.01, 0.1, 1.0, 10.0)
 _CHUNK = 65_536
-_MOST_SPANNED = 1_000  # rows, of whose products the eigenvectors are sought
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def fit_probe(
         return LinearProbe(classes, np.zeros((num_features, 1)), np.zeros(1))
     train_MD, axes_MD = features, None
     if issparse(features):
-        train_MD, axes_MD = _in_span(features)
+        train_MD, axes_MD = in_span(features)
     else:
         train_MD = np.asarray(features, dtype=np.float64)
         if scaling is not None:
@@ -159,40 +159,6 @@ def fit_probe(
         weights_KD = weights_KD / scaling.deviation_D
         bias_K = bias_K - weights_KD @ scaling.mean_D
     return LinearProbe(classes, np.ascontiguousarray(weights_KD.T), bias_K)
-
-
-def _in_span(features: Any) -> tuple[Any, Any]:
-    """Sparse rows in coordinates of their span, and its axes; or in the columns that are not empty, if rows are many.
-
-    What no row has gets no weight, and few rows span little: the fit is the same, and need not look at every word of a
-    language. Of 100 reviews it takes a twentieth of the time.
-    """
-    used = np.flatnonzero(features.getnnz(axis=0))
-    if not len(used):
-        return features, None
-    rows_MU = features.tocsr()[:, used].astype(np.float64)
-    columns_UD = csr_matrix((np.ones(len(used)), (np.arange(len(used)), used)), shape=(len(used), features.shape[1]))
-    if rows_MU.shape[0] > min(_MOST_SPANNED, len(used)):
-        return rows_MU, columns_UD
-    # the axes are never made: they are as long as the vocabulary, and are wanted of the weights alone
-    values_M, vectors_MM = np.linalg.eigh((rows_MU @ rows_MU.T).toarray())
-    kept = values_M > values_M[-1] * 1e-10
-    lengths_R = np.sqrt(values_M[kept])
-    axes_RM = vectors_MM[:, kept].T / lengths_R[:, None]
-    return vectors_MM[:, kept] * lengths_R, _Product(axes_RM, rows_MU @ columns_UD)
-
-
-@dataclass(frozen=True)
-class _Product:
-    """Two matrices, the second of which is sparse, that stand for their product."""
-
-    left_RM: np.ndarray
-    right_MD: Any
-
-    __array_ufunc__ = None  # numpy asks this class how to multiply
-
-    def __rmatmul__(self, weights_KR: np.ndarray) -> np.ndarray:
-        return (weights_KR @ self.left_RM) @ self.right_MD
 
 
 def _chosen(train_MD: Any, labels_M: np.ndarray) -> float:

@@ -1,6 +1,5 @@
 """Probes against what can be known without running them: separable is perfect, random is chance."""
 
-import functools
 import warnings
 
 import numpy as np
@@ -84,32 +83,6 @@ def test_sparse_features_are_read_as_dense_ones_are() -> None:
     assert (dense == sparse).mean() > 0.99
     with pytest.raises(ValueError, match="3 features an example and the test set 2"):
         linear_probe("x", csr_matrix(pool), POOL, csr_matrix(test[:, :2]), standardised=False)
-
-
-@pytest.mark.parametrize("num_rows", [2, 30, 60, 90])  # spanned, and more than are
-@pytest.mark.parametrize("num_classes", [2, 5])
-@pytest.mark.parametrize("c", [0.1, 10.0])
-def test_few_sparse_rows_are_fitted_as_scikit_learn_fits_them(num_rows, num_classes, c, monkeypatch) -> None:
-    monkeypatch.setattr(probes, "_MOST_SPANNED", 70)
-    # by default the solver stops where no coordinate of the gradient is large, and coordinates are what differs
-    exact = functools.partial(LogisticRegression, tol=1e-10)
-    monkeypatch.setattr(probes, "LogisticRegression", exact)
-    rng = np.random.default_rng(num_rows)
-    dense = rng.random((200, 400)) * (rng.random((200, 400)) < 0.05)
-    dense[3] = dense[1]  # a copy spans nothing new
-    dense[5] = 0  # nor does an empty text
-    sparse, labels = csr_matrix(dense), np.arange(num_rows) % num_classes
-    weights = rng.random(num_rows) + 0.5
-    ours = fit_probe(sparse[:num_rows], labels, inverse_regularisation=c, weights_M=weights)
-    theirs = exact(C=c, max_iter=1000).fit(sparse[:num_rows], labels, sample_weight=weights)
-    np.testing.assert_allclose(ours.probabilities(sparse), theirs.predict_proba(sparse), atol=1e-5)
-    np.testing.assert_allclose(ours.weights_DK.T, theirs.coef_, atol=1e-4 * np.abs(theirs.coef_).max())
-    assert ours.weights_DK.shape[0] == 400
-
-
-def test_empty_texts_alone_tell_nothing() -> None:
-    probe = fit_probe(csr_matrix((4, 7)), np.array([0, 1, 0, 1]))
-    np.testing.assert_allclose(probe.probabilities(csr_matrix(np.ones((1, 7)))), [[0.5, 0.5]], atol=1e-6)
 
 
 def test_one_class_predicts_it() -> None:
