@@ -3,9 +3,9 @@
 The same as `hf-unlab publish`; `--help` has all options.
 """
 
-import typer
+import sys
 
-from hf_unlab.app.publishing import publish_command
+from hf_unlab.app.cli import app
 
 if __name__ == "__main__":
-    typer.run(publish_command)
+    app(["publish", *sys.argv[1:]], prog_name="hf-unlab")

@@ -3,9 +3,9 @@
 The same as `hf-unlab verify`.
 """
 
-import typer
+import sys
 
-from hf_unlab.app.publishing import verify_command
+from hf_unlab.app.cli import app
 
 if __name__ == "__main__":
-    typer.run(verify_command)
+    app(["verify", *sys.argv[1:]], prog_name="hf-unlab")

@@ -14,6 +14,7 @@ from accelerate.commands.launch import launch_command_parser
 from hf_unlab.app.arguments import read_arguments
 from hf_unlab.app.cli import app
 from hf_unlab.app.doctor import read_settings
+from hf_unlab.app.help_page import HELP_ALL
 from hf_unlab.objectives import OBJECTIVES, load_objective
 from tests.documents import ROOT
 
@@ -142,7 +143,12 @@ def known_options() -> set[str]:
     """All that a recipe's script, or what starts it, may be told."""
     options = {option for action in launch_command_parser()._actions for option in action.option_strings}
     classes = {cls for script in ROOT.glob("recipes/*/*.py") for cls in classes_of(script)}
-    commands = typer.main.get_command(app).commands.values()
+    group = typer.main.get_command(app)
+    commands = (group, *group.commands.values())
     params = [one for command in commands for one in command.params]
     options |= {option for one in params for option in (*one.opts, *one.secondary_opts)}
-    return options | {"--help", "--config"} | {f"--{field}" for cls in classes for field in cls.__dataclass_fields__}
+    return (
+        options
+        | {"--help", HELP_ALL, "--config"}
+        | {f"--{field}" for cls in classes for field in cls.__dataclass_fields__}
+    )

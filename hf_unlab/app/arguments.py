@@ -18,6 +18,8 @@ from typing import Any, Literal, get_args
 
 from transformers import HfArgumentParser
 
+from hf_unlab.app.debugging import wants_traceback
+from hf_unlab.app.help_page import HELP_ALL, HelpPage, hide_rarely_set
 from hf_unlab.app.yaml_values import build, check_keys, convert, field_types, init_fields, read_yaml, suggest
 
 _UNSET = object()
@@ -47,6 +49,8 @@ def parse_arguments(*dataclass_types: type, argv: Sequence[str] | None = None) -
     try:
         return read_arguments(*dataclass_types, argv=argv)
     except ValueError as error:
+        if wants_traceback():
+            raise
         print(f"{Path(sys.argv[0]).name}: error: {error}", file=sys.stderr)
         raise SystemExit(2) from error
 
@@ -71,7 +75,7 @@ def read_arguments(*dataclass_types: type, argv: Sequence[str] | None = None) ->
         ...     max_steps: int = 5
         >>> read_arguments(RunArguments, argv=["--max_step", "10"])
         Traceback (most recent call last):
-        ValueError: command line: unknown option --max_step, did you mean --max_steps? --help lists all
+        ValueError: command line: unknown option --max_step, did you mean --max_steps? --help-all lists all
     """
     _check_disjoint(dataclass_types)
     config, given = _read_command_line(dataclass_types, argv)
@@ -140,10 +144,20 @@ def _check_disjoint(dataclass_types: Sequence[type]) -> None:
 
 
 class _Parser(HfArgumentParser):
-    """HfArgumentParser with one group for each class, without YAML-only fields, that raises and does not exit."""
+    """HfArgumentParser with one group for each class, without YAML-only fields, that raises and does not exit.
+
+    Args:
+        dataclass_types: As in `read_arguments`.
+        shows_all: Whether the help has what is rarely set, too.
+        **options: HfArgumentParser's.
+    """
+
+    def __init__(self, dataclass_types: Sequence[type], *, shows_all: bool, **options: Any) -> None:
+        self._shows_all = shows_all
+        super().__init__(dataclass_types, formatter_class=HelpPage, **options)
 
     def error(self, message: str) -> Any:
-        raise ValueError(f"command line: {message}; --help lists all")
+        raise ValueError(f"command line: {message}; --help-all lists all")
 
     def _add_dataclass_arguments(self, dtype: type) -> None:
         types = field_types(dtype)
@@ -168,6 +182,8 @@ class _Parser(HfArgumentParser):
                     }
                 )
                 self._parse_dataclass_field(group, field)
+            if not self._shows_all:
+                hide_rarely_set(group, owner)
 
 
 def _escape(text: str) -> str:
@@ -189,15 +205,22 @@ def _description(owner: type, own: Iterable[dataclasses.Field]) -> str:
 def _read_command_line(
     dataclass_types: Sequence[type], argv: Sequence[str] | None
 ) -> tuple[Path | None, dict[str, Any]]:
-    parser = _Parser(dataclass_types, allow_abbrev=False, usage="%(prog)s [--config FILE.yaml] [--OPTION VALUE ...]")
-    parser.add_argument(
-        "--config", action="append", metavar="FILE.yaml", help="settings that differ from the defaults"
+    words = sys.argv[1:] if argv is None else argv
+    parser = _Parser(
+        dataclass_types,
+        shows_all=HELP_ALL in words,
+        allow_abbrev=False,
+        usage="%(prog)s [--config FILE.yaml] [--OPTION VALUE ...]",
     )
+    parser.add_argument(
+        "--config", action="append", metavar="FILE.yaml", help="Settings that differ from the defaults."
+    )
+    parser.add_argument(HELP_ALL, action="help", help="Show what is rarely set, too, and exit.")
     for action in parser._actions:
         action.required = False  # the YAML file may hold it; `build` tells what is missing
     # argparse leaves a name that the namespace has already alone: what is still unset afterwards was not on the line.
     unset = argparse.Namespace(**{action.dest: _UNSET for action in parser._actions if action.dest != "config"})
-    argv, nulls = _take_nulls(sys.argv[1:] if argv is None else argv, dataclass_types)
+    argv, nulls = _take_nulls(words, dataclass_types)
     namespace, rest = parser.parse_known_args(argv, namespace=unset)
     _check_rest(rest, dataclass_types)
     given = {name: value for name, value in vars(namespace).items() if value is not _UNSET} | nulls
@@ -239,7 +262,7 @@ def _check_rest(rest: list[str], dataclass_types: Sequence[type]) -> None:
             )
     options = [name for name, field in fields.items() if not field.metadata.get("yaml_only")] + ["config"]
     unknown = " and ".join(flag + _suggest_option(flag, options) for flag in flags)
-    raise ValueError(f"command line: unknown option {unknown} --help lists all")
+    raise ValueError(f"command line: unknown option {unknown} --help-all lists all")
 
 
 def _suggest_option(flag: str, options: list[str]) -> str:

@@ -6,24 +6,41 @@ from typing import Annotated
 
 import typer
 
+from hf_unlab.app.debugging import DEBUG_VARIABLE
+from hf_unlab.app.model_commands import embed_command, evaluate_command, finetune_command, predict_command
 from hf_unlab.app.publishing import publish_command, verify_command
 from hf_unlab.app.report.command import report_command
 from hf_unlab.app.report.saying import say_report
 from hf_unlab.app.start.command import start_command
 from hf_unlab.objectives import QUICKSTARTS, SHOWN
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+FIRST, MODELS, OTHERS = "First steps", "With a checkpoint", "For others to see"
+_DATA_OPTIONS = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    # --num-rows is --num_rows, as in the recipes
+    context_settings={"token_normalize_func": lambda name: name.replace("-", "_")},
+    epilog="Recipes are scripts: accelerate launch recipes/text_contrastive/pretrain.py --help",
+)
 
 
 @app.callback()
-def main() -> None:
+def main(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show a mistake's traceback, too (HF_UNLAB_DEBUG=1).")
+    ] = False,
+) -> None:
     """Pretraining on unlabelled data for the Hugging Face stack."""
+    if debug:
+        os.environ[DEBUG_VARIABLE] = "1"
 
 
-app.command(name="start")(start_command)
+app.command(name="start", rich_help_panel=FIRST)(start_command)
 
 
-@app.command()
+@app.command(rich_help_panel=FIRST)
 def quickstart(
     recipes: Annotated[
         list[str] | None, typer.Argument(help=f"Of {', '.join(QUICKSTARTS)}; by default {', '.join(SHOWN)}.")
@@ -54,13 +71,11 @@ def quickstart(
     say_report(folder)
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@app.command(rich_help_panel=FIRST, context_settings=_DATA_OPTIONS)
 def doctor(
     context: typer.Context,
     config: Annotated[Path | None, typer.Option(help="A recipe's YAML file, whose data is opened.")] = None,
-    output_dir: Annotated[
-        str | None, typer.Option("--output-dir", "--output_dir", help="Where a run would write.")
-    ] = None,
+    output_dir: Annotated[str | None, typer.Option("--output_dir", help="Where a run would write.")] = None,
     num_examples: Annotated[int, typer.Option(min=1, help="Examples to read of each source.")] = 32,
 ) -> None:
     """Check the installation, the machine and the data before a run; exit code 1 if there is a problem.
@@ -78,210 +93,22 @@ def doctor(
         raise typer.Exit(1)
 
 
-LabelColumn = Annotated[
-    str | None, typer.Option("--label_column", "--label-column", help="By default label, if there is one.")
-]
-LayerName = Annotated[str | None, typer.Option(help="A number (-1: the last), all, or learned from labels.")]
-PoolingName = Annotated[str | None, typer.Option(help="mean, cls, segments, ...; by default the encoder's.")]
-_DATA_OPTIONS = {"allow_extra_args": True, "ignore_unknown_options": True}
+@app.command(rich_help_panel=FIRST)
+def version() -> None:
+    """Print what a report of a fault should say: versions, the system, devices."""
+    from hf_unlab.app.doctor.installation import environment
+
+    for name, value in environment().items():
+        typer.echo(f"{name}: {value}")
 
 
-@app.command(name="embed", context_settings=_DATA_OPTIONS)
-def embed_command(
-    context: typer.Context,
-    model: Annotated[str, typer.Argument(help="A checkpoint: a folder or a Hub id (ME/NAME@REVISION).")],
-    data: Annotated[str, typer.Argument(help="As --dataset of the recipes: a Hub id, a builder, a file, a folder.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write, .parquet.")],
-    layer: LayerName = None,
-    pooling: PoolingName = None,
-    dtype: Annotated[str, typer.Option(help="float32, or float16 in half the room.")] = "float32",
-    label_column: LabelColumn = None,
-    group_column: Annotated[
-        str | None, typer.Option("--group_column", "--group-column", help="Such as a speaker.")
-    ] = None,
-    columns: Annotated[str, typer.Option(help="Further columns to keep, with commas between them.")] = "",
-    num_rows: Annotated[
-        int | None, typer.Option("--num_rows", "--num-rows", help="Rows to embed at most; by default all.")
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option("--batch_size", "--batch-size", help="By default the encoder's.")
-    ] = None,
-    modality: Annotated[str | None, typer.Option(help="By default told from the checkpoint's files.")] = None,
-) -> None:
-    """Embed data with a checkpoint into a parquet file; run again after an interruption, it goes on.
-
-    The recipes' options of data may follow: --data_files, --split, --text_column, ... Under `torchrun` the work is
-    shared out.
-    """
-    from hf_unlab.app.console import exit_cleanly, quiet_libraries
-    from hf_unlab.app.embedding import layer_for, load, run, say, sources_of, with_columns
-    from hf_unlab.evaluation.embed import EmbedSettings
-
-    with exit_cleanly(), quiet_libraries():
-        loaded = load(model, modality, batch_size)
-        source, _ = sources_of(loaded.modality, data, context.args)
-        others = [name for name in columns.split(",") if name]
-        source, kept = with_columns(source, label_column, group_column, others)
-        chosen = layer_for(loaded, source, _layer(layer), pooling, "label" in kept)
-        settings = EmbedSettings(chosen, pooling, dtype, tuple(kept), num_rows)
-        report = run(loaded, source, output, settings)
-        if int(os.environ.get("RANK", "0")) == 0:
-            say(report, output)
-
-
-@app.command(name="evaluate", context_settings=_DATA_OPTIONS)
-def evaluate_command(
-    models_and_options: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="MODEL_OR_PARQUET...",
-            help="Checkpoints, and files that `hf-unlab embed` wrote; options of data may follow.",
-        ),
-    ],
-    dataset: Annotated[str | None, typer.Option(help="What checkpoints embed, as in the recipes.")] = None,
-    label_column: LabelColumn = None,
-    slices: Annotated[
-        str | None, typer.Option(help="A column: accuracy by its values, the worst group, the gap.")
-    ] = None,
-    output_dir: Annotated[
-        Path, typer.Option("--output_dir", "--output-dir", "-o", help="For embeddings, results.json and pictures.")
-    ] = Path("outputs/evaluation"),
-    num_rows: Annotated[
-        int, typer.Option("--num_rows", "--num-rows", help="Rows of a split to embed at most.")
-    ] = 20_000,
-    layer: LayerName = None,
-    pooling: PoolingName = None,
-    pictures: Annotated[bool, typer.Option(help="Whether to draw.")] = True,
-    map_by: Annotated[str, typer.Option("--map", help="pca, or umap (pip install umap-learn).")] = "pca",
-    perturb: Annotated[bool, typer.Option("--perturb", help="Try what typos, blur, noise, ... cost a probe.")] = False,
-) -> None:
-    """Measure what models are worth, with labels or without: a table, results.json, pictures.
-
-    What is tested on may be named as in the recipes (--eval_split, --eval_files); else a half of the rows is. The
-    recipes' options of data may follow: --data_files, --split, --text_column, ...
-    """
-    from hf_unlab.app.console import exit_cleanly, quiet_libraries
-    from hf_unlab.app.evaluation import Asked, evaluate_models
-
-    first_option = next((i for i, word in enumerate(models_and_options) if word.startswith("--")), None)
-    models = models_and_options[:first_option]
-    options = [] if first_option is None else models_and_options[first_option:]
-    if not models or (map_by not in ("pca", "umap")):
-        raise typer.BadParameter("give at least one model or file" if not models else "--map is pca or umap")
-    with exit_cleanly(), quiet_libraries():
-        evaluate_models(
-            Asked(
-                tuple(models),
-                dataset,
-                tuple(options),
-                output_dir,
-                label_column,
-                slices,
-                num_rows,
-                _layer(layer),
-                pooling,
-                pictures,
-                map_by,
-                perturb,
-            )
-        )
-
-
-@app.command(name="finetune", context_settings=_DATA_OPTIONS)
-def finetune_command(
-    context: typer.Context,
-    model: Annotated[str, typer.Argument(help="A pretrained checkpoint: a folder or a Hub id.")],
-    data: Annotated[str, typer.Argument(help="Labelled data: a Hub id, a builder, a file, a folder.")],
-    output_dir: Annotated[
-        Path, typer.Option("--output_dir", "--output-dir", "-o", help="Where the classifier goes.")
-    ] = Path("outputs/classifier"),
-    method: Annotated[
-        str,
-        typer.Option(
-            help="auto (all features, blended by the labels), probe, cheap (the baselines alone), centroid; pairs, "
-            "pairs-lora (SetFit's way); or of networks full, lp-ft (probe first, then all weights), lora, dora, ia3."
-        ),
-    ] = "auto",
-    unlabelled: Annotated[
-        str | None, typer.Option(help="Raw data of the same kind, learnt from as well; never what is tested on.")
-    ] = None,
-    unlabelled_files: Annotated[
-        list[str] | None, typer.Option("--unlabelled_files", "--unlabelled-files", help="Files of it.")
-    ] = None,
-    second_use: Annotated[
-        str,
-        typer.Option(
-            "--second_use", "--second-use", help="Of examples without label: both, spreading, self-training or none."
-        ),
-    ] = "both",
-    network: Annotated[
-        str,
-        typer.Option(help="Whether auto fine-tunes all weights, too: small (what takes seconds), always or never."),
-    ] = "small",
-    labels_per_class: Annotated[
-        int | None,
-        typer.Option(
-            "--labels_per_class",
-            "--labels-per-class",
-            help="Labels to draw; by default all, of 20,000 examples at most.",
-        ),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of the draw, and of a network.")] = 0,
-    modality: Annotated[str | None, typer.Option(help="By default told from the checkpoint's files.")] = None,
-) -> None:
-    """Learn a classifier from a few labels, measure it, and save it.
-
-    The recipes' options of labelled data may follow: --labelled_train_files, --label_column, ...
-    """
-    from hf_unlab.app.arguments import parse_arguments
-    from hf_unlab.app.console import exit_cleanly, quiet_libraries
-    from hf_unlab.app.finetuning import FinetuneSettings, finetune
-    from hf_unlab.modalities import get_modality
-    from hf_unlab.modalities.checkpoint_files import pinned
-    from hf_unlab.modalities.detect import modality_of
-
-    with exit_cleanly(), quiet_libraries():
-        model = pinned(model)
-        kind = get_modality(modality or modality_of(model))
-        (labelled,) = parse_arguments(kind.few_label_settings, argv=["--labelled_dataset", data, *context.args])
-        settings = FinetuneSettings(
-            *(model, str(output_dir), method, second_use, network, labels_per_class, seed, unlabelled),
-            unlabelled_files or None,
-        )
-        finetune(labelled, settings, kind.name)
-
-
-@app.command(name="predict", context_settings=_DATA_OPTIONS)
-def predict_command(
-    context: typer.Context,
-    model: Annotated[Path, typer.Argument(help="A folder that `hf-unlab finetune` wrote.")],
-    data: Annotated[str, typer.Argument(help="Raw data: a Hub id, a builder, a file, a folder.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write, .csv or .tsv.")],
-    group_column: Annotated[
-        str | None, typer.Option("--group_column", "--group-column", help="Such as a speaker, if labels had one.")
-    ] = None,
-) -> None:
-    """Name the class of each row, with probabilities.
-
-    The recipes' options of data may follow: --data_files, --split, --text_column, ...
-    """
-    from hf_unlab.app.console import exit_cleanly, quiet_libraries
-    from hf_unlab.app.finetuning import predict
-    from hf_unlab.app.progress import console
-
-    with exit_cleanly(), quiet_libraries():
-        number = predict(model, data, context.args, output, group_column)
-        console.print(f"{number:,} rows answered in {output}")
-
-
-app.command(name="publish")(publish_command)
-app.command(name="verify")(verify_command)
-app.command(name="report")(report_command)
-
-
-def _layer(given: str | None) -> int | str | None:
-    """A number where one is given."""
-    return int(given) if given and given.lstrip("-").isdigit() else given
+app.command(name="embed", rich_help_panel=MODELS, context_settings=_DATA_OPTIONS)(embed_command)
+app.command(name="evaluate", rich_help_panel=MODELS, context_settings=_DATA_OPTIONS)(evaluate_command)
+app.command(name="finetune", rich_help_panel=MODELS, context_settings=_DATA_OPTIONS)(finetune_command)
+app.command(name="predict", rich_help_panel=MODELS, context_settings=_DATA_OPTIONS)(predict_command)
+app.command(name="report", rich_help_panel=OTHERS)(report_command)
+app.command(name="publish", rich_help_panel=OTHERS)(publish_command)
+app.command(name="verify", rich_help_panel=OTHERS)(verify_command)
 
 
 if __name__ == "__main__":  # torchrun starts it as a module

@@ -16,6 +16,7 @@ from rich.progress import Progress, TaskID
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
+from hf_unlab.app.debugging import wants_traceback
 from hf_unlab.app.evaluation_pictures import draw_budget
 from hf_unlab.app.progress import console, progress_bar
 from hf_unlab.app.report.saying import say_report
@@ -78,11 +79,14 @@ class _Wrapped(logging.Formatter):
 
 @contextlib.contextmanager
 def exit_cleanly() -> Iterator[None]:
-    """A mistake of the user (exit code 2), a network or a disk that fails (1) end in a message, not in a traceback."""
+    """A mistake of the user (exit code 2), a network or a disk that fails (1) end in a message.
+
+    A traceback is shown where `HF_UNLAB_DEBUG=1` asks for it, and of what is a fault of the code.
+    """
     try:
         yield
     except (ValueError, OSError, NetworkError) as error:
-        if not _is_ours(error):
+        if wants_traceback() or not _is_ours(error):
             raise
         message = str(error).strip()
         if _IN_WORKER in message:  # torch puts the worker's traceback before it

@@ -14,8 +14,9 @@ from accelerate import PartialState
 from hf_unlab.app.arguments import parse_arguments
 from hf_unlab.app.console import quiet_libraries
 from hf_unlab.app.progress import console, row_progress
-from hf_unlab.evaluation.embed import OF_THE_FILE, EmbedReport, EmbedSettings, RowReader, embed
+from hf_unlab.evaluation.embed import EmbedReport, embed
 from hf_unlab.evaluation.layers import choose_layer
+from hf_unlab.evaluation.row_reader import OF_THE_FILE, EmbedSettings, RowReader
 from hf_unlab.modalities import get_modality
 from hf_unlab.modalities.checkpoint_files import checkpoint_hash, pinned
 from hf_unlab.modalities.detect import modality_of
@@ -94,7 +95,13 @@ def with_columns(
 
 
 def run(
-    loaded: Loaded, source: Source, output: Path, settings: EmbedSettings, *, with_progress: bool = True
+    loaded: Loaded,
+    source: Source,
+    output: Path,
+    settings: EmbedSettings,
+    *,
+    with_progress: bool = True,
+    num_workers: int | None = None,
 ) -> EmbedReport:
     """Embed a source, on all processes that were started.
 
@@ -104,6 +111,7 @@ def run(
         output: The file.
         settings: How.
         with_progress: Whether to show how far it is.
+        num_workers: As in `embed`.
     """
     rank, world_size, wait = 0, 1, lambda: None
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -125,6 +133,7 @@ def run(
             world_size=world_size,
             wait=wait,
             on_progress=on_progress,
+            num_workers=num_workers,
         )
 
 

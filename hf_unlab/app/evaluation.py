@@ -15,12 +15,12 @@ from hf_unlab.app.embedding import LEARNED, Loaded, layer_for, load, read_inputs
 from hf_unlab.app.evaluation_pictures import draw, file_name
 from hf_unlab.app.evaluation_table import Found, differences, neighbours, render
 from hf_unlab.app.progress import console
-from hf_unlab.evaluation.embed import EmbedSettings
 from hf_unlab.evaluation.embedding_files import Embeddings, read_embeddings
 from hf_unlab.evaluation.features import features_of
 from hf_unlab.evaluation.measuring import ProbeAnswers
 from hf_unlab.evaluation.report import Splits, evaluate, split
 from hf_unlab.evaluation.robustness import drops
+from hf_unlab.evaluation.row_reader import EmbedSettings
 from hf_unlab.few_labels.draws import few_label_table
 from hf_unlab.few_labels.methods import embedded
 from hf_unlab.few_labels.table import FewLabelTable

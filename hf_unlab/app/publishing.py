@@ -22,17 +22,17 @@ def publish_command(
     ] = None,
     private: Annotated[bool, typer.Option("--private/--public", help="Who may read a new repository.")] = True,
     dry_run: Annotated[
-        bool, typer.Option("--dry_run", "--dry-run", help="Check everything and show what would go up; send nothing.")
+        bool, typer.Option("--dry_run", help="Check everything and show what would go up; send nothing.")
     ] = False,
     revision: Annotated[str, typer.Option(help="The branch; made where it is missing.")] = "main",
     tag: Annotated[str | None, typer.Option(help="Of the commit; by default v1, v2, ...; none for none.")] = None,
     languages: Languages = "",
     base_model: Annotated[
-        str | None, typer.Option("--base_model", "--base-model", help="The Hub id of what it was made from.")
+        str | None, typer.Option("--base_model", help="The Hub id of what it was made from.")
     ] = None,
     description: Annotated[str, typer.Option(help="A paragraph for the card.")] = "",
     new_card: Annotated[
-        bool, typer.Option("--new_card", "--new-card", help="Make the card anew although somebody wrote one.")
+        bool, typer.Option("--new_card", help="Make the card anew although somebody wrote one.")
     ] = False,
     verify: Annotated[
         bool, typer.Option("--verify/--no-verify", help="Load it before, and download and load it afterwards.")

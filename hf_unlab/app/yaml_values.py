@@ -92,7 +92,9 @@ def check_keys(given: Iterable[Any], known: Iterable[str], where: str) -> None:
     unknown = [f"{str(key)!r}{suggest(str(key), known)}" for key in given if key not in known]
     if unknown:
         # A recipe has over a hundred keys: those are for --help to list.
-        listing = f"Known keys: {', '.join(known)}" if len(known) <= 12 else "Rename or remove it; --help lists all"
+        listing = (
+            f"Known keys: {', '.join(known)}" if len(known) <= 12 else "Rename or remove it; --help-all lists all"
+        )
         raise ValueError(f"{where}: unknown key {' and '.join(unknown)} {listing}")
 
 

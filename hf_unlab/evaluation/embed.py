@@ -6,9 +6,10 @@ turn it is; when all are there, one process joins them. Run again, `embed` makes
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from itertools import islice
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,49 +17,15 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from hf_unlab.evaluation.embedding_files import AS_PARQUET, Embeddings, read_metadata, table_of, write_embeddings
-from hf_unlab.evaluation.features import ahead, features_of
-from hf_unlab.evaluation.label_values import text_of
-from hf_unlab.modalities.modality import Encoder, Layer, Modality
+from hf_unlab.evaluation.features import RowsOfPieces, rows_of_batch, to_own_norm
+from hf_unlab.evaluation.row_reader import BatchRead, EmbedSettings, PartsOf, RowReader, RowsRead, reading_processes
+from hf_unlab.modalities.modality import Encoder, Modality
 from hf_unlab.modalities.running import device_of
-from hf_unlab.streams.bad_examples import BadExample, Example, Tally
-from hf_unlab.streams.content import content_hash, content_of
-from hf_unlab.streams.sources import Source, iterate, open_stream
+from hf_unlab.streams.bad_examples import Example
+from hf_unlab.streams.sources import Source
 
-ROWS_A_PART = 1024
 OnProgress = Callable[[int, int, int | None], None]
-OF_THE_FILE = "of_the_file"  # where a decoded row has its columns of the file
 _PARTS, _SETTINGS = ".parts", "_settings.json"
-
-
-@dataclass(frozen=True)
-class EmbedSettings:
-    """How rows are embedded; all of it is kept in the file.
-
-    Args:
-        layer: As in `Encoder.embed`.
-        pooling: As in `Encoder.embed`.
-        dtype: "float32", or "float16", which takes half the room.
-        columns: Of the source, kept beside each embedding: `label` and `group` by these names, others by their own.
-        num_rows: Raw rows to embed at most; None: all.
-        with_preview: Whether each row keeps a glimpse of what was embedded, the first letters of a text or the name of
-            a file: to look at neighbours.
-        rows_a_part: Raw rows a part; a part is what is lost at most when the process is killed.
-    """
-
-    layer: Layer = None
-    pooling: str | None = None
-    dtype: str = "float32"
-    columns: tuple[str, ...] = ()
-    num_rows: int | None = None
-    with_preview: bool = False
-    rows_a_part: int = ROWS_A_PART
-
-    def __post_init__(self) -> None:
-        if self.dtype not in ("float16", "float32"):
-            raise ValueError(f"dtype is {self.dtype!r}; give float16 or float32.")
-        for name in ("num_rows", "rows_a_part"):
-            if vars(self)[name] is not None and vars(self)[name] < 1:
-                raise ValueError(f"{name} is {vars(self)[name]}; it must be at least 1.")
 
 
 @dataclass
@@ -93,6 +60,7 @@ def embed(
     world_size: int = 1,
     wait: Callable[[], None] = lambda: None,
     on_progress: OnProgress | None = None,
+    num_workers: int | None = None,
 ) -> EmbedReport:
     """Embed a source into a file.
 
@@ -110,6 +78,7 @@ def embed(
         world_size: How many there are; they write into one folder.
         wait: Returns when all processes have called it.
         on_progress: Called as (rows done, of them new, rows in all if that is known).
+        num_workers: Processes that read and decode ahead of the model; None: as `reading_processes` has it.
 
     Returns:
         Of the first process, what the file holds.
@@ -131,31 +100,32 @@ def embed(
         _claim(folder, made_by)
     wait()
     reader = RowReader(encoder, modality, settings, source, decode)
-    num_read = num_resumed = num_parts = 0
-
-    def missing() -> Iterator[tuple[int, list[Example]]]:
-        """The parts that are this process's to make, decoded; how far the source has been read is counted."""
-        nonlocal num_read, num_resumed, num_parts
-        for number, rows in enumerate(reader.blocks()):
-            is_there = _part(folder, number).exists()
-            if number % world_size == rank and not is_there:
-                yield number, reader.decode(rows, num_read)
-            num_read, num_parts = num_read + len(rows), number + 1
-            num_resumed += len(rows) * is_there
-
-    num_made = 0
+    parts = PartsOf(reader, lambda number: _part(folder, number).exists(), rank, world_size)
+    number = reading_processes(modality) if num_workers is None else num_workers
+    num_read = num_resumed = num_parts = num_made = 0
+    being_made: dict[int, list[_Rows]] = {}
+    reasons: Counter[str] = Counter()
     try:
-        for number, examples in ahead(missing(), device_of(encoder.model)):
-            reader.write(examples, _part(folder, number))
-            num_made += settings.rows_a_part * world_size
-            if on_progress:
-                on_progress(min(num_read, num_resumed + num_made), num_made, settings.num_rows)
+        for item in parts.ahead(number, device_of(encoder.model)):
+            if isinstance(item, RowsRead):
+                being_made.setdefault(item.part, []).append(_Rows(item))
+            elif isinstance(item, BatchRead):
+                being_made[item.part][-1].add(encoder, item, settings)
+            else:
+                num_read, num_parts = num_read + item.num_raw, num_parts + 1
+                num_resumed += item.num_raw * item.is_there
+                reasons.update(item.reasons)
+                if item.part % world_size == rank and not item.is_there:
+                    _write(encoder, being_made.pop(item.part, []), _part(folder, item.part), settings.dtype)
+                    num_made += settings.rows_a_part * world_size
+                    if on_progress:
+                        on_progress(min(num_read, num_resumed + num_made), num_made, settings.num_rows)
     except ValueError:  # a mistake, which should not be in the way of the next try
         if world_size == 1 and not list(folder.glob("*.parquet")):
             shutil.rmtree(folder)
         raise
     wait()
-    report = EmbedReport(num_resumed=num_resumed, reasons=dict(reader.tally.reasons))
+    report = EmbedReport(num_resumed=num_resumed, reasons=dict(reasons))
     if rank == 0:
         report.num_rows, report.num_features = _join(folder, num_parts, target, made_by)
         report.num_skipped = num_read - report.num_rows
@@ -163,87 +133,30 @@ def embed(
     return report
 
 
-class RowReader:
-    """Reads raw rows and decodes them, as `embed` does; the bad ones are counted.
+class _Rows:
+    """Rows of a part while their features are made."""
 
-    Args:
-        encoder: What they are decoded for.
-        modality: Of the encoder.
-        settings: Which columns are kept, and how many rows are read.
-        source: Raw data.
-        decode: Of raw examples; by default the modality's, whole.
-    """
+    def __init__(self, read: RowsRead) -> None:
+        self.columns, self._rows = read.columns, RowsOfPieces(read.num_rows, read.owner_P, read.weight_P)
 
-    def __init__(
-        self,
-        encoder: Encoder,
-        modality: Modality,
-        settings: EmbedSettings,
-        source: Source,
-        decode: Callable[[Example], Example] | None = None,
-    ) -> None:
-        self._encoder, self._column, self._settings, self._label = encoder, modality.column, settings, source.label
-        self._is_file = modality.column in modality.file_columns
-        self._decode = decode or modality.make_decode(modality.few_label_settings().unlimited(), encoder)
-        self._source = source
-        self.tally = Tally()
-        self._features: dict[str, Any] = {}
+    def add(self, encoder: Encoder, read: BatchRead, settings: EmbedSettings) -> None:
+        """A batch of them goes through the model."""
+        embed_batch = partial(encoder.embed, layer=settings.layer, pooling=settings.pooling)
+        self._rows.add(read.indices, rows_of_batch(encoder.model, embed_batch, read.batch))
 
-    def blocks(self) -> Iterator[list[Example]]:
-        """The raw rows, so many at a time, of which only what is needed is read."""
-        columns = list(dict.fromkeys([self._column, *self._settings.columns]))
-        stream = open_stream(self._source, columns)
-        self._features = stream.features or {}
-        rows = islice(iterate(stream.select_columns(columns)), self._settings.num_rows)
-        while block := list(islice(rows, self._settings.rows_a_part)):
-            yield block
-
-    def decode(self, rows: list[Example], first: int = 0) -> list[Example]:
-        """Good rows, decoded, each with its columns of the file; the others are counted by their reason."""
-        good = []
-        for row, example in enumerate(rows, start=first):
-            try:
-                content = content_of(example[self._column], is_file=self._is_file)
-                if not content:
-                    raise BadExample("nothing in it")
-                decoded = self._decode(example) if self._decode else example
-            except BadExample as bad:
-                self.tally.refuse(example, str(bad))
-                continue
-            kept = {"content_hash": content_hash(content), "source": self._label, "row": row}
-            more = {name: self._cell(name, example[name]) for name in self._settings.columns}
-            if self._settings.with_preview:
-                more["preview"] = preview_of(example[self._column])
-            good.append({self._column: decoded[self._column], OF_THE_FILE: {**kept, **more}})
-        return good
-
-    def _cell(self, name: str, value: Any) -> Any:
-        """Labels and groups by their names; of other columns what Arrow can hold."""
-        return text_of(value, self._features.get(name)) if name in ("label", "group") else value
-
-    def write(self, examples: list[Example], path: Path) -> None:
-        """Embeds a part, and writes it, whole or not at all; nothing is left of an empty one but its file."""
-        names = examples[0][OF_THE_FILE] if examples else ()
-        columns = {name: [example[OF_THE_FILE][name] for example in examples] for name in names}
-        if examples:
-            inputs = [example[self._column] for example in examples]
-            features_ND = features_of(self._encoder, inputs, self._settings.layer, self._settings.pooling)
-            write_embeddings(Embeddings(features_ND.astype(self._settings.dtype), columns), path)
-        else:
-            path.touch()
+    def features(self, encoder: Encoder) -> np.ndarray:
+        """Of all of them, (N, D)."""
+        return to_own_norm(encoder, self._rows.whole())
 
 
-def preview_of(cell: Any) -> str:
-    """The beginning of a text, or the name of a file; empty where a file has no name.
-
-    Example:
-        >>> preview_of("one\\ntext"), preview_of({"bytes": b"...", "path": "birds/owl.png"})
-        ('one text', 'birds/owl.png')
-    """
-    if isinstance(cell, dict):
-        parts = Path(str(cell.get("path") or "")).parts
-        return "/".join(parts[-2:])
-    return " ".join(str(cell)[:1000].split())[:160] if isinstance(cell, str) else ""
+def _write(encoder: Encoder, blocks: list[_Rows], path: Path, dtype: str) -> None:
+    """Writes a part, whole or not at all; nothing is left of an empty one but its file."""
+    if not blocks:
+        path.touch()
+        return
+    features_ND = np.concatenate([block.features(encoder) for block in blocks])
+    columns = {name: [value for block in blocks for value in block.columns[name]] for name in blocks[0].columns}
+    write_embeddings(Embeddings(features_ND.astype(dtype), columns), path)
 
 
 def _part(folder: Path, number: int) -> Path:

@@ -5,7 +5,7 @@ In the names: N inputs, P pieces of them, D features.
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from queue import Full, Queue
 from typing import Any, TypeVar
 
@@ -44,6 +44,11 @@ def features_of(
         (2, 384)
     """
     rows_ND = over_batches(encoder, None, lambda batch: encoder.embed(batch, layer, pooling), inputs)
+    return to_own_norm(encoder, rows_ND)
+
+
+def to_own_norm(encoder: Encoder, rows_ND: np.ndarray) -> np.ndarray:
+    """Rows (N, D) of norm 1, in place, where the encoder's are: a mean of pieces has a smaller one."""
     if encoder.has_unit_norm:
         rows_ND /= np.maximum(np.linalg.norm(rows_ND, axis=1, keepdims=True), 1e-12)
     return rows_ND
@@ -62,24 +67,60 @@ def over_batches(
     """
     model = encoder.model if model is None else model
     pieces = encoder.pieces(inputs)
-    rows_N, device = None, device_of(model)
-    is_whole = len(pieces.inputs) == len(inputs)
+    rows, device = RowsOfPieces(len(inputs), pieces.owner_P, pieces.weight_P), device_of(model)
+    for indices, batch in ahead(encoder.batches(pieces.inputs), device):
+        rows.add(indices, rows_of_batch(model, rows_of, batch))
+    return rows.whole()
+
+
+def rows_of_batch(model: torch.nn.Module, rows_of: Callable[[Batch], torch.Tensor], batch: Batch) -> np.ndarray:
+    """What a model in eval mode makes of a batch, (B, ...), float32; it is left as it was found."""
     with evaluating(model), torch.inference_mode():
-        for indices, batch in ahead(encoder.batches(pieces.inputs), device):
-            rows_B = rows_of({name: tensor.to(device) for name, tensor in batch.items()}).float().cpu().numpy()
-            if rows_N is None:
-                rows_N = np.zeros((len(inputs), *rows_B.shape[1:]), dtype=np.float32)
-            if is_whole:
-                rows_N[indices] = rows_B
-            else:
-                share_B = pieces.weight_P[indices].astype(np.float32).reshape(-1, *[1] * (rows_B.ndim - 1))
-                np.add.at(rows_N, pieces.owner_P[indices], share_B * rows_B)
-    if rows_N is None:
-        raise ValueError(f"There is nothing to read in {len(inputs)} inputs; give some that hold something.")
-    return rows_N
+        return rows_of({name: tensor.to(device_of(model)) for name, tensor in batch.items()}).float().cpu().numpy()
 
 
-def ahead(items: Iterator[T], device: torch.device, num_ahead: int = 2) -> Iterator[T]:
+class RowsOfPieces:
+    """One row an input, (N, ...), from the rows of its pieces, in whatever order these come.
+
+    Args:
+        num_inputs: N.
+        owner_P: As in `Pieces`.
+        weight_P: As in `Pieces`.
+
+    Example:
+        >>> rows = RowsOfPieces(2, np.array([0, 0, 1]), np.array([0.5, 0.5, 1.0]))
+        >>> rows.add(np.array([2, 0]), np.array([[7.0], [1.0]]))
+        >>> rows.add(np.array([1]), np.array([[3.0]]))
+        >>> rows.whole().tolist()
+        [[2.0], [7.0]]
+    """
+
+    def __init__(self, num_inputs: int, owner_P: np.ndarray, weight_P: np.ndarray) -> None:
+        self._num_inputs, self._owner_P, self._weight_P = num_inputs, owner_P, weight_P
+        self._rows_N: np.ndarray | None = None
+
+    def add(self, indices: np.ndarray, rows_B: np.ndarray) -> None:
+        """Rows (B, ...) of the pieces of these indices."""
+        if self._rows_N is None:
+            self._rows_N = np.zeros((self._num_inputs, *rows_B.shape[1:]), dtype=np.float32)
+        if len(self._owner_P) == self._num_inputs:  # each is whole
+            self._rows_N[indices] = rows_B
+        else:
+            share_B = self._weight_P[indices].astype(np.float32).reshape(-1, *[1] * (rows_B.ndim - 1))
+            np.add.at(self._rows_N, self._owner_P[indices], share_B * rows_B)
+
+    def whole(self) -> np.ndarray:
+        """All rows; zeros for an input of which no piece came.
+
+        Raises:
+            ValueError: None came of any.
+        """
+        if self._rows_N is None:
+            raise ValueError(f"There is nothing to read in {self._num_inputs} inputs; give some that hold something.")
+        return self._rows_N
+
+
+def ahead(items: Iterator[T], device: torch.device, num_ahead: int = 2) -> Generator[T]:
     """The same items, made by a thread a few at a time before they are asked for: data is read while a model computes.
 
     On a CPU they are made when they are asked for, as a thread would take what the model computes with: on two cores

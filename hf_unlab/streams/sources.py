@@ -118,7 +118,7 @@ def open_stream(
     try:
         with naming_the_file():
             stream = undecoded(load(source, needed, only_required))
-            first = next(iter(stream.take(1)), None)
+            first = next(iterate(stream.take(1)), None)
     except BrokenFileError as error:
         file = "" if error.file in source.label else f"{error.file}: "
         raise ValueError(f"Cannot read {where}: {file}{error.reason}") from error
@@ -205,7 +205,7 @@ def open_streams(data: Data | Sequence[Data], required_columns: Sequence[str]) -
             if isinstance(item, Dataset) and item.format["type"] == "custom":
                 raise ValueError("The data has a set_transform, which readers cannot follow; use map instead.")
             item = undecoded(item.with_format(None))  # what another library would be handed is of no use here
-            columns = item.column_names or list(next(iter(item.take(1)), {}))
+            columns = item.column_names or list(next(iterate(item.take(1)), {}))
             if not columns:
                 raise ValueError(f"The data (number {number}) is empty: it has no example at all.")
             if missing := [column for column in required_columns if column not in columns]:

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import torch
@@ -46,7 +46,7 @@ def this_worker() -> tuple[int, int]:
     return (info.id, info.num_workers) if info else (0, 1)
 
 
-def in_workers(made: torch.utils.data.IterableDataset, num_workers: int, options: dict[str, Any]) -> Iterator[Any]:
+def in_workers(made: torch.utils.data.IterableDataset, num_workers: int, options: dict[str, Any]) -> Generator[Any]:
     """What each worker makes, in turn from all of them; without workers, in the process itself."""
     # A generator of its own: a DataLoader draws a seed, and from the global one that would move the model's dropout.
     generator = torch.Generator()

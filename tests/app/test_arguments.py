@@ -65,7 +65,7 @@ def test_reading_leaves_the_dataclass_as_it_was():
         (["--stepz=3"], "unknown option --stepz, did you mean --steps?"),
         (["--widht=3", "--stepz", "3"], "--widht, did you mean --width? and --stepz, did you mean --steps?"),
         (["--ste", "3"], "unknown option --ste"),  # no abbreviations
-        (["--zzz"], "unknown option --zzz. --help lists all"),
+        (["--zzz"], "unknown option --zzz. --help-all lists all"),
         (["-x"], "unknown option -x"),
         (["--no_fp16"], "did you mean --fp16 false?"),
         (["3"], "unexpected '3'"),
@@ -107,7 +107,7 @@ def test_a_mistake_on_the_command_line_is_one_short_message(capsys, monkeypatch)
         parse_arguments(RunArguments)
     assert caught.value.code == 2
     assert capsys.readouterr().err == (
-        "pretrain.py: error: command line: unknown option --stepz, did you mean --steps? --help lists all\n"
+        "pretrain.py: error: command line: unknown option --stepz, did you mean --steps? --help-all lists all\n"
     )
 
 

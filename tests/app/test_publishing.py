@@ -32,7 +32,7 @@ def run(*argv):
 
 
 def test_a_dry_run_shows_exactly_what_would_go_up(hub, checkpoint, quick):  # noqa: F811
-    shown = run("publish", checkpoint, "alice/reviews", "--licence", "mit", "--dry-run")
+    shown = run("publish", checkpoint, "alice/reviews", "--licence", "mit", "--dry_run")
     assert shown.exit_code == 0, shown.output
     assert not hub.requests, "nothing was sent, and nothing asked"
     assert "Nothing was sent" in shown.output and "_held_out.parquet: raw data" in shown.output

@@ -12,9 +12,10 @@ import pytest
 import torch
 from datasets import Dataset
 
-from hf_unlab.evaluation.embed import EmbedSettings, embed, preview_of
+from hf_unlab.evaluation.embed import embed
 from hf_unlab.evaluation.embedding_files import read_embeddings
 from hf_unlab.evaluation.features import features_of
+from hf_unlab.evaluation.row_reader import EmbedSettings
 from hf_unlab.modalities import get_modality
 from hf_unlab.streams.content import content_hash
 from hf_unlab.streams.sources import Source
@@ -159,15 +160,6 @@ def test_images_by_their_bytes_with_a_glimpse(tmp_path) -> None:
     np.testing.assert_allclose(np.linalg.norm(found.features.astype(float), axis=1), 1, atol=2e-3)
     assert found.columns["preview"][:2] == ["squares/0.png", "squares/1.png"]
     assert found.columns["content_hash"] == [content_hash(row["image"]["bytes"]) for row in rows[:10]]
-
-
-def test_settings_and_glimpses() -> None:
-    for given in ({"dtype": "bfloat16"}, {"num_rows": 0}, {"rows_a_part": 0}):
-        with pytest.raises(ValueError, match="is"):
-            EmbedSettings(**given)
-    assert (
-        preview_of(None) == "" and preview_of({"bytes": b"", "path": None}) == "" and len(preview_of("a" * 999)) == 160
-    )
 
 
 def test_nothing_that_can_be_embedded_is_a_mistake(tmp_path, encoder) -> None:

@@ -21,6 +21,28 @@ MAIN_PACKAGES = (
 EXTRAS = ("audio", "image")
 
 
+def environment() -> dict[str, str]:
+    """What a report of a fault should say, by name: versions, the system, what is computed on.
+
+    Example:
+        >>> list(environment())[:2]
+        ['hf-unlab', 'python']
+    """
+    import torch
+
+    from hf_unlab.training.run_facts import hardware, versions
+
+    found = versions(["hf-unlab", *MAIN_PACKAGES])
+    device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    return {
+        "hf-unlab": found.pop("hf-unlab", "not installed"),
+        "python": platform.python_version(),
+        **found,
+        "system": platform.platform(),
+        "computes on": hardware(torch.device(device)),
+    }
+
+
 def check_packages() -> Iterator[Finding]:
     """Versions of python and of what hf-unlab requires, against the floors of the package's own metadata."""
     yield Finding("ok", "python", f"{platform.python_version()} ({sys.executable})")

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from hf_unlab.app.report.pictures import data_uri
-from hf_unlab.evaluation.embed import preview_of
+from hf_unlab.evaluation.row_reader import preview_of
 from hf_unlab.streams.bad_examples import BadExample
 
 MOST_LETTERS, MOST_PIXELS, MOST_SECONDS = 280, 112, 2.5

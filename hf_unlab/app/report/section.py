@@ -164,7 +164,7 @@ def _commands(run: Run) -> list[tuple[str, str]]:
         return []
     where = shlex.quote(str(run.checkpoint))
     labelled, new = _OWN_DATA.get(run.modality.column, _OWN_DATA["text"])
-    publish = ("Publish it with its proof", f"hf-unlab publish {where} ME/NAME --licence apache-2.0 --dry-run")
+    publish = ("Publish it with its proof", f"hf-unlab publish {where} ME/NAME --licence apache-2.0 --dry_run")
     if run.loading is None or run.loading.kind == "peft" or (run.checkpoint / "classifier.json").is_file():
         return [publish]
     return [

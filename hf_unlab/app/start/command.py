@@ -6,24 +6,20 @@ from typing import Annotated
 
 import typer
 
+from hf_unlab.app.debugging import wants_traceback
+
 
 def start_command(
     path: Annotated[str, typer.Argument(metavar="FOLDER_OR_FILE", help="Your data.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The settings to write, .yaml.")] = Path("start.yaml"),
     modality: Annotated[str | None, typer.Option(help="text, image, image_text or audio; by default told.")] = None,
     text_column: Annotated[
-        str | None, typer.Option("--text_column", "--text-column", help="The text, or the caption (none: none).")
+        str | None, typer.Option("--text_column", help="The text, or the caption (none: none).")
     ] = None,
-    image_column: Annotated[str | None, typer.Option("--image_column", "--image-column", help="The image.")] = None,
-    audio_column: Annotated[
-        str | None, typer.Option("--audio_column", "--audio-column", help="The recording.")
-    ] = None,
-    label_column: Annotated[
-        str | None, typer.Option("--label_column", "--label-column", help="The class (none: none).")
-    ] = None,
-    group_column: Annotated[
-        str | None, typer.Option("--group_column", "--group-column", help="The speaker (none: none).")
-    ] = None,
+    image_column: Annotated[str | None, typer.Option("--image_column", help="The image.")] = None,
+    audio_column: Annotated[str | None, typer.Option("--audio_column", help="The recording.")] = None,
+    label_column: Annotated[str | None, typer.Option("--label_column", help="The class (none: none).")] = None,
+    group_column: Annotated[str | None, typer.Option("--group_column", help="The speaker (none: none).")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Write over files that are there.")] = False,
     run: Annotated[bool, typer.Option("--run", help="Run it without asking.")] = False,
 ) -> None:
@@ -39,6 +35,8 @@ def start_command(
     try:
         commands = start(path, output, said, overwrite=overwrite)
     except (ValueError, OSError, ImportError, NetworkError) as error:
+        if wants_traceback():
+            raise
         # on one line, as a command that it may hold is to be copied
         typer.echo(f"hf-unlab start: error: {one_paragraph(error)}", err=True)
         raise typer.Exit(1) from error

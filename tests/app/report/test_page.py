@@ -41,7 +41,7 @@ def test_a_run_of_text(text_run, drawn):
         f"cc0 {HOSTILE}",
         "sequence_length",
         f'AutoTokenizer.from_pretrained("{text_run}")',
-        f"hf-unlab publish {text_run} ME/NAME --licence apache-2.0 --dry-run",
+        f"hf-unlab publish {text_run} ME/NAME --licence apache-2.0 --dry_run",
         "held-out texts took",
     ):
         assert " ".join(said.split()) in words, said
