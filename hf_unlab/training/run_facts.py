@@ -136,8 +136,9 @@ def told_settings(args: PretrainingArguments) -> dict[str, Any]:
 
     Example:
         >>> import tempfile
-        >>> told_settings(PretrainingArguments(tempfile.mkdtemp(), max_steps=5, use_cpu=True, report_to="none"))
-        {'max_steps': 5}
+        >>> args = PretrainingArguments(tempfile.mkdtemp(), max_steps=5, use_cpu=True, report_to="none")
+        >>> told_settings(args)["max_steps"]
+        5
     """
     defaults = default_values(type(args))
     given = json.loads(json.dumps(args.to_dict(), default=str))

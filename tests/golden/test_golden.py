@@ -60,4 +60,6 @@ def test_the_losses_of_ten_steps_did_not_move(name, tmp_path, capsys):
     expected = json.loads(golden.read_text())
     assert len(found) == 11 and [line.keys() for line in found] == [line.keys() for line in expected]
     for line, kept in zip(found, expected, strict=True):
-        assert line == pytest.approx(kept, rel=2e-4)
+        # processors sum in other orders, and the norm of gradients moves most by it
+        for key, value in kept.items():
+            assert line[key] == pytest.approx(value, rel=2e-3 if key == "grad_norm" else 2e-4), key

@@ -221,6 +221,8 @@ def fits_head_at(model: PreTrainedModel, length: int) -> bool:
     except Exception as error:
         hint = "" if padding_id is not None else " (it has no pad_token_id: let its tokenizer name a padding token)"
         why = first_line(error)
+        if "BFloat16" in why or "Half" in why:  # a fault of some of transformers' own
+            hint += "; in 16 bits, that is: --precision fp32 may do"
         raise ValueError(
             f"{name} cannot be trained on sequences of {length} tokens and nothing else: {why}{hint}"
         ) from error

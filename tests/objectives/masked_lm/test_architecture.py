@@ -74,10 +74,10 @@ def make(name, **changes):
     return AutoModelForMaskedLM.from_config(kind(**{key: settings[key] for key in settings if key in known}))
 
 
-def trainer_of(model, tmp_path, length=T, tokenizer=TOKENIZER):
+def trainer_of(model, tmp_path, length=T, tokenizer=TOKENIZER, precision="fp32"):
     args = MaskedLMTrainingArguments(
         str(tmp_path), max_steps=1, sequence_length=length, num_readers=1, per_device_train_batch_size=2,
-        validation_fraction=0.1, disable_tqdm=True, use_cpu=True, report_to="none",
+        validation_fraction=0.1, disable_tqdm=True, use_cpu=True, report_to="none", precision=precision,
     )  # fmt: skip
     return MaskedLMTrainer(model, args, tiny_stream(tiny_texts(60)), processing_class=tokenizer)
 
@@ -118,6 +118,11 @@ def test_a_length_that_an_architecture_cannot_read_is_refused(tmp_path):
         ValueError, match=r"PerceiverForMaskedLM cannot .* 12 tokens .*: it gives logits at 16 positions"
     ):
         trainer_of(make("perceiver"), tmp_path, length=12)
+
+
+def test_where_16_bits_are_too_few_32_are_named(tmp_path):
+    with pytest.raises(ValueError, match=r"DebertaForMaskedLM .*BFloat16.*: --precision fp32 may do$"):
+        trainer_of(make("deberta"), tmp_path, precision="bf16")
 
 
 def test_a_model_that_counts_positions_by_the_padding_needs_some():
