@@ -29,7 +29,7 @@ def embed_command(
         typer.Option(
             "--num_workers",
             min=0,
-            help="Processes that decode ahead of the model; by default 1 for images and sounds, if a core is free.",
+            help="Processes that decode ahead of the model; by default one a core for images, up to 4.",
         ),
     ] = None,
     modality: Annotated[str | None, typer.Option(help="By default told from the checkpoint's files.")] = None,

@@ -25,7 +25,7 @@ ROWS_A_PART = 1024
 OF_THE_FILE = "of_the_file"  # where a decoded row has its columns of the file
 # A reading process decodes fewer rows at a time than a part has, and has more batches ahead than those make, so that
 # the model never waits for the decoding of a part.
-_ROWS_AHEAD, _BATCHES_AHEAD = 256, 6
+_ROWS_AHEAD, _BATCHES_AHEAD, _MOST_PROCESSES = 256, 6, 4
 
 
 @dataclass(frozen=True)
@@ -245,16 +245,17 @@ class PartsOf(IterableDataset):
 
 
 def reading_processes(modality: Modality) -> int:
-    """How many processes should read ahead: one for images and sounds, where there is a core for it.
+    """How many processes should read images ahead: as many as there are cores, up to four.
 
-    Texts are tokenised by the threads of their own library. A process can only be started by forking, as encoders hold
-    what cannot be sent.
+    One core is the model's, but small models embed an image faster than it is decoded, and processes that are ahead of
+    a large model wait. Sounds are decoded in a tenth of the time of their encoders, and texts tokenised by the threads
+    of their own library. A process can only be started by forking, as encoders hold what cannot be sent.
     """
-    is_file = modality.column in modality.file_columns
+    is_slow = modality.column == "image"
     can_fork = multiprocessing.get_start_method() == "fork" and not multiprocessing.current_process().daemon
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return int(is_file and can_fork and cores >= 2 * here)
+    cores //= int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return min(cores, _MOST_PROCESSES) if is_slow and can_fork and cores > 1 else 0
 
 
 def _with_arrays(item: Read | Exception) -> Any:

@@ -86,11 +86,11 @@ def test_an_error_is_raised_as_it_was(tmp_path, source, encoder, num_workers) ->
 
 def test_who_reads_ahead(monkeypatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
-    assert [reading_processes(get_modality(name)) for name in ("text", "image", "image_text", "audio")] == [0, 1, 1, 1]
+    assert [reading_processes(get_modality(name)) for name in ("text", "image", "image_text", "audio")] == [0, 2, 2, 0]
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")  # a core each
     assert reading_processes(IMAGES) == 0
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
-    assert reading_processes(IMAGES) == 1
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
+    assert reading_processes(IMAGES) == 4
     monkeypatch.setattr(multiprocessing, "get_start_method", lambda: "spawn")
     assert reading_processes(IMAGES) == 0
 
