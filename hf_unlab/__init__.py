@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not follow __getatt
     from hf_unlab.modalities.audio.models import load_audio_model as load_audio_model
     from hf_unlab.modalities.image_text.dual_encoder import DualEncoder as DualEncoder
     from hf_unlab.modalities.image_text.models import load_dual_encoder as load_dual_encoder
+    from hf_unlab.modalities.text.load_sentence import load_sentence_model as load_sentence_model
     from hf_unlab.objectives import *  # noqa: F403
     from hf_unlab.streams.eval_loader import EvalLoader as EvalLoader
     from hf_unlab.streams.held_out import hold_out as hold_out
@@ -54,6 +55,7 @@ _MODULES = {
     "load_classifier": "hf_unlab.few_labels.kept",
     "load_dual_encoder": "hf_unlab.modalities.image_text.models",
     "load_mel_model": "hf_unlab.modalities.audio.mel_models",
+    "load_sentence_model": "hf_unlab.modalities.text.load_sentence",
     "open_stream": "hf_unlab.streams.sources",
     "publish_model": "hf_unlab.hub.publish",
     "sample_few_labels": "hf_unlab.few_labels.sampling",

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import typer
 from accelerate.commands.launch import launch_command_parser
+from torch.distributed.run import get_args_parser as torchrun_parser
 
 from hf_unlab.app.arguments import read_arguments
 from hf_unlab.app.cli import app
@@ -22,6 +23,8 @@ from tests.documents import ROOT
 PLACEHOLDERS = {
     "YOUR.yaml": "recipes/masked_lm/tiny.yaml",
     "SEED": "1",
+    "FOLDER_OR_FILE": "reviews.csv",
+    "RANK_OF_NODE": "0",
     "recipes/.../pretrain.py": "recipes/masked_lm/pretrain.py",
 }
 
@@ -76,6 +79,9 @@ def parse_accelerate(words: list[str]) -> None:
 
 def parse_hf_unlab(words: list[str]) -> None:
     group = typer.main.get_command(app)
+    words = [word for word in words if word != "--debug"]  # of the group itself
+    if not words:
+        return
     context = group.make_context("hf-unlab", list(words))
     called, command, rest = group.resolve_command(context, list(words))
     context = command.make_context(called, rest, parent=context)
@@ -115,6 +121,21 @@ def parse_hf(words: list[str]) -> None:
     assert words == ["auth", "login"], "only the login is anything to show"
 
 
+def parse_torchrun(words: list[str]) -> None:
+    known = torchrun_parser().parse_args(words)
+    if known.module:
+        assert known.training_script == "hf_unlab.app.cli"
+        parse_hf_unlab(known.training_script_args)
+    else:
+        parse_python([known.training_script, *known.training_script_args])
+
+
+def parse_srun(words: list[str]) -> None:
+    """Nobody has SLURM here: what it starts is looked at."""
+    start = next(i for i, word in enumerate(words) if not word.startswith("-"))
+    parse(words[start:])
+
+
 PROGRAMS = {
     "hf": parse_hf,
     "accelerate": parse_accelerate,
@@ -122,6 +143,8 @@ PROGRAMS = {
     "make": parse_make,
     "pip": parse_pip,
     "python": parse_python,
+    "srun": parse_srun,
+    "torchrun": parse_torchrun,
 }
 
 

@@ -1,5 +1,6 @@
 """What stands in the documents: fences, marked-up words, links, anchors, commands."""
 
+import ast
 import re
 import shlex
 from pathlib import Path
@@ -48,6 +49,25 @@ def anchors(document: Path) -> set[str]:
     """What `#...` may say, as GitHub makes it from headings."""
     headings = re.findall(r"^#+ (.+)$", prose(document), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def after(diff: str) -> str:
+    """What a diff leaves: of each line without a minus what stands behind its first column.
+
+    Example:
+        >>> after("-old()\\n+new()\\n same()\\n")
+        'new()\\nsame()\\n'
+    """
+    return "".join(line[1:] or "\n" for line in diff.splitlines(keepends=True) if not line.startswith("-"))
+
+
+def is_python(text: str) -> bool:
+    """Whether it is not commands."""
+    try:
+        ast.parse(text)
+    except SyntaxError:
+        return False
+    return True
 
 
 def commands(text: str) -> list[list[str]]:

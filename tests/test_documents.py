@@ -2,7 +2,8 @@
 
 What a document may say, and how it is tried:
 
-- a fence is `python`, which is run; `console`, whose commands are parsed by what they start; or `text`;
+- a fence is `python`, which is run; `console`, whose commands are parsed by what they start; `diff`, of which what is
+  left by it is tried as one of these two; or `text`;
 - a command in backticks is parsed too, and a path or module in backticks must exist;
 - whatever is of none of these kinds fails.
 """
@@ -23,10 +24,12 @@ from tests.command_lines import PROGRAMS, known_options, parse
 from tests.documents import (
     DOCUMENTS,
     ROOT,
+    after,
     anchors,
     commands,
     fences,
     files_of_architecture,
+    is_python,
     links,
     marked_up,
     name,
@@ -42,6 +45,8 @@ STAND_INS = {
     'Source("stanfordnlp/imdb", split="unsupervised")': 'Source("ours/more.parquet")',
     '"open_clip:ViT-B-32"': '"open_clip:models/open_clip"',
     '"facebook/wav2vec2-base"': '"models/wav2vec2"',
+    '"sentence-transformers/all-MiniLM-L6-v2"': '"models/bert"',
+    "per_device_train_batch_size=128, learning_rate=2e-5": "per_device_train_batch_size=8, num_readers=1",
     "max_steps=10_000": 'max_steps=2, use_cpu=True, disable_tqdm=True, eval_strategy="no"',
     "sequence_length=512": "sequence_length=16",
     "batch_size=128, gradient_accumulation_steps=32, num_readers=32": (
@@ -136,7 +141,9 @@ def test_paths_and_modules_exist(document):
 @of_each_document
 def test_commands_are_understood(document):
     for fence in fences(document):
-        for words in commands(fence.text) if fence.language == "console" else ():
+        text = after(fence.text) if fence.language == "diff" else fence.text
+        is_of_commands = fence.language == "console" or (fence.language == "diff" and not is_python(text))
+        for words in commands(text) if is_of_commands else ():
             parse(words)
 
 
@@ -178,17 +185,18 @@ def test_a_stale_command_fails(command, error, capsys):
 # ---- Python ----
 
 SNIPPETS = [
-    pytest.param(fence.text, id=f"{name(document)}-{number}")
+    pytest.param(after(fence.text) if fence.language == "diff" else fence.text, id=f"{name(document)}-{number}")
     for document in DOCUMENTS
     for number, fence in enumerate(fences(document))
-    if fence.language == "python" and document.name != EXCERPTS.name
+    if (fence.language == "python" or (fence.language == "diff" and is_python(after(fence.text))))
+    and document.name != EXCERPTS.name
 ]
 
 
 @of_each_document
 def test_each_fence_is_of_a_kind_that_is_tried(document):
     assert document.read_text().count("\n```") == 2 * len(fences(document))
-    assert {fence.language for fence in fences(document)} <= {"python", "console", "text"}
+    assert {fence.language for fence in fences(document)} <= {"python", "console", "diff", "text"}
 
 
 def test_excerpts_are_what_is_run():
