@@ -79,7 +79,7 @@ def parse_accelerate(words: list[str]) -> None:
 
 def parse_hf_unlab(words: list[str]) -> None:
     group = typer.main.get_command(app)
-    words = [word for word in words if word != "--debug"]  # of the group itself
+    words = [word for word in words if word not in ("--debug", "--quiet")]  # of the group itself
     if not words:
         return
     context = group.make_context("hf-unlab", list(words))

@@ -18,8 +18,8 @@ from typing import Any, Literal, get_args
 
 from transformers import HfArgumentParser
 
-from hf_unlab.app.debugging import wants_traceback
 from hf_unlab.app.help_page import HELP_ALL, HelpPage, hide_rarely_set
+from hf_unlab.app.verbosity import wants_traceback
 from hf_unlab.app.yaml_values import build, check_keys, convert, field_types, init_fields, read_yaml, suggest
 
 _UNSET = object()

@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from hf_unlab.app.debugging import DEBUG_VARIABLE
 from hf_unlab.app.model_commands import embed_command, evaluate_command, finetune_command, predict_command
 from hf_unlab.app.publishing import publish_command, verify_command
 from hf_unlab.app.report.command import report_command
 from hf_unlab.app.report.saying import say_report
 from hf_unlab.app.start.command import start_command
+from hf_unlab.app.verbosity import DEBUG_VARIABLE, QUIET_VARIABLE
 from hf_unlab.objectives import QUICKSTARTS, SHOWN
 
 FIRST, MODELS, OTHERS = "First steps", "With a checkpoint", "For others to see"
@@ -31,10 +31,13 @@ def main(
     debug: Annotated[
         bool, typer.Option("--debug", help="Show a mistake's traceback, too (HF_UNLAB_DEBUG=1).")
     ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print mistakes alone (HF_UNLAB_QUIET=1).")] = False,
 ) -> None:
     """Pretraining on unlabelled data for the Hugging Face stack."""
     if debug:
         os.environ[DEBUG_VARIABLE] = "1"
+    if quiet:  # what prints is imported later
+        os.environ[QUIET_VARIABLE] = "1"
 
 
 app.command(name="start", rich_help_panel=FIRST)(start_command)

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import textwrap
+import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,10 +17,10 @@ from rich.progress import Progress, TaskID
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-from hf_unlab.app.debugging import wants_traceback
 from hf_unlab.app.evaluation_pictures import draw_budget
-from hf_unlab.app.progress import console, progress_bar
+from hf_unlab.app.progress import PLAIN_SECONDS, console, progress_bar
 from hf_unlab.app.report.saying import say_report
+from hf_unlab.app.verbosity import wants_traceback
 from hf_unlab.evaluation.measuring import WITH_LABELS, WITHOUT_LABELS
 from hf_unlab.few_labels.table import FewLabelTable
 from hf_unlab.hub.loading import how_to_load
@@ -139,6 +140,7 @@ class ProgressLines(TrainerCallback):
         self._progress: Progress | None = None
         self._task = TaskID(0)
         self._last_line = ""
+        self._told = time.monotonic()
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -146,14 +148,17 @@ class ProgressLines(TrainerCallback):
         """Start the bar."""
         self._progress = progress_bar(hide=args.disable_tqdm)
         self._progress.start()
+        self._told = time.monotonic()
         self._task = self._progress.add_task("Pretraining", total=state.max_steps, completed=state.global_step)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Move the bar."""
+        """Move the bar; where there is none, say how far it is if nothing was said for long."""
         if self._progress:
             self._progress.update(self._task, completed=state.global_step)
+        if not console.is_terminal and time.monotonic() - self._told >= PLAIN_SECONDS:
+            self._tell(f"step {state.global_step:>6} of {state.max_steps:,}")
 
     def on_log(
         self,
@@ -168,8 +173,12 @@ class ProgressLines(TrainerCallback):
         line = format_logs(logs, state.global_step, self._trainer.leading_metrics)
         if line and line != self._last_line:  # the last step may be evaluated twice, as a step and as the end
             more = [*format_lines(logs, self._trainer.metric_lines), *format_online(logs), *format_sources(logs)]
-            console.print("\n".join([line, *more]))
+            self._tell("\n".join([line, *more]))
             self._last_line = line
+
+    def _tell(self, text: str) -> None:
+        console.print(text)
+        self._told = time.monotonic()
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

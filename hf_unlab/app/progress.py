@@ -1,14 +1,49 @@
 """How far a work is: bars in a terminal, plain lines now and then elsewhere."""
 
 import contextlib
+import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from hf_unlab.app.verbosity import is_quiet
+
 PLAIN_SECONDS = 15  # between lines where there is no terminal
-console = Console(highlight=False, soft_wrap=True)
+console = Console(highlight=False, soft_wrap=True, quiet=is_quiet())
+
+
+@contextlib.contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """A sign of life while something of unknown length is done: a spinner in a terminal, or a line each 15 seconds.
+
+    Of several processes the first gives it.
+
+    Args:
+        what: What is done.
+    """
+    if int(os.environ.get("RANK", "0")):
+        yield
+        return
+    if console.is_terminal and not console.quiet:
+        with console.status(f"{what} ..."):
+            yield
+        return
+    is_done, started = threading.Event(), time.monotonic()
+
+    def tell() -> None:
+        while not is_done.wait(PLAIN_SECONDS):
+            console.print(f"{what} ... {time.monotonic() - started:.0f} s", markup=False)
+
+    thread = threading.Thread(target=tell, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_done.set()
+        thread.join()
 
 
 def progress_bar(hide: bool = False) -> Progress:

@@ -7,7 +7,7 @@ from transformers import set_seed
 
 from hf_unlab.app.arguments import parse_arguments
 from hf_unlab.app.console import announce, exit_cleanly, quiet_libraries, say
-from hf_unlab.app.progress import proof_progress
+from hf_unlab.app.progress import proof_progress, waiting
 from hf_unlab.few_labels.label_checks import check_labels
 from hf_unlab.few_labels.online import online_evaluation
 from hf_unlab.few_labels.prove import prove
@@ -25,20 +25,21 @@ def main(argv: list[str] | None = None) -> None:
         MelDataSettings, MelModelSettings, AudioFewLabelSettings, BestRQTrainingArguments, argv=argv
     )
     with quiet_libraries(), exit_cleanly():
-        checkpoint = find_checkpoint(args)
-        sources, eval_sources, modality = data.sources(), data.eval_sources(), get_modality("audio")
-        args.check_group_column(data.group_column)
-        check_labels(few_label, sources, modality, args)  # a mistake here should not wait for the end of training
+        with waiting("Preparing the data and the model"):
+            checkpoint = find_checkpoint(args)
+            sources, eval_sources, modality = data.sources(), data.eval_sources(), get_modality("audio")
+            args.check_group_column(data.group_column)
+            check_labels(few_label, sources, modality, args)  # a mistake here should not wait for the end of training
 
-        # From a preset or a checkpoint; the feature extractor makes the log-mel frames that the model reads.
-        set_seed(args.seed)
-        model, feature_extractor = mel_model_for(model_settings, checkpoint)
+            # From a preset or a checkpoint; the feature extractor makes the log-mel frames that the model reads.
+            set_seed(args.seed)
+            model, feature_extractor = mel_model_for(model_settings, checkpoint)
 
-        # From clips to log-mel tokens: read, sorted by length, decoded and masked as it trains, and exactly resumable.
-        online = online_evaluation(args, few_label, sources, modality, model, feature_extractor)
-        trainer = BestRQPretrainingTrainer(
-            model, args, sources, eval_sources, processing_class=feature_extractor, online_evaluation=online
-        )
+            # From clips to log-mel tokens: read, sorted by length, decoded, masked, and exactly resumable.
+            online = online_evaluation(args, few_label, sources, modality, model, feature_extractor)
+            trainer = BestRQPretrainingTrainer(
+                model, args, sources, eval_sources, processing_class=feature_extractor, online_evaluation=online
+            )
         announce(trainer, sources)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         with behind_training(args):

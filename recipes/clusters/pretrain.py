@@ -7,7 +7,7 @@ from transformers import set_seed
 
 from hf_unlab.app.arguments import parse_arguments, setting_of
 from hf_unlab.app.console import announce, exit_cleanly, quiet_libraries, say
-from hf_unlab.app.progress import proof_progress
+from hf_unlab.app.progress import proof_progress, waiting
 from hf_unlab.few_labels.label_checks import check_labels
 from hf_unlab.few_labels.online import online_evaluation
 from hf_unlab.few_labels.prove import prove
@@ -27,25 +27,26 @@ def main(argv: list[str] | None = None) -> None:
         modality.data_settings, ClusterModelSettings, modality.few_label_settings, ClusterTrainingArguments, argv=argv
     )
     with quiet_libraries(), exit_cleanly():
-        checkpoint = find_checkpoint(args)
-        sources = data.sources()
-        check_labels(few_label, sources, modality, args)  # a mistake here should not wait for the end of training
+        with waiting("Preparing the data and the model"):
+            checkpoint = find_checkpoint(args)
+            sources = data.sources()
+            check_labels(few_label, sources, modality, args)  # a mistake here should not wait for the end of training
 
-        # New, or the encoder of a checkpoint that another objective has pretrained.
-        set_seed(args.seed)
-        model, processor = bare_encoder_for(model_settings, checkpoint)
+            # New, or the encoder of a checkpoint that another objective has pretrained.
+            set_seed(args.seed)
+            model, processor = bare_encoder_for(model_settings, checkpoint)
 
-        # From examples to clusters of them, and from views of them back to those: exactly resumable, round by round.
-        online = online_evaluation(args, few_label, sources, modality, model, processor)
-        trainer = ClusterPretrainingTrainer(
-            model,
-            args,
-            sources,
-            data.eval_sources(),
-            modality=modality.name,
-            processing_class=processor,
-            online_evaluation=online,
-        )
+            # From examples to clusters of them, and from views of them back to those; exactly resumable.
+            online = online_evaluation(args, few_label, sources, modality, model, processor)
+            trainer = ClusterPretrainingTrainer(
+                model,
+                args,
+                sources,
+                data.eval_sources(),
+                modality=modality.name,
+                processing_class=processor,
+                online_evaluation=online,
+            )
         announce(trainer, sources)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         with behind_training(args):

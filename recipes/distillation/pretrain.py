@@ -7,7 +7,7 @@ from transformers import set_seed
 
 from hf_unlab.app.arguments import parse_arguments
 from hf_unlab.app.console import announce, console, exit_cleanly, quiet_libraries, say
-from hf_unlab.app.progress import proof_progress
+from hf_unlab.app.progress import proof_progress, waiting
 from hf_unlab.few_labels.beside_teacher import beside_teacher
 from hf_unlab.few_labels.label_checks import check_labels
 from hf_unlab.few_labels.online import online_evaluation
@@ -33,23 +33,24 @@ def main(argv: list[str] | None = None) -> None:
         argv=argv,
     )
     with quiet_libraries(), exit_cleanly():
-        checkpoint = find_checkpoint(args)
-        sources, modality = data.sources(), get_modality("text")
-        check_labels(few_label, sources, modality, args)  # a mistake here should not wait for the end of training
-        teacher = load_teacher(teaching.teacher, "text", teaching.target)
+        with waiting("Preparing the data and the model"):
+            checkpoint = find_checkpoint(args)
+            sources, modality = data.sources(), get_modality("text")
+            check_labels(few_label, sources, modality, args)  # a mistake here should not wait for the end of training
+            teacher = load_teacher(teaching.teacher, "text", teaching.target)
 
-        set_seed(args.seed)  # the weights of a model from scratch
-        student, tokenizer = make_student(model_settings, sources, checkpoint, args, teacher)
-        online = online_evaluation(args, few_label, sources, modality, student, tokenizer)
-        trainer = DistillationTrainer(
-            student,
-            args,
-            sources,
-            data.eval_sources(),
-            processing_class=tokenizer,
-            online_evaluation=online,
-            teacher=teacher,
-        )
+            set_seed(args.seed)  # the weights of a model from scratch
+            student, tokenizer = make_student(model_settings, sources, checkpoint, args, teacher)
+            online = online_evaluation(args, few_label, sources, modality, student, tokenizer)
+            trainer = DistillationTrainer(
+                student,
+                args,
+                sources,
+                data.eval_sources(),
+                processing_class=tokenizer,
+                online_evaluation=online,
+                teacher=teacher,
+            )
         announce(trainer, sources)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         with behind_training(args):

@@ -7,7 +7,7 @@ from transformers import set_seed
 
 from hf_unlab.app.arguments import parse_arguments
 from hf_unlab.app.console import announce, exit_cleanly, quiet_libraries, say
-from hf_unlab.app.progress import proof_progress
+from hf_unlab.app.progress import proof_progress, waiting
 from hf_unlab.evaluation.labelled import load_test
 from hf_unlab.few_labels.label_checks import check_labels
 from hf_unlab.few_labels.online import online_evaluation
@@ -31,21 +31,22 @@ def main(argv: list[str] | None = None) -> None:
         argv=argv,
     )
     with quiet_libraries(), exit_cleanly():
-        checkpoint = find_checkpoint(args)
-        sources, eval_sources = data.sources(), data.eval_sources()
-        modality = get_modality("image_text")
-        check_labels(few_label, sources, modality, args)  # a mistake here should not wait for the end of training
-        test_images = load_test(few_label, sources, modality)
+        with waiting("Preparing the data and the model"):
+            checkpoint = find_checkpoint(args)
+            sources, eval_sources = data.sources(), data.eval_sources()
+            modality = get_modality("image_text")
+            check_labels(few_label, sources, modality, args)  # a mistake here should not wait for the end of training
+            test_images = load_test(few_label, sources, modality)
 
-        # From a preset, a checkpoint, or two towers; `tiny` has a tokenizer trained on the captions.
-        set_seed(args.seed)
-        model = dual_encoder_for(model_settings, sources, checkpoint, args)
+            # From a preset, a checkpoint, or two towers; `tiny` has a tokenizer trained on the captions.
+            set_seed(args.seed)
+            model = dual_encoder_for(model_settings, sources, checkpoint, args)
 
-        # The labels are only looked at: zero-shot accuracy is measured beside recall at every evaluation.
-        online = online_evaluation(args, few_label, sources, modality, model, None)
-        trainer = ImageTextContrastiveTrainer(
-            model, args, sources, eval_sources, zero_shot=test_images, online_evaluation=online
-        )
+            # The labels are only looked at: zero-shot accuracy is measured beside recall at every evaluation.
+            online = online_evaluation(args, few_label, sources, modality, model, None)
+            trainer = ImageTextContrastiveTrainer(
+                model, args, sources, eval_sources, zero_shot=test_images, online_evaluation=online
+            )
         announce(trainer, sources)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         with behind_training(args):

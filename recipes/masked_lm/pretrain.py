@@ -7,7 +7,7 @@ from transformers import set_seed
 
 from hf_unlab.app.arguments import parse_arguments
 from hf_unlab.app.console import announce, exit_cleanly, quiet_libraries, say
-from hf_unlab.app.progress import proof_progress
+from hf_unlab.app.progress import proof_progress, waiting
 from hf_unlab.few_labels.label_checks import check_labels
 from hf_unlab.few_labels.online import online_evaluation
 from hf_unlab.few_labels.prove import prove
@@ -24,25 +24,26 @@ def main(argv: list[str] | None = None) -> None:
         TextDataSettings, TextModelSettings, TextFewLabelSettings, MaskedLMTrainingArguments, argv=argv
     )
     with quiet_libraries(), exit_cleanly():
-        checkpoint = find_checkpoint(args)
-        sources, modality = data.sources(), get_modality("text")
-        check_labels(few_label, sources, modality, args)  # a mistake here should not wait for the end of training
+        with waiting("Preparing the data and the model"):
+            checkpoint = find_checkpoint(args)
+            sources, modality = data.sources(), get_modality("text")
+            check_labels(few_label, sources, modality, args)  # a mistake here should not wait for the end of training
 
-        # The tokenizer of the checkpoint, of the named model, or a new one trained on the stream.
-        tokenizer = tokenizer_for(model_settings, sources, checkpoint, args)
-        set_seed(args.seed)  # the weights of a model from scratch
-        model = load_masked_lm(
-            model_settings.model,
-            tokenizer,
-            config_overrides=model_settings.config_overrides,
-            from_scratch=model_settings.from_scratch,
-        )
+            # The tokenizer of the checkpoint, of the named model, or a new one trained on the stream.
+            tokenizer = tokenizer_for(model_settings, sources, checkpoint, args)
+            set_seed(args.seed)  # the weights of a model from scratch
+            model = load_masked_lm(
+                model_settings.model,
+                tokenizer,
+                config_overrides=model_settings.config_overrides,
+                from_scratch=model_settings.from_scratch,
+            )
 
-        # Named measures of what is learnt (--online_measures) stand beside the loss at each evaluation.
-        online = online_evaluation(args, few_label, sources, modality, model, tokenizer)
-        trainer = MaskedLMTrainer(
-            model, args, sources, data.eval_sources(), processing_class=tokenizer, online_evaluation=online
-        )
+            # Named measures of what is learnt (--online_measures) stand beside the loss at each evaluation.
+            online = online_evaluation(args, few_label, sources, modality, model, tokenizer)
+            trainer = MaskedLMTrainer(
+                model, args, sources, data.eval_sources(), processing_class=tokenizer, online_evaluation=online
+            )
         announce(trainer, sources)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         with behind_training(args):

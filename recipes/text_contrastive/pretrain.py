@@ -7,7 +7,7 @@ from transformers import set_seed
 
 from hf_unlab.app.arguments import parse_arguments
 from hf_unlab.app.console import announce, exit_cleanly, quiet_libraries, say
-from hf_unlab.app.progress import proof_progress
+from hf_unlab.app.progress import proof_progress, waiting
 from hf_unlab.few_labels.label_checks import check_labels
 from hf_unlab.few_labels.online import online_evaluation
 from hf_unlab.few_labels.prove import prove
@@ -24,21 +24,22 @@ def main(argv: list[str] | None = None) -> None:
         TextPairDataSettings, SentenceModelSettings, TextFewLabelSettings, TextContrastiveTrainingArguments, argv=argv
     )
     with quiet_libraries(), exit_cleanly():
-        checkpoint = find_checkpoint(args)
-        sources, modality = data.sources(), get_modality("text")
-        texts = data.as_texts(sources)
-        check_labels(few_label, texts, modality, args)  # a mistake here should not wait for the end of training
+        with waiting("Preparing the data and the model"):
+            checkpoint = find_checkpoint(args)
+            sources, modality = data.sources(), get_modality("text")
+            texts = data.as_texts(sources)
+            check_labels(few_label, texts, modality, args)  # a mistake here should not wait for the end of training
 
-        # A static table of words, unless another model is named; its tokenizer is trained on the stream.
-        set_seed(args.seed)  # the weights of a model from scratch
-        with_head = args.masked_lm_weight > 0
-        model = sentence_model_for(model_settings, sources, checkpoint, args, data.columns, with_head)
+            # A static table of words, unless another model is named; its tokenizer is trained on the stream.
+            set_seed(args.seed)  # the weights of a model from scratch
+            with_head = args.masked_lm_weight > 0
+            model = sentence_model_for(model_settings, sources, checkpoint, args, data.columns, with_head)
 
-        # Named measures of what is learnt (--online_measures) stand beside the loss at each evaluation.
-        online = online_evaluation(args, few_label, texts, modality, model, None, data.columns[0])
-        trainer = TextContrastiveTrainer(
-            model, args, sources, data.eval_sources(), columns=data.columns, online_evaluation=online
-        )
+            # Named measures of what is learnt (--online_measures) stand beside the loss at each evaluation.
+            online = online_evaluation(args, few_label, texts, modality, model, None, data.columns[0])
+            trainer = TextContrastiveTrainer(
+                model, args, sources, data.eval_sources(), columns=data.columns, online_evaluation=online
+            )
         announce(trainer, sources)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         with behind_training(args):

@@ -7,7 +7,7 @@ from transformers import set_seed
 
 from hf_unlab.app.arguments import parse_arguments
 from hf_unlab.app.console import announce, exit_cleanly, quiet_libraries, say
-from hf_unlab.app.progress import proof_progress
+from hf_unlab.app.progress import proof_progress, waiting
 from hf_unlab.few_labels.label_checks import check_labels
 from hf_unlab.few_labels.online import online_evaluation
 from hf_unlab.few_labels.prove import prove
@@ -24,17 +24,18 @@ def main(argv: list[str] | None = None) -> None:
         TextDataSettings, SentenceModelSettings, TextFewLabelSettings, WordVectorsTrainingArguments, argv=argv
     )
     with quiet_libraries(), exit_cleanly():
-        checkpoint = find_checkpoint(args)
-        sources, modality = data.sources(), get_modality("text")
-        check_labels(few_label, sources, modality, args)  # a mistake here should not wait for the end of training
+        with waiting("Preparing the data and the model"):
+            checkpoint = find_checkpoint(args)
+            sources, modality = data.sources(), get_modality("text")
+            check_labels(few_label, sources, modality, args)  # a mistake here should not wait for the end of training
 
-        # A table from scratch, whose tokenizer is trained on the stream, or a static checkpoint to go on from.
-        set_seed(args.seed)  # the weights of a model from scratch
-        model = sentence_model_for(model_settings, sources, checkpoint, args)
+            # A table from scratch, whose tokenizer is trained on the stream, or a static checkpoint to go on from.
+            set_seed(args.seed)  # the weights of a model from scratch
+            model = sentence_model_for(model_settings, sources, checkpoint, args)
 
-        # Named measures of what is learnt (--online_measures) stand beside the loss at each evaluation.
-        online = online_evaluation(args, few_label, sources, modality, model, None)
-        trainer = WordVectorsTrainer(model, args, sources, data.eval_sources(), online_evaluation=online)
+            # Named measures of what is learnt (--online_measures) stand beside the loss at each evaluation.
+            online = online_evaluation(args, few_label, sources, modality, model, None)
+            trainer = WordVectorsTrainer(model, args, sources, data.eval_sources(), online_evaluation=online)
         announce(trainer, sources)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         with behind_training(args):

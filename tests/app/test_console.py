@@ -1,13 +1,15 @@
 """What people see when a run ends early."""
 
 import logging
+import time
+from types import SimpleNamespace
 
 import datasets
 import pytest
 import torch
 from transformers.utils import logging as transformers_logging
 
-from hf_unlab.app.console import exit_cleanly, format_sources, quiet_libraries
+from hf_unlab.app.console import ProgressLines, exit_cleanly, format_sources, quiet_libraries
 from hf_unlab.streams.network import NetworkError
 from hf_unlab.streams.readers import SourceReader
 from hf_unlab.streams.sources import Source
@@ -129,3 +131,20 @@ def test_a_line_for_each_source_fits_the_screen():
     logs = {f"data/{name}/{key}": 123456 for key in ("loss", "examples", "epochs", "skipped")}
     (line,) = format_sources({**logs, "loss": 1.0, "data/epochs": 0.5})
     assert "les/unlabelled-*.jsonl: loss" in line and "123,456 skipped" in line and "/very/long" not in line
+
+
+def test_slow_steps_say_how_far_they_are(monkeypatch, capsys):
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    lines = ProgressLines(SimpleNamespace(leading_metrics=(), metric_lines={}))
+    args, state = SimpleNamespace(disable_tqdm=True), SimpleNamespace(global_step=0, max_steps=1000)
+    lines.on_train_begin(args, state, None)
+    for step in range(1, 9):
+        clock[0], state.global_step = 10.0 * step, step
+        if step == 5:
+            lines.on_log(args, state, None, {"loss": 2.0})
+        lines.on_step_end(args, state, None)
+    lines.on_train_end(args, state, None)
+    assert capsys.readouterr().out.splitlines() == [
+        *("step      2 of 1,000", "step      4 of 1,000", "step      5  loss 2.000", "step      7 of 1,000"),
+    ]

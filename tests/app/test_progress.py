@@ -1,9 +1,15 @@
 """Progress where there is no terminal: a line now and then, with rate and time left."""
 
+import subprocess
+import sys
+import threading
 import time
 
+import pytest
+from rich.console import Console
+
 from hf_unlab.app import progress
-from hf_unlab.app.progress import format_rate, proof_progress, row_progress
+from hf_unlab.app.progress import format_rate, proof_progress, row_progress, waiting
 
 
 def test_a_line_each_15_seconds_and_no_more(monkeypatch, capsys) -> None:
@@ -39,3 +45,40 @@ def test_the_proof_says_that_it_has_begun_and_where_it_is(monkeypatch, capsys) -
         "Few labels: 2 of 40 fits done, now pretrained",
         "Few labels: 4 of 40 fits done, now pretrained",
     ]
+
+
+def test_what_takes_long_gives_a_sign_of_life(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(progress, "PLAIN_SECONDS", 0.01)
+    before = threading.active_count()
+    with waiting("Reading"):
+        deadline = time.monotonic() + 30
+        while len(said := capsys.readouterr().out.splitlines()) < 1 and time.monotonic() < deadline:
+            time.sleep(0.05)
+    assert said[0] == "Reading ... 0 s" and threading.active_count() == before
+    with pytest.raises(ValueError, match="broken"), waiting("Reading"):
+        raise ValueError("broken")
+    assert threading.active_count() == before
+
+
+def test_what_is_quick_says_nothing_nor_does_another_process(monkeypatch, capsys) -> None:
+    with waiting("Reading"):
+        pass
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setattr(progress, "PLAIN_SECONDS", 0.001)
+    with waiting("Reading"):
+        time.sleep(0.05)
+    assert capsys.readouterr().out == ""
+
+
+def test_in_a_terminal_a_spinner(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(progress, "console", Console(force_terminal=True, width=60))
+    with waiting("Reading"):
+        pass
+    assert "Reading ..." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("value", "expected"), [("0", "said\n"), ("1", "")])
+def test_quiet_is_quiet(monkeypatch, value, expected) -> None:
+    monkeypatch.setenv("HF_UNLAB_QUIET", value)
+    code = "from hf_unlab.app.progress import console; console.print('said')"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == expected

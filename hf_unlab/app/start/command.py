@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hf_unlab.app.debugging import wants_traceback
+from hf_unlab.app.verbosity import wants_traceback
 
 
 def start_command(

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from hf_unlab.app.arguments import parse_arguments
 from hf_unlab.app.cli import app
 from hf_unlab.app.console import exit_cleanly
-from hf_unlab.app.debugging import DEBUG_VARIABLE, wants_traceback
+from hf_unlab.app.verbosity import DEBUG_VARIABLE, QUIET_VARIABLE, is_quiet, wants_traceback
 from hf_unlab.evaluation.row_reader import EmbedSettings
 
 
@@ -53,3 +53,10 @@ def test_the_command_says_so_to_all_that_it_starts(monkeypatch, tmp_path) -> Non
     assert isinstance(CliRunner().invoke(app, missing).exception, SystemExit)
     assert isinstance(CliRunner().invoke(app, ["--debug", *missing]).exception, (ValueError, OSError))
     assert wants_traceback()
+
+
+def test_quiet_is_said_to_all_that_is_started(monkeypatch) -> None:
+    monkeypatch.setenv(QUIET_VARIABLE, "0")
+    assert not is_quiet()
+    assert CliRunner().invoke(app, ["--quiet", "version"]).exit_code == 0
+    assert is_quiet()
