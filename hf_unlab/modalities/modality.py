@@ -6,6 +6,7 @@ In the names: B batch, T tokens or frames, D features, N examples, C classes.
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -82,6 +83,15 @@ class Encoder(ABC):
         It is the library's own class where there is one, so that it is saved as such; `forward(**batch).logits` is
         (B, num_classes). torch's generator stays as it is, and the classifier is put on `default_device`.
         """
+
+    def narrowed(self, classifier: nn.Module, inputs: Sequence[Any]) -> AbstractContextManager[None]:
+        """Within, a classifier may hold only the weights that these inputs touch; afterwards it is whole.
+
+        Args:
+            classifier: As `classifier` makes it.
+            inputs: All that it will read meanwhile.
+        """
+        return nullcontext()
 
     normalises_by_group = False  # whether `by_group` changes anything
 

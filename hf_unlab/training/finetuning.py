@@ -171,7 +171,9 @@ def finetune_classifier(
     batch_size = min(batch_size, len(inputs))
     rows = LabelledRows(encoder, inputs, labels_M, num_steps * batch_size, seed, augment)
     watch = None if loss_target is None else UntilDown(loss_target, num_steps)
-    with alone_and_quiet(), tempfile.TemporaryDirectory() as folder:
+    # what augmentation makes of an input may touch other weights
+    narrowed = encoder.narrowed(classifier, inputs) if augment is None else contextlib.nullcontext()
+    with alone_and_quiet(), tempfile.TemporaryDirectory() as folder, narrowed:
         args = TrainingArguments(
             output_dir=folder,
             max_steps=num_steps,

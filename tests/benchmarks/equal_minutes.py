@@ -33,7 +33,7 @@ WAYS: dict[str, list[tuple[str, list[str]]]] = {
     "masked LM, then contrastive": [(MASKED_LM, []), (CONTRASTIVE, ["--model", "{before}"])],
     "static, then contrastive": [
         (STATIC, ["--tokenizer", "bpe", "--vocab_size", "8192"]),
-        (CONTRASTIVE, ["--initial_embeddings", "{before}", "--tokenizer", "{before}"]),
+        (CONTRASTIVE, ["--initial_embeddings", "{before}"]),
     ],
 }
 SHORT = 20

@@ -1,7 +1,8 @@
 """Static text encoders: a table of embeddings, averaged over a text's tokens (sentence-transformers, model2vec)."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -90,6 +91,30 @@ class StaticEncoder(Encoder):
         with seeded(seed):
             table = self.fresh(seed).model
             return StaticClassifier(table, num_classes).to(default_device())
+
+    @contextmanager
+    def narrowed(self, classifier: nn.Module, inputs: Sequence[Any]) -> Iterator[None]:
+        """The table's rows for the tokens of the inputs: a step of few texts need not go through all words."""
+        (table,) = (part for part in classifier.modules() if isinstance(part, nn.EmbeddingBag))
+        whole = table.weight
+        used = self.collate(self.pieces(inputs).inputs)["input_ids"].unique().to(whole.device)
+        if not whole.requires_grad or 2 * len(used) > len(whole):
+            yield
+            return
+        place_V = torch.zeros(len(whole), dtype=torch.long, device=whole.device)
+        place_V[used] = torch.arange(len(used), device=whole.device)
+        # a row that no token has: what becomes of its ones, by weight decay, becomes of all rows that are left out
+        witness_1D = torch.ones_like(whole[:1])
+        table.weight = nn.Parameter(torch.cat([whole.detach()[used], witness_1D]))
+        hook = table.register_forward_pre_hook(lambda _, given: (place_V[given[0]], *given[1:]))
+        try:
+            yield
+        finally:
+            hook.remove()
+            with torch.no_grad():
+                whole.mul_(table.weight[-1:])
+                whole[used] = table.weight[:-1]
+            table.weight = whole
 
 
 class StaticClassifier(nn.Module):

@@ -1,5 +1,7 @@
 """Static encoders: the library's own vectors, and what every encoder owes."""
 
+import contextlib
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,9 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from hf_unlab.evaluation.features import features_of
+from hf_unlab.few_labels.heads import read_out
 from hf_unlab.modalities.detect import modality_of
+from hf_unlab.modalities.modality import Encoder
 from hf_unlab.modalities.text.encoder import load_encoder
 from hf_unlab.modalities.text.static import StaticEncoder
 from hf_unlab.training.finetuning import alone_and_quiet, finetune_classifier, predict_classes
@@ -82,3 +86,40 @@ def test_model2vec_tables_are_folded(tmp_path) -> None:
     (tmp_path / "tokenizer.json").unlink()
     with pytest.raises(ValueError, match=r"has no tokenizer\.json"):
         load_encoder(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["library", "read out"])
+def test_a_narrowed_table_is_trained_as_the_whole_one(kind, monkeypatch) -> None:
+    """Also the rows that no text has, which weight decay shrinks."""
+    encoder = StaticEncoder(tokenizer(), torch.randn(41, 8, generator=torch.Generator().manual_seed(0)))
+    inputs, labels = [" ".join(WORDS[i : i + 3]) for i in range(6)], np.arange(6) % 2
+    seen, trained = [], []
+
+    def watch(module, given):
+        seen.append(len(module.weight))
+
+    for is_narrow in (False, True):
+        made = encoder.classifier(2, 0) if kind == "library" else read_out(encoder, 2, 0, inputs[0])
+        table = made.table if kind == "library" else made.model
+        table.register_forward_pre_hook(watch)
+        with monkeypatch.context() as patch:
+            if not is_narrow:
+                patch.setattr(StaticEncoder, "narrowed", Encoder.narrowed)
+            finetune_classifier(made, encoder, inputs, labels, num_steps=20, learning_rate=0.05, weight_decay=0.3)
+        assert table.weight.shape == (41, 8) and table.weight.requires_grad
+        trained.append(made.state_dict())
+    assert set(seen[:20]) == {41} and set(seen[-20:]) == {8 + 1}  # eight words
+    for name, value in trained[0].items():
+        torch.testing.assert_close(trained[1][name], value, atol=1e-6, rtol=1e-5)
+    assert float((trained[1][next(iter(trained[1]))][20] - encoder.weights_VD[20]).abs().max()) > 1e-3
+
+
+def test_many_words_are_not_narrowed_and_errors_leave_the_table_whole() -> None:
+    encoder = StaticEncoder(tokenizer(), num_features=8)
+    classifier = encoder.classifier(2, 0)
+    with encoder.narrowed(classifier, [" ".join(WORDS)]):
+        assert len(classifier.table.weight) == 41
+    with contextlib.suppress(KeyError), encoder.narrowed(classifier, ["w1 w2"]):
+        assert len(classifier.table.weight) == 3
+        raise KeyError
+    assert len(classifier.table.weight) == 41 and not classifier.table._forward_pre_hooks
