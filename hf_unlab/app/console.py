@@ -26,7 +26,7 @@ from hf_unlab.few_labels.table import FewLabelTable
 from hf_unlab.hub.loading import how_to_load
 from hf_unlab.streams.network import NetworkError
 from hf_unlab.streams.sources import Source
-from hf_unlab.training.finetuning import quiet_transformers
+from hf_unlab.training.alone import quiet_transformers
 from hf_unlab.training.launch import running_precision
 from hf_unlab.training.trainer import PretrainingTrainer
 

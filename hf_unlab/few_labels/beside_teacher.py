@@ -14,7 +14,7 @@ from hf_unlab.few_labels.table import FewLabelTable
 from hf_unlab.modalities.modality import Encoder, Modality
 from hf_unlab.modalities.settings import FewLabelSettings
 from hf_unlab.streams.sources import Source
-from hf_unlab.training.finetuning import alone_and_quiet
+from hf_unlab.training.alone import alone_and_quiet
 
 RESULTS_NAME = "beside_teacher.json"
 TEACHER, STUDENT = "teacher", "student"

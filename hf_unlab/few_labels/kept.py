@@ -18,7 +18,7 @@ from hf_unlab.few_labels.networks import KINDS, Network, NetworkSettings, fit_ne
 from hf_unlab.few_labels.pairs import PAIRS_KINDS, PairsSettings
 from hf_unlab.modalities import get_modality
 from hf_unlab.modalities.modality import Encoder, Modality, TransformersEncoder
-from hf_unlab.training.finetuning import alone_and_quiet
+from hf_unlab.training.alone import alone_and_quiet
 
 
 @dataclass

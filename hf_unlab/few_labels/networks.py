@@ -17,7 +17,8 @@ from hf_unlab.evaluation.features import over_batches
 from hf_unlab.few_labels.adapters import ADAPTER_KINDS, adapted, base_kept
 from hf_unlab.few_labels.heads import begin_at_probe, head_modules, read_out
 from hf_unlab.modalities.modality import Encoder
-from hf_unlab.training.finetuning import finetune_classifier, quiet_transformers
+from hf_unlab.training.alone import quiet_transformers
+from hf_unlab.training.finetuning import finetune_classifier
 from hf_unlab.training.labelled_rows import Augment
 from hf_unlab.training.rates import is_within, rates_by_layer, suitable_rate
 from hf_unlab.training.until_down import OnStep

@@ -23,7 +23,7 @@ from hf_unlab.few_labels.networks import checked_labels
 from hf_unlab.losses.labelled_pairs import cosine_pairs_loss, labelled_pairs_loss
 from hf_unlab.modalities.modality import Encoder
 from hf_unlab.modalities.running import device_of
-from hf_unlab.training.finetuning import alone_and_quiet
+from hf_unlab.training.alone import alone_and_quiet
 from hf_unlab.training.rates import groups_of, suitable_rate
 from hf_unlab.training.until_down import OnStep
 

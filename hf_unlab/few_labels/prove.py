@@ -23,7 +23,7 @@ from hf_unlab.modalities.checkpoint_files import checkpoint_hash
 from hf_unlab.modalities.modality import Encoder, Modality
 from hf_unlab.modalities.settings import FewLabelSettings
 from hf_unlab.streams.sources import Source
-from hf_unlab.training.finetuning import alone_and_quiet
+from hf_unlab.training.alone import alone_and_quiet
 from hf_unlab.training.run_folder import is_claimed
 
 CELLS_NAME = "_few_label_cells"  # with an underscore, so that it is never published

@@ -85,12 +85,7 @@ class Encoder(ABC):
         """
 
     def narrowed(self, classifier: nn.Module, inputs: Sequence[Any]) -> AbstractContextManager[None]:
-        """Within, a classifier may hold only the weights that these inputs touch; afterwards it is whole.
-
-        Args:
-            classifier: As `classifier` makes it.
-            inputs: All that it will read meanwhile.
-        """
+        """Within, a classifier may hold only the weights that these inputs touch; afterwards it is whole."""
         return nullcontext()
 
     normalises_by_group = False  # whether `by_group` changes anything

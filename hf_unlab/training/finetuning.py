@@ -2,34 +2,26 @@
 
 import contextlib
 import copy
-import os
-import random
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from accelerate.state import AcceleratorState, GradientState, PartialState
 from torch.nn.functional import cross_entropy
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
-from transformers.utils import logging as transformers_logging
 
 from hf_unlab.evaluation.features import over_batches
 from hf_unlab.modalities.modality import Encoder
+from hf_unlab.training.alone import alone_and_quiet, old_objects_spared
 from hf_unlab.training.labelled_rows import Augment, LabelledRows, parts_of
 from hf_unlab.training.rates import groups_of
 from hf_unlab.training.until_down import OnStep, StopWhenDown, TellSteps, UntilDown
-
-# What launchers set and accelerate reads to decide that a process is one of many. The choice of a device is kept.
-TORCHRUN_VARIABLES = {"RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"}
-MPI_VARIABLES = {"PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE"}
-DEVICE_VARIABLES = {"ACCELERATE_USE_CPU", "ACCELERATE_TORCH_DEVICE"}
 
 
 class FinetuningTrainer(Trainer):
@@ -173,7 +165,7 @@ def finetune_classifier(
     watch = None if loss_target is None else UntilDown(loss_target, num_steps)
     # what augmentation makes of an input may touch other weights
     narrowed = encoder.narrowed(classifier, inputs) if augment is None else contextlib.nullcontext()
-    with alone_and_quiet(), tempfile.TemporaryDirectory() as folder, narrowed:
+    with alone_and_quiet(), old_objects_spared(), tempfile.TemporaryDirectory() as folder, narrowed:
         args = TrainingArguments(
             output_dir=folder,
             max_steps=num_steps,
@@ -236,67 +228,3 @@ def refuse_overwriting(checkpoint: str | Path, output_dir: str | Path) -> None:
     """
     if Path(output_dir).resolve() == Path(checkpoint).resolve():
         raise ValueError(f"--output_dir is the pretrained checkpoint, {checkpoint}; give another folder.")
-
-
-@contextlib.contextmanager
-def alone_and_quiet() -> Iterator[None]:
-    """A Trainer made in here runs as the only process, says nothing, and leaves the caller's state as it was.
-
-    Making TrainingArguments resets accelerate's shared state, which belongs to every Accelerator of the process, and
-    under a launcher it would join the launcher's process group and wait for the other ranks in each step. So the
-    launch variables are hidden and the shared state, the random generators and the log level are put back at the end.
-
-    Under several processes call it on one, and let the others wait at a barrier, with a timeout longer than the work.
-
-    Example:
-        >>> torch.manual_seed(0).initial_seed()
-        0
-        >>> with alone_and_quiet():
-        ...     _ = torch.manual_seed(5)
-        >>> torch.initial_seed()
-        0
-    """
-    shared_states = [kind._shared_state for kind in (PartialState, AcceleratorState, GradientState)]
-    saved_states = [dict(state) for state in shared_states]
-    saved_environment = {name: os.environ.pop(name) for name in list(os.environ) if _is_launch_variable(name)}
-    for state in shared_states:
-        state.clear()
-    try:
-        with quiet_transformers(), _random_state_kept():
-            yield
-    finally:
-        for state, saved in zip(shared_states, saved_states, strict=True):
-            state.clear()
-            state.update(saved)
-        os.environ.update(saved_environment)
-
-
-@contextlib.contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Errors alone are shown within, and no progress bars; afterwards what was shown before."""
-    verbosity, had_bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-        if had_bars:
-            transformers_logging.enable_progress_bar()
-
-
-def _is_launch_variable(name: str) -> bool:
-    if name in DEVICE_VARIABLES:
-        return False
-    return name in TORCHRUN_VARIABLES | MPI_VARIABLES or name.startswith(("ACCELERATE_", "FSDP_"))
-
-
-@contextlib.contextmanager
-def _random_state_kept() -> Iterator[None]:
-    python_state, numpy_state = random.getstate(), np.random.get_state()
-    try:
-        with torch.random.fork_rng():
-            yield
-    finally:
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)

@@ -12,7 +12,7 @@ from hf_unlab.evaluation.embedding_files import read_embeddings
 from hf_unlab.streams.content import content_hash
 from hf_unlab.streams.sources import Source
 from hf_unlab.testing import tiny_clips, tiny_wav2vec2
-from hf_unlab.training.finetuning import alone_and_quiet
+from hf_unlab.training.alone import alone_and_quiet
 from tests.modalities.text.test_encoder import save_bert
 
 

@@ -20,7 +20,7 @@ from hf_unlab.modalities import get_modality
 from hf_unlab.streams.content import content_hash
 from hf_unlab.streams.sources import Source
 from hf_unlab.testing import tiny_dual_encoder, tiny_pairs
-from hf_unlab.training.finetuning import alone_and_quiet
+from hf_unlab.training.alone import alone_and_quiet
 from tests.modalities.text.test_encoder import BERT, make, save_bert
 
 TEXT = get_modality("text")

@@ -25,7 +25,8 @@ from hf_unlab.modalities import get_modality
 from hf_unlab.modalities.image_text.tiny_clip import tiny_clip
 from hf_unlab.modalities.text.static import StaticEncoder
 from hf_unlab.testing import tiny_wav2vec2
-from hf_unlab.training.finetuning import alone_and_quiet, finetune_classifier
+from hf_unlab.training.alone import alone_and_quiet
+from hf_unlab.training.finetuning import finetune_classifier
 from tests.modalities.image.test_encoder import PROCESSOR, RESNET, VIT, noisy_colours
 from tests.modalities.image_text.dual_encoders import TOKENIZER, make
 from tests.modalities.text import test_encoder as texts

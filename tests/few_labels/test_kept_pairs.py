@@ -22,7 +22,7 @@ from hf_unlab.few_labels.pairs import PAIRS_KINDS, PairsSettings
 from hf_unlab.modalities import get_modality
 from hf_unlab.modalities.text.load_sentence import load_sentence_model
 from hf_unlab.testing import tiny_static_model
-from hf_unlab.training.finetuning import alone_and_quiet
+from hf_unlab.training.alone import alone_and_quiet
 from tests.modalities.text.test_encoder import save_bert
 from tests.modalities.text.test_published import minilm  # noqa: F401
 

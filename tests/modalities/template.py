@@ -11,7 +11,8 @@ from hf_unlab.evaluation.features import baseline_features, features_of
 from hf_unlab.evaluation.probes import linear_probe
 from hf_unlab.modalities import get_modality
 from hf_unlab.modalities.settings import named_columns
-from hf_unlab.training.finetuning import alone_and_quiet, finetune_classifier, predict_classes
+from hf_unlab.training.alone import alone_and_quiet
+from hf_unlab.training.finetuning import finetune_classifier, predict_classes
 
 
 class ModalityTemplate:

@@ -7,7 +7,7 @@ from transformers import AutoModelForMaskedLM, ViTConfig, ViTModel
 
 from hf_unlab.modalities.detect import modality_of
 from hf_unlab.testing import tiny_dual_encoder, tiny_wav2vec2
-from hf_unlab.training.finetuning import alone_and_quiet
+from hf_unlab.training.alone import alone_and_quiet
 from tests.modalities.text.test_encoder import BERT, word_tokenizer
 
 

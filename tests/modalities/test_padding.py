@@ -27,7 +27,7 @@ from hf_unlab.modalities.text.encoder import TextEncoder
 from hf_unlab.modalities.text.models import load_tokenizer
 from hf_unlab.objectives.wav2vec2.ctc_data import CTCCollator, character_vocabulary, encode, make_processor
 from hf_unlab.testing import tiny_tokenizer, tiny_wav2vec2
-from hf_unlab.training.finetuning import quiet_transformers
+from hf_unlab.training.alone import quiet_transformers
 from tests.modalities.image_text import dual_encoders
 
 SIDES = ("left", "right")

@@ -32,7 +32,7 @@ from hf_unlab.objectives.wav2vec2.ctc import _ctc_config, _make_model
 from hf_unlab.objectives.wav2vec2.ctc_data import character_vocabulary, make_processor
 from hf_unlab.objectives.wav2vec2.transcribed_audio import TranscribedAudioSettings
 from hf_unlab.testing import tiny_bert, tiny_dual_encoder, tiny_tokenizer, tiny_wav2vec2
-from hf_unlab.training.finetuning import quiet_transformers
+from hf_unlab.training.alone import quiet_transformers
 from tests.modalities.image_text.dual_encoders import make, save_towers
 
 

@@ -6,7 +6,7 @@ import runpy
 import numpy as np
 
 from hf_unlab.hub.resources import recipe_path
-from hf_unlab.training.finetuning import alone_and_quiet
+from hf_unlab.training.alone import alone_and_quiet
 from tests.objectives.wav2vec2.utterances import tiny_checkpoint, utterances, write_clips
 
 

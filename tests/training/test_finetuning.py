@@ -13,7 +13,8 @@ from transformers.utils import logging as transformers_logging
 
 from hf_unlab.modalities.audio.encoder import AudioEncoder
 from hf_unlab.modalities.modality import Encoder
-from hf_unlab.training.finetuning import FinetuningTrainer, alone_and_quiet, finetune_classifier
+from hf_unlab.training.alone import alone_and_quiet
+from hf_unlab.training.finetuning import FinetuningTrainer, finetune_classifier
 
 RATE_HZ = 2_000
 SIZES = {

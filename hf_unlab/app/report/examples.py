@@ -21,7 +21,7 @@ from hf_unlab.modalities.modality import Encoder, Modality
 from hf_unlab.modalities.text.reading import captions_of
 from hf_unlab.streams.bad_examples import BadExample, Decode
 from hf_unlab.streams.content import content_of
-from hf_unlab.training.finetuning import alone_and_quiet
+from hf_unlab.training.alone import alone_and_quiet
 
 MOST_EXAMPLES, MOST_SECONDS = 500, 10.0
 _FIRST_CHUNK, _MOST_CHUNK = 8, 64  # a large model may take seconds for a few

@@ -20,6 +20,8 @@ from hf_unlab.modalities.modality import Batch, Encoder, Layer
 from hf_unlab.modalities.running import default_device, seeded
 from hf_unlab.modalities.text.sentences import Modules
 
+MAX_REMEMBERED = 20_000  # texts
+
 
 @dataclass(eq=False, repr=False)
 class StaticEncoder(Encoder):
@@ -49,6 +51,7 @@ class StaticEncoder(Encoder):
     seed: int = field(default=0, kw_only=True)
     batch_size: int = field(default=512, kw_only=True)
     has_unit_norm: bool = field(default=False, kw_only=True)
+    _token_ids: dict[str, np.ndarray] = field(default_factory=dict, init=False)
 
     @cached_property
     def model(self) -> nn.EmbeddingBag:
@@ -74,10 +77,19 @@ class StaticEncoder(Encoder):
 
     def collate(self, inputs: Sequence[Any]) -> Batch:
         """`input_ids` of all texts one behind the other, and where each begins, `offsets` (B,)."""
-        ids = [encoding.ids for encoding in self.tokenizer.encode_batch_fast(list(inputs), add_special_tokens=False)]
+        ids = self._ids_of(inputs)
         starts_B = np.cumsum([0, *map(len, ids)])[:-1]
-        flat = np.concatenate([np.asarray(each, dtype=np.int64) for each in ids])
-        return {"input_ids": torch.from_numpy(flat), "offsets": torch.from_numpy(starts_B)}
+        return {"input_ids": torch.from_numpy(np.concatenate(ids)), "offsets": torch.from_numpy(starts_B)}
+
+    def _ids_of(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Token ids of each text, remembered: those with a label are read at every step of every fit."""
+        if len(self._token_ids) > MAX_REMEMBERED:
+            self._token_ids.clear()
+        if new := [text for text in dict.fromkeys(texts) if text not in self._token_ids]:
+            encoded = self.tokenizer.encode_batch_fast(new, add_special_tokens=False)
+            arrays = (np.asarray(each.ids, dtype=np.int64) for each in encoded)
+            self._token_ids.update(zip(new, arrays, strict=True))
+        return [self._token_ids[text] for text in texts]
 
     def embed(self, batch: Batch, layer: Layer = None, pooling: str | None = None) -> torch.Tensor:
         """The mean over the tokens."""

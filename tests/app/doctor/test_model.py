@@ -23,7 +23,7 @@ from hf_unlab.testing import (
     tiny_tokenizer,
     tiny_wav2vec2,
 )
-from hf_unlab.training.finetuning import quiet_transformers
+from hf_unlab.training.alone import quiet_transformers
 from tests.app.doctor.helpers import detail_of
 
 

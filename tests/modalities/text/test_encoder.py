@@ -17,7 +17,8 @@ from transformers import (
 from hf_unlab.evaluation.features import features_of
 from hf_unlab.modalities.text.encoder import TextEncoder, load_encoder
 from hf_unlab.modalities.text.settings import TextFewLabelSettings
-from hf_unlab.training.finetuning import alone_and_quiet, predict_classes
+from hf_unlab.training.alone import alone_and_quiet
+from hf_unlab.training.finetuning import predict_classes
 from tests.modalities.template import ModalityTemplate
 
 WORDS = [f"w{i}" for i in range(40)]

@@ -16,7 +16,7 @@ from hf_unlab.modalities.text.settings import SentenceModelSettings
 from hf_unlab.modalities.text.words import train_word_tokenizer
 from hf_unlab.streams.sources import Source
 from hf_unlab.testing import tiny_bert, tiny_static_model, tiny_texts, tiny_tokenizer
-from hf_unlab.training.finetuning import alone_and_quiet
+from hf_unlab.training.alone import alone_and_quiet
 
 TEXTS = tiny_texts(12)
 SMALL = "hidden_size=4,num_hidden_layers=1,num_attention_heads=2,intermediate_size=8"

@@ -12,7 +12,7 @@ import pytest
 from hf_unlab.evaluation.features import features_of
 from hf_unlab.modalities.detect import modality_of
 from hf_unlab.modalities.text.encoder import load_encoder
-from hf_unlab.training.finetuning import alone_and_quiet
+from hf_unlab.training.alone import alone_and_quiet
 
 TEXTS = [
     "A film that I would watch again.",

@@ -14,7 +14,7 @@ from hf_unlab.modalities.text.encoder import load_encoder, pooled
 from hf_unlab.modalities.text.sentence_models import StaticModel, TransformerModel
 from hf_unlab.modalities.weights import WeightsError
 from hf_unlab.testing import tiny_bert, tiny_static_model, tiny_texts, tiny_tokenizer
-from hf_unlab.training.finetuning import alone_and_quiet
+from hf_unlab.training.alone import alone_and_quiet
 
 TEXTS = [*tiny_texts(12), "the river", "the"]
 POOLINGS = ("mean", "cls", "last")

@@ -8,7 +8,7 @@ import pytest
 from hf_unlab.evaluation.features import features_of
 from hf_unlab.modalities.text.encoder import load_encoder
 from hf_unlab.modalities.text.sentences import Modules, read_modules, refuse_unknown_modules
-from hf_unlab.training.finetuning import alone_and_quiet
+from hf_unlab.training.alone import alone_and_quiet
 from tests.modalities.text.test_encoder import BERT, TEXTS, word_tokenizer
 
 TEXTS = [text for text in TEXTS if text]

@@ -12,9 +12,11 @@ from hf_unlab.evaluation.features import features_of
 from hf_unlab.few_labels.heads import read_out
 from hf_unlab.modalities.detect import modality_of
 from hf_unlab.modalities.modality import Encoder
+from hf_unlab.modalities.text import static
 from hf_unlab.modalities.text.encoder import load_encoder
 from hf_unlab.modalities.text.static import StaticEncoder
-from hf_unlab.training.finetuning import alone_and_quiet, finetune_classifier, predict_classes
+from hf_unlab.training.alone import alone_and_quiet
+from hf_unlab.training.finetuning import finetune_classifier, predict_classes
 
 WORDS = [f"w{i}" for i in range(40)]
 TEXTS = [" ".join(np.random.default_rng(i).choice(WORDS, size=i % 13)) for i in range(30)]
@@ -123,3 +125,13 @@ def test_many_words_are_not_narrowed_and_errors_leave_the_table_whole() -> None:
         assert len(classifier.table.weight) == 3
         raise KeyError
     assert len(classifier.table.weight) == 41 and not classifier.table._forward_pre_hooks
+
+
+def test_texts_are_tokenized_once_and_by_copies_too(monkeypatch) -> None:
+    encoder = StaticEncoder(tokenizer(), num_features=8)
+    first = encoder.collate(TEXTS)["input_ids"]
+    monkeypatch.setattr(encoder, "tokenizer", None)
+    assert torch.equal(encoder.fresh(1).collate(TEXTS)["input_ids"], first)
+    monkeypatch.setattr(static, "MAX_REMEMBERED", 5)
+    with pytest.raises(AttributeError):  # all is forgotten, and asked anew
+        encoder.collate(TEXTS)

@@ -9,7 +9,7 @@ from hf_unlab.objectives.distillation.arguments import DistillationTrainingArgum
 from hf_unlab.objectives.distillation.student import make_student
 from hf_unlab.streams.sources import Source
 from hf_unlab.testing import tiny_bert, tiny_texts
-from hf_unlab.training.finetuning import quiet_transformers
+from hf_unlab.training.alone import quiet_transformers
 from tests.objectives.distillation.helpers import CLASSES, TOKENIZER, classifying_teacher, text_teacher
 
 SMALL = "hidden_size=16,num_hidden_layers=1,num_attention_heads=2,intermediate_size=24"

@@ -6,7 +6,7 @@ import torch
 from hf_unlab.evaluation.features import features_of
 from hf_unlab.modalities import get_modality
 from hf_unlab.objectives.distillation.teacher import Teacher, TeacherMark, load_teacher
-from hf_unlab.training.finetuning import alone_and_quiet
+from hf_unlab.training.alone import alone_and_quiet
 from tests.objectives.distillation.helpers import (
     CLASSES,
     PROCESSOR,

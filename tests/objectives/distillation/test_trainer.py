@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from transformers import AutoModel, AutoModelForSequenceClassification, ViTForImageClassification
 
 from hf_unlab.modalities.text.encoder import load_encoder
-from hf_unlab.training.finetuning import alone_and_quiet
+from hf_unlab.training.alone import alone_and_quiet
 from tests.objectives.distillation.helpers import (
     CLASSES,
     PROCESSOR,

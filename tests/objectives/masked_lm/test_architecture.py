@@ -14,7 +14,7 @@ from hf_unlab.objectives.masked_lm.architecture import fits_head_at, keeps_docum
 from hf_unlab.objectives.masked_lm.trainer import MaskedLMTrainer, MaskedLMTrainingArguments
 from hf_unlab.streams.loader import Place
 from hf_unlab.testing import tiny_bert, tiny_stream, tiny_texts, tiny_tokenizer
-from hf_unlab.training.finetuning import quiet_transformers
+from hf_unlab.training.alone import quiet_transformers
 
 T = 16
 TOKENIZER = tiny_tokenizer()

@@ -9,7 +9,7 @@ from datasets import Dataset
 from transformers import AutoModel
 
 from hf_unlab.testing import tiny_texts
-from hf_unlab.training.finetuning import alone_and_quiet
+from hf_unlab.training.alone import alone_and_quiet
 from tests.objectives.template import ObjectiveTemplate
 from tests.objectives.text_contrastive.helpers import (
     TEXTS,

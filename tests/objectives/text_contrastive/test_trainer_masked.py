@@ -8,7 +8,7 @@ from transformers import AutoModel
 
 from hf_unlab.streams.loader import Place
 from hf_unlab.testing import tiny_texts
-from hf_unlab.training.finetuning import alone_and_quiet
+from hf_unlab.training.alone import alone_and_quiet
 from tests.objectives.template import ObjectiveTemplate, logged
 from tests.objectives.text_contrastive.helpers import TRIPLET, make_trainer, static, stream, transformer, triplets
 from tests.objectives.text_contrastive.test_trainer_gradients import assert_same_gradients

@@ -19,7 +19,7 @@ from hf_unlab.objectives.wav2vec2.ctc import finetune_ctc, transcribe
 from hf_unlab.objectives.wav2vec2.ctc_data import character_vocabulary, make_processor
 from hf_unlab.objectives.wav2vec2.transcribed_audio import TranscribedAudioSettings
 from hf_unlab.testing import tiny_mel_model
-from hf_unlab.training.finetuning import alone_and_quiet
+from hf_unlab.training.alone import alone_and_quiet
 from tests.objectives.wav2vec2.utterances import TINY, arguments, extractor, tiny_checkpoint, utterances
 
 WITHOUT_HF_UNLAB = """
