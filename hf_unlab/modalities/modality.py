@@ -238,13 +238,12 @@ class Baseline:
 
     Args:
         name: First column of the table.
-        make_transformer: Makes a transformer of scikit-learn, from N inputs to (N, D), dense or sparse; it is given no
-            label.
+        make_transformer: Makes a transformer of scikit-learn, from N inputs to (N, D); it is given no label.
         fitted_on: Which inputs it is fitted on; "pool and test" transforms the two as one.
         standardised: Whether features are brought to mean 0 and variance 1 on the pool.
         inverse_regularisation: scikit-learn's C.
         is_by_group: Whether its features are brought to mean 0 and variance 1 within each group, too.
-        stands_beside: Whether its features, of norm 1, may stand beside an encoder's in one classifier.
+        stands_beside: Whether its features, of norm 1, may stand beside an encoder's.
     """
 
     name: str
@@ -257,11 +256,7 @@ class Baseline:
 
 
 def always(value: Any) -> Callable[..., Any]:
-    """A function that gives one value, whatever it is asked.
-
-    Example:
-        >>> always(None)("a setting", "an encoder")
-    """
+    """A function that gives one value, whatever it is asked."""
     return lambda *_: value
 
 
@@ -278,10 +273,8 @@ class Modality:
         load_encoder: From a checkpoint (a folder or a Hub id), and by keyword `random_weights` (the same architecture,
             drawn from `seed`) and `settings` (few-label settings), to its encoder. Only what stands beside the
             weights is read at once.
-        live_encoder: From a model that is being trained, unwrapped, and its processor to the encoder that it is now:
-            weights are shared, not copied.
-        make_decode: From few-label settings and, where it matters, an encoder to what turns the cell of a raw
-            example into an input; None where a cell is one.
+        live_encoder: From a model in training, unwrapped, and its processor to an encoder that shares its weights.
+        make_decode: From few-label settings and perhaps an encoder to what makes an input of a cell; None: it is one.
         make_baselines: From an encoder and the groups of pool and test, one after the other or empty, to baselines.
         data_settings: What a recipe is told of raw data.
         few_label_settings: What it is told of labelled data.
