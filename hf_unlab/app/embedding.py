@@ -188,11 +188,7 @@ def layer_for(loaded: Loaded, source: Source, layer: Layer, pooling: str | None,
 
 def rows_of(source: Source) -> int | None:
     """How many rows local data has, counted without decoding; None of what would have to be downloaded for it."""
-    names = [source.data_files] if isinstance(source.data_files, str) else source.data_files or [source.path]
-    is_local = (
-        source.path.startswith("builtin:") or source.data_dir or any("*" in n or Path(n).exists() for n in names)
-    )
-    if not is_local or any("://" in name for name in names):
+    if not source.is_local:
         return None
     stream = open_stream(source)
     first = next(iter(iterate(stream)))

@@ -101,7 +101,7 @@ def embed(
     wait()
     reader = RowReader(encoder, modality, settings, source, decode)
     parts = PartsOf(reader, lambda number: _part(folder, number).exists(), rank, world_size)
-    number = reading_processes(modality) if num_workers is None else num_workers
+    number = reading_processes(modality, source) if num_workers is None else num_workers
     num_read = num_resumed = num_parts = num_made = 0
     being_made: dict[int, list[_Rows]] = {}
     reasons: Counter[str] = Counter()

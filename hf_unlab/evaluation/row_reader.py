@@ -244,18 +244,21 @@ class PartsOf(IterableDataset):
                 yield _with_tensors(item) if num_processes else item
 
 
-def reading_processes(modality: Modality) -> int:
+def reading_processes(modality: Modality, source: Source) -> int:
     """How many processes should read images ahead: as many as there are cores, up to four.
 
     One core is the model's, but small models embed an image faster than it is decoded, and processes that are ahead of
     a large model wait. Sounds are decoded in a tenth of the time of their encoders, and texts tokenised by the threads
-    of their own library. A process can only be started by forking, as encoders hold what cannot be sent.
+    of their own library. Each process reads all rows and decodes its own: what comes over a network is read by one. A
+    process can only be started by forking, as encoders hold what cannot be sent.
     """
     is_slow = modality.column == "image"
     can_fork = multiprocessing.get_start_method() == "fork" and not multiprocessing.current_process().daemon
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     cores //= int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return min(cores, _MOST_PROCESSES) if is_slow and can_fork and cores > 1 else 0
+    if not (is_slow and can_fork and cores > 1):
+        return 0
+    return min(cores, _MOST_PROCESSES) if source.is_local else 1
 
 
 def _with_arrays(item: Read | Exception) -> Any:

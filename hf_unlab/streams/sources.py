@@ -7,6 +7,7 @@ A user may give data in several forms (`Data`: sources, streams, map-style data 
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import datasets
@@ -86,6 +87,19 @@ class Source:
     def quoted(self) -> str:
         """The label, with the split where one is named: what messages call the source."""
         return f"{self.label!r}" + (f" (split {self.split!r})" if self.split else "")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is read without a network, as far as names tell.
+
+        Example:
+            >>> [Source(path).is_local for path in ("builtin:glyphs", "stanfordnlp/imdb")]
+            [True, False]
+        """
+        names = [self.data_files] if isinstance(self.data_files, str) else self.data_files or [self.path]
+        is_here = any("*" in name or Path(name).exists() for name in names)
+        is_here = is_here or self.path.startswith(BUILTIN_PREFIX) or self.data_dir is not None
+        return is_here and not any("://" in name for name in (*names, self.data_dir or ""))
 
 
 def open_stream(

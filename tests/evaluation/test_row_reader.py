@@ -85,14 +85,17 @@ def test_an_error_is_raised_as_it_was(tmp_path, source, encoder, num_workers) ->
 
 
 def test_who_reads_ahead(monkeypatch) -> None:
+    here, far = Source("builtin:glyphs"), Source("someone/pictures")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
-    assert [reading_processes(get_modality(name)) for name in ("text", "image", "image_text", "audio")] == [0, 2, 2, 0]
+    names = ("text", "image", "image_text", "audio")
+    assert [reading_processes(get_modality(name), here) for name in names] == [0, 2, 2, 0]
+    assert reading_processes(IMAGES, far) == 1  # not downloaded twice
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")  # a core each
-    assert reading_processes(IMAGES) == 0
+    assert reading_processes(IMAGES, here) == 0
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
-    assert reading_processes(IMAGES) == 4
+    assert reading_processes(IMAGES, here) == 4
     monkeypatch.setattr(multiprocessing, "get_start_method", lambda: "spawn")
-    assert reading_processes(IMAGES) == 0
+    assert reading_processes(IMAGES, here) == 0
 
 
 def test_settings_and_glimpses() -> None:
