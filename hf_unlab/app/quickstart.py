@@ -34,7 +34,8 @@ BRIEF += ["--few_label_max_pool", "1000", "--few_label_network", "never"]
 STEPS = {"image_text": 700, "best_rq": 300, "clusters": 210}
 # Of what another goes on from only the checkpoint is wanted.
 UNSEEN = ["--few_label_rows", "cheap", "--num_labels_per_class", "5", "--few_label_seeds", "0"]
-FAST = ["--max_steps", "20", "--few_label_rows", "cheap", "auto", "--num_labels_per_class", "1", "5"]
+FAST_STEPS = ["--max_steps", "20"]
+FAST = [*FAST_STEPS, "--few_label_rows", "cheap", "auto", "--num_labels_per_class", "1", "5"]
 FAST += ["--few_label_seeds", "0", "--few_label_max_pool", "300", "--few_label_max_test", "200"]
 MOST_AT_A_TIME = 2
 
@@ -126,7 +127,7 @@ def chains_of(
         >>> [[stage.name for stage in chain] for chain in chains_of(["image_text", "clusters"], Path("out"))]
         [['image_text'], ['best_rq', 'clusters']]
     """
-    seen, unseen = (FAST, FAST) if fast else (BRIEF, UNSEEN)
+    seen, unseen = (FAST, [*FAST_STEPS, *UNSEEN]) if fast else (BRIEF, UNSEEN)
 
     def steps(name: str) -> list[str]:
         number = max_steps or (None if fast else STEPS.get(name))
