@@ -44,6 +44,7 @@ def encoder() -> ImageTextEncoder:
     return ImageTextEncoder(lambda: model, batch_size=3)
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")  # more than there are cores
 @pytest.mark.parametrize("num_workers", [1, 2])
 @pytest.mark.parametrize("rows_ahead", [2, 256])
 def test_any_number_of_processes_makes_the_same_file(
@@ -59,6 +60,7 @@ def test_any_number_of_processes_makes_the_same_file(
     np.testing.assert_allclose(first.features, second.features, atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
 def test_a_part_that_is_there_is_not_read_and_one_of_another_process_is_counted(source, encoder) -> None:
     reader = RowReader(encoder, IMAGES, EmbedSettings(rows_a_part=10), source)
     for num_processes in (0, 2):
