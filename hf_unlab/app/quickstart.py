@@ -35,6 +35,7 @@ STEPS = {"image_text": 700, "best_rq": 300, "clusters": 210}
 # Of what another goes on from only the checkpoint is wanted.
 UNSEEN = ["--few_label_rows", "cheap", "--num_labels_per_class", "5", "--few_label_seeds", "0"]
 FAST_STEPS = ["--max_steps", "20"]
+FAST_MORE = {"clusters": ["--num_rounds", "1"]}
 FAST = [*FAST_STEPS, "--few_label_rows", "cheap", "auto", "--num_labels_per_class", "1", "5"]
 FAST += ["--few_label_seeds", "0", "--few_label_max_pool", "300", "--few_label_max_test", "200"]
 MOST_AT_A_TIME = 2
@@ -131,7 +132,8 @@ def chains_of(
 
     def steps(name: str) -> list[str]:
         number = max_steps or (None if fast else STEPS.get(name))
-        return ["--max_steps", str(number)] if number else []
+        more = FAST_MORE.get(name, []) if fast else []
+        return [*more, "--max_steps", str(number)] if number else more
 
     behind = {OBJECTIVES[name].behind for name in names}
     chains = []
