@@ -1,33 +1,35 @@
 """A few sparse rows in coordinates of their own, so that a fit need not look at every word of a language.
 
-In the names: M rows, D columns, U columns that are not empty, R axes, K weights.
+In the names: M rows, D columns, U columns that are not empty, R axes, K rows of weights.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.linalg import cholesky, solve_triangular
 from scipy.sparse import csr_matrix
 
-MOST_SPANNED = 1_000  # rows, of whose products the eigenvectors are sought
+MOST_SPANNED = 1_000  # rows, whose products are factorised
+_RIDGE = 1e-10  # of the largest product: copies of a row span nothing new, and a factor wants that they do
 
 
 @dataclass(frozen=True)
-class Product:
-    """Two matrices that stand for their product, which would be large and dense.
+class Axes:
+    """Axes of sparse rows in which they are the rows of a triangle; the axes themselves, long and dense, are not made.
 
     Args:
-        left_RM: Dense.
-        right_MD: Sparse.
+        lower_MM: The triangle, Cholesky's of the products of the rows.
+        rows_MD: Sparse.
     """
 
-    left_RM: np.ndarray
-    right_MD: Any
+    lower_MM: np.ndarray
+    rows_MD: Any
 
     __array_ufunc__ = None  # numpy asks this class how to multiply
 
-    def __rmatmul__(self, weights_KR: np.ndarray) -> np.ndarray:
-        return (weights_KR @ self.left_RM) @ self.right_MD
+    def __rmatmul__(self, weights_KM: np.ndarray) -> np.ndarray:
+        return solve_triangular(self.lower_MM, weights_KM.T, lower=True, trans="T").T @ self.rows_MD
 
 
 def in_span(features: Any) -> tuple[Any, Any]:
@@ -45,7 +47,7 @@ def in_span(features: Any) -> tuple[Any, Any]:
 
     Example:
         >>> rows, axes = in_span(csr_matrix([[0.0, 3.0, 0.0, 4.0]]))
-        >>> np.abs(rows).tolist(), np.abs(rows @ axes).round(6).tolist()
+        >>> rows.round(6).tolist(), (rows @ axes).round(6).tolist()
         ([[5.0]], [[0.0, 3.0, 0.0, 4.0]])
     """
     used = np.flatnonzero(features.getnnz(axis=0))
@@ -55,9 +57,10 @@ def in_span(features: Any) -> tuple[Any, Any]:
     columns_UD = csr_matrix((np.ones(len(used)), (np.arange(len(used)), used)), shape=(len(used), features.shape[1]))
     if rows_MU.shape[0] > min(MOST_SPANNED, len(used)):
         return rows_MU, columns_UD
-    # the axes are never made: they are as long as the vocabulary, and are wanted of the weights alone
-    values_M, vectors_MM = np.linalg.eigh((rows_MU @ rows_MU.T).toarray())
-    kept = values_M > values_M[-1] * 1e-10
-    lengths_R = np.sqrt(values_M[kept])
-    axes_RM = vectors_MM[:, kept].T / lengths_R[:, None]
-    return vectors_MM[:, kept] * lengths_R, Product(axes_RM, rows_MU @ columns_UD)
+    products_MM = (rows_MU @ rows_MU.T).toarray()
+    largest = products_MM.diagonal().max()
+    if not largest:  # zeros that are stored
+        return rows_MU, columns_UD
+    products_MM[np.diag_indices_from(products_MM)] += _RIDGE * largest
+    lower_MM = cholesky(products_MM, lower=True)
+    return lower_MM, Axes(lower_MM, rows_MU @ columns_UD)
