@@ -36,7 +36,7 @@ WAYS: dict[str, list[tuple[str, list[str]]]] = {
         (CONTRASTIVE, ["--initial_embeddings", "{before}"]),
     ],
 }
-SHORT = 20
+SHORT, LONGER = 20, 6  # steps of a first run, and how many times those of a second: imports vary by seconds
 
 
 def main() -> None:
@@ -75,9 +75,9 @@ def pretrained(way: str, seconds: float, folder: Path, scratch: Path) -> tuple[P
         left = (seconds - used) / (len(stages) - number)
         short, long = (
             run(recipe, folder, scratch / f"try{number}_{times}", [*told, "--max_steps", str(times * SHORT)])
-            for times in (1, 3)
+            for times in (1, LONGER)
         )
-        each = max((long - short) / (2 * SHORT), 1e-3)
+        each = max((long - short) / ((LONGER - 1) * SHORT), 1e-3)
         num_steps = max(SHORT, int(left / each))
         passes = [] if recipe == MASKED_LM else ["--max_passes", "1000"]
         whole = run(recipe, folder, before, [*told, *passes, "--max_steps", str(num_steps)])
