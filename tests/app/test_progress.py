@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -14,7 +15,7 @@ from hf_unlab.app.progress import format_rate, proof_progress, row_progress, wai
 
 def test_a_line_each_15_seconds_and_no_more(monkeypatch, capsys) -> None:
     clock = [0.0]
-    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     with row_progress("Embedding", 1000) as on_progress:
         for step in range(1, 41):
             clock[0] = step
@@ -35,7 +36,7 @@ def test_what_was_there_before_does_not_count_as_fast() -> None:
 
 def test_the_proof_says_that_it_has_begun_and_where_it_is(monkeypatch, capsys) -> None:
     clock = [0.0]
-    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     with proof_progress() as on_progress:
         for step in range(5):
             clock[0] = 8 * step
