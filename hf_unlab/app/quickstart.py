@@ -24,6 +24,7 @@ from hf_unlab.app.progress import PLAIN_SECONDS, console
 from hf_unlab.app.quickstart_table import TABLE_NAME, brief
 from hf_unlab.hub.resources import recipe_path
 from hf_unlab.objectives import OBJECTIVES, QUICKSTARTS, SHOWN, load_objective
+from hf_unlab.streams.cores import num_cores
 from hf_unlab.streams.whole_files import written_whole
 
 DEFAULT_OUTPUT_DIR = Path("outputs/quickstart")
@@ -157,11 +158,10 @@ def run_quickstart(chains: Sequence[list[Stage]], at_a_time: int | None = None) 
     Returns:
         The exit code: 0, or that of a recipe that failed, whose last lines are shown.
     """
-    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    at_a_time = min(at_a_time or MOST_AT_A_TIME, num_cores, max(1, len(chains)))
+    at_a_time = min(at_a_time or MOST_AT_A_TIME, num_cores(), max(1, len(chains)))
     environment = {
         "CUDA_VISIBLE_DEVICES": "0",  # one process takes one GPU
-        "OMP_NUM_THREADS": str(max(1, num_cores // at_a_time)),
+        "OMP_NUM_THREADS": str(max(1, num_cores() // at_a_time)),
         "PYTHONUNBUFFERED": "1",
         **os.environ,
     }

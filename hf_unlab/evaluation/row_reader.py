@@ -5,6 +5,7 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -18,6 +19,7 @@ from hf_unlab.evaluation.label_values import text_of
 from hf_unlab.modalities.modality import Batch, Encoder, Layer, Modality
 from hf_unlab.streams.bad_examples import BadExample, Example, Tally
 from hf_unlab.streams.content import content_hash, content_of
+from hf_unlab.streams.cores import num_cores
 from hf_unlab.streams.sources import Source, iterate, open_stream
 from hf_unlab.streams.workers import in_workers, this_worker
 
@@ -235,13 +237,13 @@ class PartsOf(IterableDataset):
             Exception: As reading or decoding did.
         """
         # arrays and not torch's tensors, which would be sent in shared memory: containers have little of it
-        options = {"prefetch_factor": _BATCHES_AHEAD, "collate_fn": _with_arrays}
+        options = {"prefetch_factor": _BATCHES_AHEAD, "collate_fn": partial(_converted, torch.Tensor.numpy)}
         made = in_workers(self, num_processes, options) if num_processes else ahead(iter(self), device)
         with contextlib.closing(made):
             for item in made:
                 if isinstance(item, Exception):
                     raise item
-                yield _with_tensors(item) if num_processes else item
+                yield _converted(torch.from_numpy, item) if num_processes else item
 
 
 def reading_processes(modality: Modality, source: Source) -> int:
@@ -254,20 +256,14 @@ def reading_processes(modality: Modality, source: Source) -> int:
     """
     is_slow = modality.column == "image"
     can_fork = multiprocessing.get_start_method() == "fork" and not multiprocessing.current_process().daemon
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    cores //= int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    cores = num_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if not (is_slow and can_fork and cores > 1):
         return 0
     return min(cores, _MOST_PROCESSES) if source.is_local else 1
 
 
-def _with_arrays(item: Read | Exception) -> Any:
+def _converted(convert: Callable[[Any], Any], item: Any) -> Any:
+    """An item as it is, but for the tensors of a batch."""
     if not isinstance(item, BatchRead):
         return item
-    return item._replace(batch={name: tensor.numpy() for name, tensor in item.batch.items()})
-
-
-def _with_tensors(item: Any) -> Any:
-    if not isinstance(item, BatchRead):
-        return item
-    return item._replace(batch={name: torch.from_numpy(array) for name, array in item.batch.items()})
+    return item._replace(batch={name: convert(values) for name, values in item.batch.items()})

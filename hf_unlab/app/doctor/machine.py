@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_unlab.app.doctor.findings import Finding, count, guard
+from hf_unlab.streams.cores import num_cores
 
 LOW_DISK_GIB = 10  # some checkpoints of a base-sized model with its optimizer, 2 GiB each, or a download
 _GIB = 2**30
@@ -31,9 +32,8 @@ def check_devices(settings: Any = None) -> Iterator[Finding]:
         yield Finding("ok", "accelerator", accelerator.type)
     else:
         yield _no_gpu(" ".join(str(warning.message) for warning in caught))
-    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     hint = " (accelerate launch: one, unless --num_cpu_threads_per_process says more)" * (accelerator is None)
-    cores, threads = count(num_cores, "core"), count(torch.get_num_threads(), "thread")
+    cores, threads = count(num_cores(), "core"), count(torch.get_num_threads(), "thread")
     yield Finding("ok", "CPU", f"{cores}, torch uses {threads}{hint}")
     yield _check_precision(settings)
 

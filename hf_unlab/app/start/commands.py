@@ -1,6 +1,5 @@
 """The commands that run what was planned: as words, as lines to copy, and run."""
 
-import os
 import shlex
 import subprocess
 import sys
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from hf_unlab.app.start.planning import Stage
 from hf_unlab.hub.resources import recipe_path
+from hf_unlab.streams.cores import num_cores
 
 WIDTH = 80
 
@@ -30,7 +30,7 @@ def threads_here() -> int | None:
     """How many threads a process should have on this machine; None where there is a GPU."""
     import torch
 
-    return None if torch.accelerator.is_available() else len(os.sched_getaffinity(0))
+    return None if torch.accelerator.is_available() else num_cores()
 
 
 def shown(words: Sequence[str]) -> str:
