@@ -23,6 +23,7 @@ from hf_unlab.app.report.saying import say_report
 from hf_unlab.app.verbosity import wants_traceback
 from hf_unlab.evaluation.measuring import WITH_LABELS, WITHOUT_LABELS
 from hf_unlab.few_labels.table import FewLabelTable
+from hf_unlab.hub.facts import LEFT_OUT_NAME, TABLE_NAME
 from hf_unlab.hub.loading import how_to_load
 from hf_unlab.streams.network import NetworkError
 from hf_unlab.streams.sources import Source
@@ -30,7 +31,6 @@ from hf_unlab.training.alone import quiet_transformers
 from hf_unlab.training.launch import running_precision
 from hf_unlab.training.trainer import PretrainingTrainer
 
-TABLE_NAME, LEFT_OUT_NAME = "few_label.json", "few_label_left_out.json"
 _IN_WORKER = "in DataLoader worker process"
 _OF_THE_RUN = ("hf_unlab.training", "hf_unlab.objectives", "hf_unlab.streams.sharding")  # loggers
 

@@ -21,7 +21,8 @@ from rich.live import Live
 from rich.text import Text
 
 from hf_unlab.app.progress import PLAIN_SECONDS, console
-from hf_unlab.app.quickstart_table import TABLE_NAME, brief
+from hf_unlab.app.quickstart_table import brief
+from hf_unlab.hub.facts import TABLE_NAME
 from hf_unlab.hub.resources import recipe_path
 from hf_unlab.objectives import OBJECTIVES, QUICKSTARTS, SHOWN, load_objective
 from hf_unlab.streams.cores import num_cores

@@ -5,9 +5,8 @@ from pathlib import Path
 
 from hf_unlab.few_labels.budget import AUTO, CHEAP_METHOD, PRETRAINED, SCRATCH, budget_notes
 from hf_unlab.few_labels.table import FewLabelTable
-from hf_unlab.hub.facts import read_facts
+from hf_unlab.hub.facts import TABLE_NAME, read_facts
 
-TABLE_NAME = "few_label.json"
 WIDTH, CELL = 80, 8
 
 

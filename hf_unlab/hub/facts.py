@@ -12,6 +12,7 @@ from typing import Any
 
 FACTS_NAME = "_facts.json"
 HELD_OUT_NAME = "_held_out.parquet"
+TABLE_NAME, LEFT_OUT_NAME = "few_label.json", "few_label_left_out.json"
 
 
 @dataclass
@@ -170,8 +171,12 @@ def hashes_of_weights(folder: str | Path) -> dict[str, str]:
         'e3b0c442'
     """
     folder = Path(folder)
-    paths = sorted([*folder.glob("*.safetensors"), *folder.glob("[0-9]*_*/*.safetensors")])
-    return {path.relative_to(folder).as_posix(): sha256_of(path) for path in paths}
+    return {path.relative_to(folder).as_posix(): sha256_of(path) for path in files_of_weights(folder)}
+
+
+def files_of_weights(folder: Path) -> list[Path]:
+    """The files of weights in a checkpoint's folder, those of its modules included, in the order of their names."""
+    return sorted([*folder.glob("*.safetensors"), *folder.glob("[0-9]*_*/*.safetensors")])
 
 
 def sha256_of(path: Path) -> str:

@@ -9,9 +9,10 @@ from typing import Any
 
 from huggingface_hub import EvalResult
 
+from hf_unlab.hub.facts import LEFT_OUT_NAME, TABLE_NAME
 from hf_unlab.streams.redaction import without_folders
 
-TABLES = {"few_label": "", "few_label_left_out": "with each group left out of the labels in turn"}
+TABLES = {TABLE_NAME: "", LEFT_OUT_NAME: "with each group left out of the labels in turn"}
 _NOT_CHEAP = ("pretrained", "random weights", "from scratch", "no weights")
 # Of the rows of the model itself, the one to judge it by: chosen here, and not by what it reached on the test.
 _JUDGED = ("auto", "linear probe", "fine-tuned")
@@ -45,8 +46,8 @@ def proofs_of(folder: str | Path) -> list[Proof]:
         ValueError: A file is damaged.
     """
     folder, found = Path(folder), []
-    for name, how in TABLES.items():
-        content = _read(folder / f"{name}.json")
+    for file, how in TABLES.items():
+        content, name = _read(folder / file), Path(file).stem
         if content is None:
             continue
         text = folder / f"{name}.md"
@@ -66,7 +67,7 @@ def eval_results(folder: str | Path, task_type: str) -> list[EvalResult]:
         folder: With few_label.json.
         task_type: The Hub's name of what the model does, such as "text-classification".
     """
-    content = _read(Path(folder) / "few_label.json")
+    content = _read(Path(folder) / TABLE_NAME)
     row = content and _judged(content["rows"])
     if not content or not row:
         return []

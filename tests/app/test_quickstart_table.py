@@ -2,10 +2,10 @@
 
 from dataclasses import asdict
 
-from hf_unlab.app.quickstart_table import TABLE_NAME, brief
+from hf_unlab.app.quickstart_table import brief
 from hf_unlab.few_labels.rows import FewLabelRow
 from hf_unlab.few_labels.table import FewLabelTable
-from hf_unlab.hub.facts import FACTS_NAME, RunFacts, Session
+from hf_unlab.hub.facts import FACTS_NAME, TABLE_NAME, RunFacts, Session
 from hf_unlab.training.checkpoints import write_json
 
 METHODS = [

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from hf_unlab.few_labels.table import FewLabelTable
-from hf_unlab.hub.facts import FACTS_NAME, RunFacts, read_facts
+from hf_unlab.hub.facts import FACTS_NAME, TABLE_NAME, RunFacts, files_of_weights, read_facts
 from hf_unlab.hub.loading import Loading, loading_of
 from hf_unlab.hub.proof import TABLES, Proof, proofs_of
 from hf_unlab.hub.wording import architecture, num_parameters
@@ -108,7 +108,7 @@ def is_run(folder: Path) -> bool:
         >>> is_run(Path("/no/such/folder"))
         False
     """
-    marks = (RUN_NAME, FACTS_NAME, "config.json", "modules.json", "open_clip_config.json", "few_label.json")
+    marks = (RUN_NAME, FACTS_NAME, "config.json", "modules.json", "open_clip_config.json", TABLE_NAME)
     return any((folder / name).is_file() for name in marks)
 
 
@@ -146,18 +146,19 @@ def read_run(folder: str | Path) -> Run:
     loading = modality = None
     words, size = "", facts.num_parameters
     weights = (
-        folder if _weights(folder) else notes.attempt("The checkpoint", lambda: newest_whole_checkpoint(folder), None)
+        folder
+        if files_of_weights(folder)
+        else notes.attempt("The checkpoint", lambda: newest_whole_checkpoint(folder), None)
     )
     if weights is not None:
         loading = notes.attempt("How to load it", lambda: loading_of(weights), None)
         modality = notes.attempt("What needs the model", lambda: get_modality(_modality_name(weights)), None)
     if weights is not None and loading is not None:
-        kind, files = loading.kind, tuple(path.relative_to(weights).as_posix() for path in _weights(weights))
+        kind, files = loading.kind, tuple(path.relative_to(weights).as_posix() for path in files_of_weights(weights))
         words = notes.attempt("The architecture", lambda: architecture(weights, kind), "")
         size = size or notes.attempt("The number of parameters", lambda: num_parameters(weights, files), 0)
     proofs = notes.attempt("The few-label table", lambda: proofs_of(folder), no_proofs)
-    names = [name for name in TABLES if (folder / f"{name}.json").is_file()]
-    tables = [_table(folder / f"{name}.json") for name in names] if proofs else []
+    tables = [_table(folder / name) for name in TABLES if (folder / name).is_file()] if proofs else []
     return Run(
         folder,
         weights,
@@ -173,10 +174,6 @@ def read_run(folder: str | Path) -> Run:
         bool(run.get("is_stopped")),
         notes,
     )
-
-
-def _weights(folder: Path) -> list[Path]:
-    return sorted([*folder.glob("*.safetensors"), *folder.glob("[0-9]*_*/*.safetensors")])
 
 
 def _modality_name(folder: Path) -> str:
