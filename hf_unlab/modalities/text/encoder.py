@@ -21,7 +21,7 @@ from hf_unlab.modalities.running import evaluating
 from hf_unlab.modalities.text.sentences import read_modules, refuse_unknown_modules
 from hf_unlab.modalities.text.settings import TextFewLabelSettings
 from hf_unlab.modalities.text.static import load_static_encoder
-from hf_unlab.modalities.text.tokens import padded, special_tokens
+from hf_unlab.modalities.text.tokens import padded, remembered, special_tokens
 
 _MAX_REMEMBERED = 50_000  # texts whose tokens are kept, since a table asks for a text once a fit
 
@@ -104,14 +104,14 @@ class TextEncoder(TransformersEncoder):
 
     def _tokens_of(self, texts: Sequence[str]) -> list[list[int]]:
         """Of each text, without special tokens, not cut."""
-        if len(self._token_ids) > _MAX_REMEMBERED:
-            self._token_ids.clear()
-        if new := [text for text in dict.fromkeys(texts) if text not in self._token_ids]:
+
+        def make(new: list[str]) -> list[list[int]]:
             # verbose=False: that a text is longer than the model reads is what windows are for
             ids = self.processor(new, add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
             self._check_ids(ids)
-            self._token_ids.update(zip(new, ids, strict=True))
-        return [self._token_ids[text] for text in texts]
+            return ids
+
+        return remembered(self._token_ids, texts, make, _MAX_REMEMBERED)
 
     def _framed(self, ids: list[int]) -> list[int]:
         """A beginning of a text as it goes through the model."""

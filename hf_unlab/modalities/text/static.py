@@ -19,6 +19,7 @@ from hf_unlab.modalities.checkpoint_files import find_file
 from hf_unlab.modalities.modality import Batch, Encoder, Layer
 from hf_unlab.modalities.running import default_device, seeded
 from hf_unlab.modalities.text.sentences import Modules
+from hf_unlab.modalities.text.tokens import remembered
 
 MAX_REMEMBERED = 20_000  # texts
 
@@ -83,13 +84,12 @@ class StaticEncoder(Encoder):
 
     def _ids_of(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Token ids of each text, remembered: those with a label are read at every step of every fit."""
-        if len(self._token_ids) > MAX_REMEMBERED:
-            self._token_ids.clear()
-        if new := [text for text in dict.fromkeys(texts) if text not in self._token_ids]:
+
+        def make(new: list[str]) -> Iterator[np.ndarray]:
             encoded = self.tokenizer.encode_batch_fast(new, add_special_tokens=False)
-            arrays = (np.asarray(each.ids, dtype=np.int64) for each in encoded)
-            self._token_ids.update(zip(new, arrays, strict=True))
-        return [self._token_ids[text] for text in texts]
+            return (np.asarray(each.ids, dtype=np.int64) for each in encoded)
+
+        return remembered(self._token_ids, texts, make, MAX_REMEMBERED)
 
     def embed(self, batch: Batch, layer: Layer = None, pooling: str | None = None) -> torch.Tensor:
         """The mean over the tokens."""

@@ -5,10 +5,10 @@ Legend: B texts, T tokens of a text.
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from hf_unlab.modalities.modality import Batch
 from hf_unlab.modalities.text.words import SPECIAL_TOKENS, plain_words, whole_words
 from hf_unlab.streams.content import content_hash, valid_unicode
 
+T = TypeVar("T")
 _SPECIAL = re.compile("|".join(map(re.escape, SPECIAL_TOKENS.values())))
 MAX_REMEMBERED = 20_000_000  # tokens; 160 MB
 
@@ -132,6 +133,28 @@ class Remembering(ABC):
             self._known.update(zip(new, self.make(list(new.values()), ids), strict=True))
             self._num_known += sum(self.overhead + len(each) for each in ids)
         return [self._known[key] for key in keys]
+
+
+def remembered(
+    known: dict[str, T], texts: Sequence[str], make: Callable[[list[str]], Iterable[T]], most: int
+) -> list[T]:
+    """What is made of each text, made once: a table of few labels asks for a text at every fit.
+
+    Args:
+        known: What was made before, by text; forgotten when it is of more than `most` texts.
+        texts: Some.
+        make: From new texts, each once.
+        most: Texts.
+
+    Example:
+        >>> remembered({}, ["a b", "a b"], lambda texts: [text.split() for text in texts], 10)
+        [['a', 'b'], ['a', 'b']]
+    """
+    if len(known) > most:
+        known.clear()
+    if new := [text for text in dict.fromkeys(texts) if text not in known]:
+        known.update(zip(new, make(new), strict=True))
+    return [known[text] for text in texts]
 
 
 def padded(rows: Sequence[Sequence[int]], padding: int) -> Batch:
