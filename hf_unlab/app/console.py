@@ -6,7 +6,6 @@ import os
 import re
 import sys
 import textwrap
-import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from hf_unlab.app.evaluation_pictures import draw_budget
-from hf_unlab.app.progress import PLAIN_SECONDS, console, progress_bar
+from hf_unlab.app.progress import PlainLines, console, progress_bar
 from hf_unlab.app.report.saying import say_report
 from hf_unlab.app.verbosity import wants_traceback
 from hf_unlab.evaluation.measuring import WITH_LABELS, WITHOUT_LABELS
@@ -140,7 +139,7 @@ class ProgressLines(TrainerCallback):
         self._progress: Progress | None = None
         self._task = TaskID(0)
         self._last_line = ""
-        self._told = time.monotonic()
+        self._lines = PlainLines()
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -148,7 +147,7 @@ class ProgressLines(TrainerCallback):
         """Start the bar."""
         self._progress = progress_bar(hide=args.disable_tqdm)
         self._progress.start()
-        self._told = time.monotonic()
+        self._lines.tell()
         self._task = self._progress.add_task("Pretraining", total=state.max_steps, completed=state.global_step)
 
     def on_step_end(
@@ -157,8 +156,8 @@ class ProgressLines(TrainerCallback):
         """Move the bar; where there is none, say how far it is if nothing was said for long."""
         if self._progress:
             self._progress.update(self._task, completed=state.global_step)
-        if not console.is_terminal and time.monotonic() - self._told >= PLAIN_SECONDS:
-            self._tell(f"step {state.global_step:>6} of {state.max_steps:,}")
+        if self._lines.are_due():
+            console.print(f"step {state.global_step:>6} of {state.max_steps:,}")
 
     def on_log(
         self,
@@ -173,12 +172,9 @@ class ProgressLines(TrainerCallback):
         line = format_logs(logs, state.global_step, self._trainer.leading_metrics)
         if line and line != self._last_line:  # the last step may be evaluated twice, as a step and as the end
             more = [*format_lines(logs, self._trainer.metric_lines), *format_online(logs), *format_sources(logs)]
-            self._tell("\n".join([line, *more]))
+            console.print("\n".join([line, *more]))
+            self._lines.tell()
             self._last_line = line
-
-    def _tell(self, text: str) -> None:
-        console.print(text)
-        self._told = time.monotonic()
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

@@ -15,6 +15,24 @@ PLAIN_SECONDS = 15  # between lines where there is no terminal
 console = Console(highlight=False, soft_wrap=True, quiet=is_quiet())
 
 
+class PlainLines:
+    """When the next line is due where there is no terminal: 15 seconds after something was said."""
+
+    def __init__(self) -> None:
+        self.tell()
+
+    def tell(self) -> None:
+        """Something is said now."""
+        self._told = time.monotonic()
+
+    def are_due(self) -> bool:
+        """Whether one should be said now; then it counts as said."""
+        is_due = not console.is_terminal and time.monotonic() - self._told >= PLAIN_SECONDS
+        if is_due:
+            self.tell()
+        return is_due
+
+
 @contextlib.contextmanager
 def waiting(what: str) -> Iterator[None]:
     """A sign of life while something of unknown length is done: a spinner in a terminal, or a line each 15 seconds.
@@ -60,15 +78,13 @@ def proof_progress() -> Iterator[Callable[[str, int, int], None]]:
         Its `on_progress`, called as (row, fits done, fits in all).
     """
     console.print("Measuring with few labels ...")
-    told = time.monotonic()
+    lines = PlainLines()
     with progress_bar() as progress:
         task = progress.add_task("Few labels", total=None)
 
         def on_progress(name: str, num_done: int, num_fits: int) -> None:
-            nonlocal told
             progress.update(task, description=f"Few labels: {name}", completed=num_done, total=num_fits)
-            if not console.is_terminal and time.monotonic() - told >= PLAIN_SECONDS:
-                told = time.monotonic()
+            if lines.are_due():
                 console.print(f"Few labels: {num_done} of {num_fits} fits done, now {name}", markup=False)
 
         yield on_progress
@@ -86,17 +102,15 @@ def row_progress(what: str, total: int | None) -> Iterator[Callable[[int, int, i
         A function to call as (rows done, of them new, rows in all if that is known).
     """
     columns = (TextColumn("{task.description}"), BarColumn(None), TextColumn("{task.fields[rate]}"))
-    started = told = time.monotonic()
+    started, lines = time.monotonic(), PlainLines()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(what, total=total, rate="")
 
         def on_progress(num_done: int, num_new: int, in_all: int | None) -> None:
-            nonlocal told
-            now, known = time.monotonic(), in_all or total
-            rate = format_rate(num_done, num_new, known, now - started)
+            known = in_all or total
+            rate = format_rate(num_done, num_new, known, time.monotonic() - started)
             progress.update(task, completed=num_done, total=known, rate=rate)
-            if not console.is_terminal and now - told >= PLAIN_SECONDS:
-                told = now
+            if lines.are_due():
                 console.print(f"{what}: {rate}")
 
         yield on_progress

@@ -20,7 +20,7 @@ from pathlib import Path
 from rich.live import Live
 from rich.text import Text
 
-from hf_unlab.app.progress import PLAIN_SECONDS, console
+from hf_unlab.app.progress import PlainLines, console
 from hf_unlab.app.quickstart_table import brief
 from hf_unlab.hub.facts import TABLE_NAME
 from hf_unlab.hub.resources import recipe_path
@@ -208,13 +208,11 @@ def _progress(running: dict[str, tuple[Stage, float]]) -> Iterator[Callable[[], 
         with Live(console=console, transient=True, refresh_per_second=2) as live:
             yield lambda: live.update(Text("\n".join(lines_of(running, time.monotonic()))))
         return
-    told = time.monotonic()
+    lines = PlainLines()
 
     def tell() -> None:
-        nonlocal told
-        if time.monotonic() - told >= PLAIN_SECONDS:
-            told = time.monotonic()
-            for line in lines_of(running, told):
+        if lines.are_due():
+            for line in lines_of(running, time.monotonic()):
                 console.print(line, markup=False)
 
     yield tell

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers.utils import logging as transformers_logging
 
-from hf_unlab.app import console
+from hf_unlab.app import progress
 from hf_unlab.app.console import ProgressLines, exit_cleanly, format_sources, quiet_libraries
 from hf_unlab.streams.network import NetworkError
 from hf_unlab.streams.readers import SourceReader
@@ -136,7 +136,7 @@ def test_a_line_for_each_source_fits_the_screen():
 def test_slow_steps_say_how_far_they_are(monkeypatch, capsys):
     clock = [0.0]
     # of this module alone: by a clock that stands still, a worker of another test would be waited for without end
-    monkeypatch.setattr(console, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     lines = ProgressLines(SimpleNamespace(leading_metrics=(), metric_lines={}))
     args, state = SimpleNamespace(disable_tqdm=True), SimpleNamespace(global_step=0, max_steps=1000)
     lines.on_train_begin(args, state, None)
