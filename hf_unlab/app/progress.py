@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from hf_unlab.app.verbosity import is_quiet
 
+WIDTH = 80  # of a screen that shows all that is printed
 PLAIN_SECONDS = 15  # between lines where there is no terminal
 console = Console(highlight=False, soft_wrap=True, quiet=is_quiet())
 
@@ -114,6 +115,16 @@ def row_progress(what: str, total: int | None) -> Iterator[Callable[[int, int, i
                 console.print(f"{what}: {rate}")
 
         yield on_progress
+
+
+def cut(text: str, width: int = WIDTH) -> str:
+    """A line of at most so many columns.
+
+    Example:
+        >>> cut("a long line that goes on", 10)
+        'a long ...'
+    """
+    return text if len(text) <= width else f"{text[: width - 3]}..."
 
 
 def format_rate(num_done: int, num_new: int, total: int | None, seconds: float) -> str:

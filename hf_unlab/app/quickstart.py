@@ -20,7 +20,7 @@ from pathlib import Path
 from rich.live import Live
 from rich.text import Text
 
-from hf_unlab.app.progress import PlainLines, console
+from hf_unlab.app.progress import PlainLines, console, cut
 from hf_unlab.app.quickstart_table import brief
 from hf_unlab.hub.facts import TABLE_NAME
 from hf_unlab.hub.resources import recipe_path
@@ -228,8 +228,7 @@ def lines_of(running: dict[str, tuple[Stage, float]], now: float) -> list[str]:
     lines = []
     for stage, since in list(running.values()):
         minutes, seconds = divmod(int(now - since), 60)
-        line = f"{stage.name:<16}  {minutes}:{seconds:02d}  {stage.last_line()}"
-        lines.append(line if len(line) <= 80 else f"{line[:77]}...")
+        lines.append(cut(f"{stage.name:<16}  {minutes}:{seconds:02d}  {stage.last_line()}"))
     return lines
 
 

@@ -3,11 +3,12 @@
 import textwrap
 from pathlib import Path
 
+from hf_unlab.app.progress import WIDTH
 from hf_unlab.few_labels.budget import AUTO, CHEAP_METHOD, PRETRAINED, SCRATCH, budget_notes
 from hf_unlab.few_labels.table import FewLabelTable
 from hf_unlab.hub.facts import TABLE_NAME, read_facts
 
-WIDTH, CELL = 80, 8
+CELL = 8
 
 
 def brief(folder: Path, what: str) -> str:

@@ -28,11 +28,11 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-def one_line(error: BaseException) -> str:
-    """All that an error says, on one line of at most 200 characters.
+def one_line(error: BaseException, most: int | None = _MOST) -> str:
+    """All that an error says, on one line of at most 200 characters, or of so many.
 
     Example:
         >>> one_line(ValueError("mapping values are not allowed here\\n  in line 2"))
         'mapping values are not allowed here in line 2'
     """
-    return " ".join(str(error).split())[:_MOST]
+    return " ".join(str(error).split())[:most]

@@ -28,18 +28,16 @@ def environment() -> dict[str, str]:
         >>> list(environment())[:2]
         ['hf-unlab', 'python']
     """
-    import torch
-
+    from hf_unlab.modalities.running import default_device
     from hf_unlab.training.run_facts import hardware, versions
 
     found = versions(["hf-unlab", *MAIN_PACKAGES])
-    device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
     return {
         "hf-unlab": found.pop("hf-unlab", "not installed"),
         "python": platform.python_version(),
         **found,
         "system": platform.platform(),
-        "computes on": hardware(torch.device(device)),
+        "computes on": hardware(default_device()),
     }
 
 

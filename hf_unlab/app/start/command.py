@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from hf_unlab.app.verbosity import wants_traceback
+from hf_unlab.streams.messages import one_line
 
 
 def start_command(
@@ -38,7 +39,7 @@ def start_command(
         if wants_traceback():
             raise
         # on one line, as a command that it may hold is to be copied
-        typer.echo(f"hf-unlab start: error: {one_paragraph(error)}", err=True)
+        typer.echo(f"hf-unlab start: error: {one_line(error, None) or type(error).__name__}", err=True)
         raise typer.Exit(1) from error
     if run or (is_terminal() and typer.confirm("Run it now?", default=True)):
         from hf_unlab.app.start.commands import run_all
@@ -49,9 +50,3 @@ def start_command(
 def is_terminal() -> bool:
     """Whether somebody is there to be asked."""
     return sys.stdin.isatty() and sys.stdout.isatty()
-
-
-def one_paragraph(error: Exception) -> str:
-    """What an error says, without a line's end inside."""
-    text = " ".join(str(error).split())
-    return text or type(error).__name__

@@ -6,11 +6,10 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from hf_unlab.app.progress import WIDTH
 from hf_unlab.app.start.planning import Stage
 from hf_unlab.hub.resources import recipe_path
 from hf_unlab.streams.cores import num_cores
-
-WIDTH = 80
 
 
 def launch(stage: Stage, config: Path, num_threads: int | None) -> list[str]:

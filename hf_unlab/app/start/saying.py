@@ -4,16 +4,16 @@ import os
 import textwrap
 from collections.abc import Iterator
 
+from hf_unlab.app.progress import WIDTH, cut
 from hf_unlab.app.start.columns import Column
 from hf_unlab.app.start.listing import NOUNS, Listing
 from hf_unlab.app.start.planning import Plan
 from hf_unlab.app.start.reading import Sample
 from hf_unlab.app.start.roles import Roles
-from hf_unlab.app.start.settings_file import cut
 from hf_unlab.app.start.sizing import in_words
 from hf_unlab.evaluation.label_values import shortened
 
-_WIDTH, _INDENT = 80, 12
+_INDENT = 12
 _WAYS = {"document": "each file is one text", "paragraph": "blank lines part the texts"}
 
 
@@ -24,7 +24,7 @@ def lines_of(what: str, detail: str) -> list[str]:
         >>> lines_of("reads", "the column review")
         ['  reads     the column review']
     """
-    wrapped = textwrap.wrap(detail, _WIDTH - _INDENT, break_on_hyphens=False) or [""]
+    wrapped = textwrap.wrap(detail, WIDTH - _INDENT, break_on_hyphens=False) or [""]
     first = f"  {what:<{_INDENT - 2}}{wrapped[0]}"
     return [first, *(f"{'':{_INDENT}}{line}" for line in wrapped[1:])]
 

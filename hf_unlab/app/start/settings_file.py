@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from hf_unlab.app.arguments import read_arguments
+from hf_unlab.app.progress import WIDTH, cut
 from hf_unlab.app.start.planning import Stage
 from hf_unlab.hub.resources import recipe_path
 from hf_unlab.modalities import get_modality
 from hf_unlab.objectives import load_objective
 from hf_unlab.streams.whole_files import written_whole
 
-WIDTH = 80
 _PLAIN = re.compile(r"[A-Za-z_./~][\w./~-]*")  # text that YAML reads as text without quotes
 _NOT_TEXT = ("true", "false", "null", "~", "yes", "no", "on", "off", ".inf", ".nan")
 
@@ -109,16 +109,6 @@ def rendered(value: Any) -> str:
     if isinstance(value, dict):
         return f"{{{', '.join(f'{rendered(key)}: {rendered(one)}' for key, one in value.items())}}}"
     return json.dumps(value)
-
-
-def cut(text: str, width: int = WIDTH) -> str:
-    """A line of at most so many columns.
-
-    Example:
-        >>> cut("a long line that goes on", 10)
-        'a long ...'
-    """
-    return text if len(text) <= width else f"{text[: width - 3]}..."
 
 
 def _is_of_data(name: str) -> bool:
