@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+import torch
 
 from hf_unlab.evaluation.embedding_files import AS_PARQUET, Embeddings, read_metadata, table_of, write_embeddings
 from hf_unlab.evaluation.features import RowsOfPieces, rows_of_batch, to_own_norm
 from hf_unlab.evaluation.row_reader import BatchRead, EmbedSettings, PartsOf, RowReader, RowsRead, reading_processes
 from hf_unlab.modalities.modality import Encoder, Modality
-from hf_unlab.modalities.running import device_of
+from hf_unlab.modalities.running import device_of, evaluating
 from hf_unlab.streams.bad_examples import Example
 from hf_unlab.streams.sources import Source
 
@@ -103,23 +104,25 @@ def embed(
     parts = PartsOf(reader, lambda number: _part(folder, number).exists(), rank, world_size)
     number = reading_processes(modality, source) if num_workers is None else num_workers
     num_read = num_resumed = num_parts = num_made = 0
-    being_made: dict[int, list[_Rows]] = {}
+    model, embed_batch = encoder.model, partial(encoder.embed, layer=settings.layer, pooling=settings.pooling)
+    device, being_made = device_of(model), dict[int, list[_Rows]]()
     reasons: Counter[str] = Counter()
     try:
-        for item in parts.ahead(number, device_of(encoder.model)):
-            if isinstance(item, RowsRead):
-                being_made.setdefault(item.part, []).append(_Rows(item))
-            elif isinstance(item, BatchRead):
-                being_made[item.part][-1].add(encoder, item, settings)
-            else:
-                num_read, num_parts = num_read + item.num_raw, num_parts + 1
-                num_resumed += item.num_raw * item.is_there
-                reasons.update(item.reasons)
-                if item.part % world_size == rank and not item.is_there:
-                    _write(encoder, being_made.pop(item.part, []), _part(folder, item.part), settings.dtype)
-                    num_made += settings.rows_a_part * world_size
-                    if on_progress:
-                        on_progress(min(num_read, num_resumed + num_made), num_made, settings.num_rows)
+        with evaluating(model), torch.inference_mode():
+            for item in parts.ahead(number, device):
+                if isinstance(item, RowsRead):
+                    being_made.setdefault(item.part, []).append(_Rows(item))
+                elif isinstance(item, BatchRead):
+                    being_made[item.part][-1].add(item.indices, rows_of_batch(embed_batch, item.batch, device))
+                else:
+                    num_read, num_parts = num_read + item.num_raw, num_parts + 1
+                    num_resumed += item.num_raw * item.is_there
+                    reasons.update(item.reasons)
+                    if item.part % world_size == rank and not item.is_there:
+                        _write(encoder, being_made.pop(item.part, []), _part(folder, item.part), settings.dtype)
+                        num_made += settings.rows_a_part * world_size
+                        if on_progress:
+                            on_progress(min(num_read, num_resumed + num_made), num_made, settings.num_rows)
     except ValueError:  # a mistake, which should not be in the way of the next try
         if world_size == 1 and not list(folder.glob("*.parquet")):
             shutil.rmtree(folder)
@@ -133,20 +136,12 @@ def embed(
     return report
 
 
-class _Rows:
+class _Rows(RowsOfPieces):
     """Rows of a part while their features are made."""
 
     def __init__(self, read: RowsRead) -> None:
-        self.columns, self._rows = read.columns, RowsOfPieces(read.num_rows, read.owner_P, read.weight_P)
-
-    def add(self, encoder: Encoder, read: BatchRead, settings: EmbedSettings) -> None:
-        """A batch of them goes through the model."""
-        embed_batch = partial(encoder.embed, layer=settings.layer, pooling=settings.pooling)
-        self._rows.add(read.indices, rows_of_batch(encoder.model, embed_batch, read.batch))
-
-    def features(self, encoder: Encoder) -> np.ndarray:
-        """Of all of them, (N, D)."""
-        return to_own_norm(encoder, self._rows.whole())
+        super().__init__(read.num_rows, read.owner_P, read.weight_P)
+        self.columns = read.columns
 
 
 def _write(encoder: Encoder, blocks: list[_Rows], path: Path, dtype: str) -> None:
@@ -154,7 +149,7 @@ def _write(encoder: Encoder, blocks: list[_Rows], path: Path, dtype: str) -> Non
     if not blocks:
         path.touch()
         return
-    features_ND = np.concatenate([block.features(encoder) for block in blocks])
+    features_ND = np.concatenate([to_own_norm(encoder, block.whole()) for block in blocks])
     columns = {name: [value for block in blocks for value in block.columns[name]] for name in blocks[0].columns}
     write_embeddings(Embeddings(features_ND.astype(dtype), columns), path)
 

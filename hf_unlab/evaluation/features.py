@@ -68,15 +68,15 @@ def over_batches(
     model = encoder.model if model is None else model
     pieces = encoder.pieces(inputs)
     rows, device = RowsOfPieces(len(inputs), pieces.owner_P, pieces.weight_P), device_of(model)
-    for indices, batch in ahead(encoder.batches(pieces.inputs), device):
-        rows.add(indices, rows_of_batch(model, rows_of, batch))
+    with evaluating(model), torch.inference_mode():
+        for indices, batch in ahead(encoder.batches(pieces.inputs), device):
+            rows.add(indices, rows_of_batch(rows_of, batch, device))
     return rows.whole()
 
 
-def rows_of_batch(model: torch.nn.Module, rows_of: Callable[[Batch], torch.Tensor], batch: Batch) -> np.ndarray:
-    """What a model in eval mode makes of a batch, (B, ...), float32; it is left as it was found."""
-    with evaluating(model), torch.inference_mode():
-        return rows_of({name: tensor.to(device_of(model)) for name, tensor in batch.items()}).float().cpu().numpy()
+def rows_of_batch(rows_of: Callable[[Batch], torch.Tensor], batch: Batch, device: torch.device) -> np.ndarray:
+    """What a model makes of a batch on its device, (B, ...), float32."""
+    return rows_of({name: tensor.to(device) for name, tensor in batch.items()}).float().cpu().numpy()
 
 
 class RowsOfPieces:
