@@ -139,15 +139,13 @@ def _candidates(
         "random": lambda: probed("random weights", untrained, pool, test, is_random=True),
         "probe": lambda: probed("pretrained", pretrained, pool, test, **embeds),
         "beside": lambda: beside("pretrained", pretrained, baselines, pool, test, embed),
-        "auto": autos,
-        "unlabelled": autos,
+        "auto": autos,  # both of its rows
         "scratch": lambda: [finetuned("from scratch", untrained, pool, test, fit)],
         "finetuned": lambda: [finetuned("pretrained", pretrained, pool, test, fit)],
         "zero-shot": lambda: zero_shot_rows("pretrained", pretrained, test, templates),
     }
-    if "auto" in wanted:
-        del makers["unlabelled"]
-    return [row for name, make in makers.items() if name in wanted for row in make()]
+    asked = {"auto" if name == "unlabelled" else name for name in wanted}
+    return [row for name, make in makers.items() if name in asked for row in make()]
 
 
 def _versions() -> dict[str, str]:
